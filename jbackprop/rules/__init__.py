@@ -1,0 +1,24 @@
+"""Pure functions of arrays whose backward pass is written by hand, each a plain `jax.custom_vjp` object.
+
+Drop-in functions for Flax, Equinox, Haiku or bare JAX.  The derivation of each family stands at the top of its file.
+"""
+
+from ._activations import elu as elu
+from ._activations import gelu as gelu
+from ._activations import leaky_relu as leaky_relu
+from ._activations import relu as relu
+from ._activations import selu as selu
+from ._activations import sigmoid as sigmoid
+from ._activations import silu as silu
+from ._activations import softplus as softplus
+from ._activations import tanh as tanh
+from ._linear import bias_gradient as bias_gradient
+from ._linear import input_gradient as input_gradient
+from ._linear import linear as linear
+from ._linear import weight_gradient as weight_gradient
+from ._losses import sigmoid_cross_entropy as sigmoid_cross_entropy
+from ._losses import softmax_cross_entropy as softmax_cross_entropy
+from ._losses import squared_error as squared_error
+from ._softmax import log_softmax as log_softmax
+from ._softmax import logsumexp as logsumexp
+from ._softmax import softmax as softmax

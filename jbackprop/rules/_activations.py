@@ -1,0 +1,200 @@
+"""a = σ(z), entry by entry.
+
+Each a_i depends on z_i alone, so the Jacobian is diagonal and the backward pass is a product of entries:
+
+    ∂C/∂z_i = ∂C/∂a_i · ∂a_i/∂z_i        δ = ∂C/∂a ⊙ σ'(z)
+
+Below, each function is followed by its line of the table: what it keeps, and δ from `da` = ∂C/∂a and what was kept.
+Where σ' is a function of the output, the output is kept: the next layer keeps it anyway, as its input, so it costs
+no memory.  Where only the sign decides, one byte an entry is kept.  Otherwise the input is kept, once.
+
+    σ            σ'                                                          kept     at the kink
+    relu         1 where a > 0, else 0                                       a        σ'(0) = 0
+    leaky_relu   1 where z ≥ 0, else negative_slope                          z ≥ 0    σ'(0) = 1
+    elu          1 where a > 0, else a + α          (α eᶻ = a + α)           a        σ'(0) = α
+    selu         λ where a > 0, else a + λα                                  a        σ'(0) = λα
+    sigmoid      a (1 − a)                                                   a
+    tanh         1 − a²                                                      a
+    softplus     1 − e⁻ᵃ                            (eᵃ = 1 + eᶻ)            a
+    silu         s + z s (1 − s)                    with s = sigmoid(z)      z
+    gelu         Φ(z) + z φ(z)                      Φ the normal CDF, Φ' = φ z
+    gelu, tanh   s + z s (1 − s) 2u'                with s = sigmoid(2u)     z
+
+Computed in float32 at least; the result has its argument's dtype.
+
+V. Nair, G. E. Hinton, "Rectified linear units improve restricted Boltzmann machines", ICML, 2010 (relu).
+A. L. Maas, A. Y. Hannun, A. Y. Ng, "Rectifier nonlinearities improve neural network acoustic models", ICML, 2013.
+D.-A. Clevert, T. Unterthiner, S. Hochreiter, "Fast and accurate deep network learning by exponential linear units
+(ELUs)", ICLR, 2016.  G. Klambauer et al., "Self-normalizing neural networks", NeurIPS, 2017 (selu).
+D. Hendrycks, K. Gimpel, "Gaussian error linear units (GELUs)", arXiv:1606.08415, 2016 (gelu and silu).
+"""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy.stats import norm
+from jaxtyping import Array, Float
+
+from ._arrays import check_floating, widen
+
+_SELU_ALPHA = 1.6732632423543772848170429916717
+_SELU_SCALE = 1.0507009873554804934193349852946
+
+
+def _input(z, a, *options):
+    return z
+
+
+def _output(z, a, *options):
+    return a
+
+
+def _derivative(rule, keep, pull):
+    """Gives a rule its backward pass: δ = pull(∂C/∂a, kept, *options), where kept = keep(z, a, *options)."""
+
+    def fwd(z, *options):
+        a = rule(z, *options)
+        return a, keep(z, a, *options)
+
+    def bwd(*arguments):
+        *options, kept, da = arguments
+        wide = kept if kept.dtype == bool else widen(kept)
+        return (pull(widen(da), wide, *options).astype(da.dtype),)
+
+    rule.defvjp(fwd, bwd)
+
+
+def _wide(name, sigma, z):
+    """σ(z) computed in float32 at least and rounded once."""
+    check_floating(name, z=z)
+    return sigma(widen(z)).astype(jnp.result_type(z))
+
+
+@jax.custom_vjp
+def relu(z: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """max(z, 0), as `jax.nn.relu`."""
+    return _wide("relu", lambda z: jnp.where(z <= 0, 0, z), z)
+
+
+_derivative(relu, _output, lambda da, a: jnp.where(a > 0, da, 0))
+
+
+@partial(jax.custom_vjp, nondiff_argnames=("negative_slope",))
+def leaky_relu(z: Float[Array, "*shape"], negative_slope: float = 0.01) -> Float[Array, "*shape"]:
+    """z where z ≥ 0, else negative_slope · z, as `jax.nn.leaky_relu`."""
+    return _wide("leaky_relu", lambda z: jnp.where(z >= 0, z, negative_slope * z), z)
+
+
+_derivative(
+    leaky_relu,
+    lambda z, a, negative_slope: z >= 0,
+    lambda da, positive, negative_slope: jnp.where(positive, da, negative_slope * da),
+)
+
+
+@partial(jax.custom_vjp, nondiff_argnames=("alpha",))
+def elu(z: Float[Array, "*shape"], alpha: float = 1.0) -> Float[Array, "*shape"]:
+    """z where z > 0, else α (eᶻ − 1), as `jax.nn.elu`; ValueError unless α ≥ 0."""
+    if alpha < 0:
+        raise ValueError(f"elu: alpha, wanted a number that is not negative, got {alpha}")
+    return _wide("elu", partial(_elu, alpha=alpha), z)
+
+
+def _elu(z, alpha):
+    negative = jnp.where(z > 0, 0, z)  # expm1 must not overflow in the branch that is not taken
+    return jnp.where(z > 0, z, alpha * jnp.expm1(negative))
+
+
+_derivative(elu, _output, lambda da, a, alpha: jnp.where(a > 0, da, da * (a + alpha)))
+
+
+@jax.custom_vjp
+def selu(z: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """λ elu(z, α) with the two constants that keep mean 0 and variance 1, as `jax.nn.selu`."""
+    return _wide("selu", lambda z: _SELU_SCALE * _elu(z, _SELU_ALPHA), z)
+
+
+_derivative(
+    selu,
+    _output,
+    lambda da, a: da * jnp.where(a > 0, _SELU_SCALE, a + _SELU_SCALE * _SELU_ALPHA),
+)
+
+
+@jax.custom_vjp
+def sigmoid(z: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """1 / (1 + e⁻ᶻ), as `jax.nn.sigmoid`."""
+    return _wide("sigmoid", jax.lax.logistic, z)
+
+
+_derivative(sigmoid, _output, lambda da, a: da * a * (1 - a))
+
+
+@jax.custom_vjp
+def tanh(z: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """(eᶻ − e⁻ᶻ) / (eᶻ + e⁻ᶻ), as `jax.numpy.tanh`."""
+    return _wide("tanh", jnp.tanh, z)
+
+
+_derivative(tanh, _output, lambda da, a: da * (1 + a) * (1 - a))
+
+
+@jax.custom_vjp
+def softplus(z: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """log(1 + eᶻ), as `jax.nn.softplus`."""
+    return _wide("softplus", lambda z: jnp.logaddexp(z, 0), z)
+
+
+_derivative(softplus, _output, lambda da, a: da * -jnp.expm1(-a))
+
+
+@jax.custom_vjp
+def silu(z: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """z · sigmoid(z), also called swish, as `jax.nn.silu`."""
+    return _wide("silu", lambda z: z * jax.lax.logistic(z), z)
+
+
+def _silu_pull(da, z):
+    s = jax.lax.logistic(z)
+    return da * (s + z * s * (1 - s))
+
+
+_derivative(silu, _input, _silu_pull)
+
+
+@partial(jax.custom_vjp, nondiff_argnames=("approximate",))
+def gelu(z: Float[Array, "*shape"], approximate: bool = True) -> Float[Array, "*shape"]:
+    """z Φ(z), or its tanh approximation, as `jax.nn.gelu`.
+
+    Args:
+      z: pre-activations of any shape.
+      approximate: True for z · sigmoid(2u), u = √(2/π) (z + 0.044715 z³), which is ½ z (1 + tanh u); False for the
+        exact z Φ(z), by the error function.
+    """
+    return _wide("gelu", _gelu_tanh if approximate else _gelu_erf, z)
+
+
+def _gelu_tanh(z):
+    return z * jax.lax.logistic(2 * _SQRT_2_OVER_PI * (z + 0.044715 * z**3))
+
+
+def _gelu_erf(z):
+    return z * norm.cdf(z)
+
+
+_SQRT_2_OVER_PI = np.sqrt(2 / np.pi).item()
+
+
+def _gelu_pull(da, z, approximate):
+    return da * (_gelu_tanh_slope(z) if approximate else norm.cdf(z) + z * norm.pdf(z))
+
+
+def _gelu_tanh_slope(z):
+    z = jnp.clip(z, -30, 30)  # beyond, s (1 − s) is 0 in float64 too, and z² may overflow to 0 · ∞
+    s = jax.lax.logistic(2 * _SQRT_2_OVER_PI * (z + 0.044715 * z**3))
+    return s + z * s * (1 - s) * 2 * _SQRT_2_OVER_PI * (1 + 3 * 0.044715 * z**2)
+
+
+_derivative(gelu, _input, _gelu_pull)

@@ -1,0 +1,36 @@
+"""What every rule asks of its arrays: a floating dtype, shapes that belong together, and enough precision inside."""
+
+import jax
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+
+
+def check_floating(rule: str, **arrays: jax.Array) -> None:
+    """Raises TypeError unless every array (a keyword is its argument's name) holds real floating point numbers."""
+    for name, array in arrays.items():
+        if not jnp.issubdtype(jnp.result_type(array), jnp.floating):
+            raise TypeError(f"{rule}: {name}, wanted a floating point array, got {jnp.result_type(array)}")
+
+
+def check_same_shape(rule: str, **arrays: jax.Array) -> None:
+    """Raises ValueError unless two arrays have one shape: NumPy would broadcast them and sum the wrong things."""
+    (first, wanted), (second, got) = ((name, jnp.shape(array)) for name, array in arrays.items())
+    if wanted != got:
+        raise ValueError(f"{rule}: {second}, wanted shape {wanted} (that of {first}), got {got}")
+
+
+def widen(x: jax.Array) -> jax.Array:
+    """x in float32 at least: half precision is for storage, sums and products of several factors need more."""
+    x = jnp.asarray(x)
+    return x.astype(wide_dtype(x))
+
+
+def wide_dtype(*arrays: jax.Array) -> DTypeLike:
+    """The dtype in which a result of these arrays is accumulated: theirs, and float32 at least."""
+    return jnp.promote_types(jnp.result_type(*arrays), jnp.float32)
+
+
+def cotangent(argument: jax.Array, gradient: jax.Array) -> jax.Array | None:
+    """The gradient in its argument's dtype; None, JAX's zero, for integers and booleans."""
+    floating = jnp.issubdtype(argument.dtype, jnp.floating)
+    return gradient.astype(argument.dtype) if floating else None

@@ -1,0 +1,103 @@
+"""z = x W + b.
+
+Examples are rows: x is (*batch, n_in), W is (n_in, n_out), and every batch axis is alike.  With δ = ∂C/∂z given,
+
+    z_ij = Σ_k x_ik W_kj + b_j
+
+    ∂C/∂x_ik = Σ_j δ_ij ∂z_ij/∂x_ik = Σ_j δ_ij W_kj      dx = δ Wᵀ       what travels on
+    ∂C/∂W_kj = Σ_i δ_ij ∂z_ij/∂W_kj = Σ_i x_ik δ_ij      dW = xᵀ δ       what the parameters get
+    ∂C/∂b_j  = Σ_i δ_ij                                  db = Σ_rows δ
+
+The sums over i run over all batch axes.  A product that contracts two axes at once is slow in XLA on a CPU, so the
+batch axes are flattened into one around each product.
+
+Kept: the arguments x, W and b, and nothing else.
+
+D. E. Rumelhart, G. E. Hinton, R. J. Williams, "Learning representations by back-propagating errors", Nature, 1986.
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from ._arrays import check_floating, wide_dtype
+
+
+@jax.custom_vjp
+def linear(
+    x: Float[Array, "*batch n_in"],
+    w: Float[Array, "n_in n_out"],
+    b: Float[Array, " n_out"] | None = None,
+) -> Float[Array, "*batch n_out"]:
+    """z = x W + b, with any number of batch axes and an optional bias.
+
+    Args:
+      x: inputs, features last.
+      w: weights, one column for each output.
+      b: biases, or None for a purely linear map.
+
+    Returns:
+      The pre-activations z in the arguments' common dtype; half precision is accumulated in float32.
+
+    Raises:
+      TypeError: an argument is not floating point.
+      ValueError: the shapes do not belong together.
+    """
+    _check(x, w, b)
+    z = _product(x, w)
+    return (z if b is None else z + b).astype(jnp.result_type(*_given(x, w, b)))
+
+
+def _linear_fwd(x, w, b):
+    return linear(x, w, b), (x, w, b)
+
+
+def _linear_bwd(residuals, delta):
+    x, w, b = residuals
+    db = None if b is None else bias_gradient(delta).astype(b.dtype)
+    return input_gradient(delta, w).astype(x.dtype), weight_gradient(x, delta).astype(w.dtype), db
+
+
+linear.defvjp(_linear_fwd, _linear_bwd)
+
+
+def input_gradient(delta: Float[Array, "*batch n_out"], w: Float[Array, "n_in n_out"]) -> Float[Array, "*batch n_in"]:
+    """δ Wᵀ: what travels on to the layer before, in the arguments' common dtype."""
+    return _product(delta, w.T).astype(jnp.result_type(delta, w))
+
+
+def weight_gradient(x: Float[Array, "*batch n_in"], delta: Float[Array, "*batch n_out"]) -> Float[Array, "n_in n_out"]:
+    """xᵀ δ, summed over every batch axis, in the arguments' common dtype."""
+    return _product(_rows(x).T, _rows(delta)).astype(jnp.result_type(x, delta))
+
+
+def bias_gradient(delta: Float[Array, "*batch n_out"]) -> Float[Array, " n_out"]:
+    """Σ δ over every batch axis, in δ's dtype."""
+    return _rows(delta).sum(axis=0, dtype=wide_dtype(delta)).astype(delta.dtype)
+
+
+def _product(a, b):
+    """A product over a's last axis and b's first, a's leading axes flattened around it."""
+    product = jnp.matmul(_rows(a), b, preferred_element_type=wide_dtype(a, b))
+    return product.reshape(*a.shape[:-1], b.shape[-1])
+
+
+def _rows(x):
+    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+
+
+def _given(*arguments):
+    return [argument for argument in arguments if argument is not None]
+
+
+def _check(x, w, b):
+    check_floating("linear", x=x, w=w, **({} if b is None else {"b": b}))
+    if jnp.ndim(w) != 2:
+        raise ValueError(f"linear: w, wanted shape (n_in, n_out), got {jnp.shape(w)}")
+    n_in, n_out = w.shape
+    if jnp.ndim(x) < 1 or x.shape[-1] != n_in:
+        raise ValueError(f"linear: x, wanted {n_in} features (rows of w) last, got {jnp.shape(x)}")
+    if b is not None and b.shape != (n_out,):
+        raise ValueError(f"linear: b, wanted shape ({n_out},) (columns of w), got {jnp.shape(b)}")

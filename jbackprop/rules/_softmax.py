@@ -1,0 +1,112 @@
+"""softmax, log softmax and log-sum-exp along an axis.
+
+With p = softmax(z), the sums running along the axis:
+
+    p_j = e^{z_j} / Σ_k e^{z_k}       ∂p_j/∂z_i = p_j (1[i=j] − p_i)
+    softmax       ∂C/∂z_i = Σ_j da_j p_j (1[i=j] − p_i)                  dz = p ⊙ (da − Σ da ⊙ p)      kept: p
+
+    ℓ_j = z_j − log Σ_k e^{z_k}       ∂ℓ_j/∂z_i = 1[i=j] − p_i,   p = e^ℓ
+    log_softmax   ∂C/∂z_i = Σ_j da_j (1[i=j] − p_i)                      dz = da − e^ℓ Σ da            kept: ℓ
+
+    y = log Σ_k e^{z_k}               ∂y/∂z_i = e^{z_i − y} = p_i
+    logsumexp     ∂C/∂z_i = dy p_i                                       dz = dy e^{z − y}             kept: z, y
+
+The largest entry is subtracted before each exponential, so nothing overflows.  Half precision is computed in float32.
+
+J. S. Bridle, "Probabilistic interpretation of feedforward classification network outputs, with relationships to
+statistical pattern recognition", in Neurocomputing, Springer, 1990.
+"""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from ._arrays import check_floating, widen
+
+Axis = int | tuple[int, ...] | None
+
+
+@partial(jax.custom_vjp, nondiff_argnames=("axis",))
+def softmax(z: Float[Array, "*shape"], axis: Axis = -1) -> Float[Array, "*shape"]:
+    """e^z / Σ e^z along an axis (an integer, several, or None for all), as `jax.nn.softmax`."""
+    check_floating("softmax", z=z)
+    e = jnp.exp(_centred(z, axis))
+    return (e / e.sum(axis, keepdims=True)).astype(z.dtype)
+
+
+def _softmax_fwd(z, axis):
+    p = softmax(z, axis)
+    return p, p
+
+
+def _softmax_bwd(axis, p, da):
+    wide_p, wide_da = widen(p), widen(da)
+    dz = wide_p * (wide_da - (wide_da * wide_p).sum(axis, keepdims=True))
+    return (dz.astype(p.dtype),)
+
+
+softmax.defvjp(_softmax_fwd, _softmax_bwd)
+
+
+@partial(jax.custom_vjp, nondiff_argnames=("axis",))
+def log_softmax(z: Float[Array, "*shape"], axis: Axis = -1) -> Float[Array, "*shape"]:
+    """z − log Σ e^z along an axis (an integer, several, or None for all), as `jax.nn.log_softmax`."""
+    check_floating("log_softmax", z=z)
+    centred = _centred(z, axis)
+    return (centred - jnp.log(jnp.exp(centred).sum(axis, keepdims=True))).astype(z.dtype)
+
+
+def _log_softmax_fwd(z, axis):
+    log_p = log_softmax(z, axis)
+    return log_p, log_p
+
+
+def _log_softmax_bwd(axis, log_p, da):
+    wide_da = widen(da)
+    dz = wide_da - jnp.exp(widen(log_p)) * wide_da.sum(axis, keepdims=True)
+    return (dz.astype(log_p.dtype),)
+
+
+log_softmax.defvjp(_log_softmax_fwd, _log_softmax_bwd)
+
+
+@partial(jax.custom_vjp, nondiff_argnames=("axis", "keepdims"))
+def logsumexp(z: Float[Array, "*shape"], axis: Axis = None, keepdims: bool = False) -> Float[Array, "..."]:
+    """log Σ e^z over an axis (an integer, several, or None for all), as `jax.nn.logsumexp`.
+
+    The sum over no finite entry is −∞, with a gradient of zero.
+    """
+    return _logsumexp_fwd(z, axis, keepdims)[0]
+
+
+def _logsumexp_fwd(z, axis, keepdims):
+    check_floating("logsumexp", z=z)
+    y = log_sum_exp(z, axis)
+    return (y if keepdims else y.squeeze(axis)).astype(z.dtype), (z, y)
+
+
+def _logsumexp_bwd(axis, keepdims, residuals, dy):
+    z, y = residuals
+    wide_z, wide_dy = widen(z), widen(dy).reshape(y.shape)
+    return ((wide_dy * jnp.exp(wide_z - _finite(y))).astype(z.dtype),)
+
+
+logsumexp.defvjp(_logsumexp_fwd, _logsumexp_bwd)
+
+
+def _centred(z, axis):
+    """z less its largest entry along the axis, a constant that changes neither value nor gradient."""
+    return widen(z) - jax.lax.stop_gradient(widen(z).max(axis, keepdims=True))
+
+
+def log_sum_exp(z, axis):
+    """log Σ e^z in float32 at least, the axis kept; −∞ where no entry is finite."""
+    largest = _finite(jax.lax.stop_gradient(widen(z).max(axis, keepdims=True, initial=-jnp.inf)))
+    return jnp.log(jnp.exp(widen(z) - largest).sum(axis, keepdims=True)) + largest
+
+
+def _finite(x):
+    """x, and 0 in place of ±∞, so that a difference from it is never ∞ − ∞."""
+    return jnp.where(jnp.isinf(x), 0, x)
