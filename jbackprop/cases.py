@@ -121,7 +121,9 @@ def _logsumexp_case(name, **options):
     rule, reference = partial(rules.logsumexp, **options), partial(jax.nn.logsumexp, **options)
     largest = jnp.max(jnp.empty((2, 5, 7)), axis=options.get("axis"), keepdims=True)
     shape = ",".join(map(str, largest.shape))
-    return Case(name, rule, reference, (_normal(2, 5, 7),), ("float32[2,5,7]", f"float32[{shape}]"))
+    return Case(
+        name, rule, reference, (_normal(2, 5, 7),), ("float32[2,5,7]", f"float32[{shape}]", f"float32[{shape}]")
+    )
 
 
 _SOFTMAX = (
@@ -182,35 +184,35 @@ _LOSSES = (
         rules.softmax_cross_entropy,
         optax.softmax_cross_entropy_with_integer_labels,
         (_normal(5, 7), _classes(7, 5)),
-        ("float32[5,7]", "float32[5,1]", "int32[5]"),
+        ("float32[5,7]", "float32[5,1]", "float32[5,1]", "int32[5]"),
     ),
     Case(
         "softmax_cross_entropy, no batch axis",
         rules.softmax_cross_entropy,
         optax.softmax_cross_entropy_with_integer_labels,
         (_normal(7), _classes(7)),
-        ("float32[7]", "float32[1]", "int32[]"),
+        ("float32[7]", "float32[1]", "float32[1]", "int32[]"),
     ),
     Case(
         "softmax_cross_entropy, two batch axes",
         rules.softmax_cross_entropy,
         optax.softmax_cross_entropy_with_integer_labels,
         (_normal(2, 5, 7), _classes(7, 2, 5)),
-        ("float32[2,5,7]", "float32[2,5,1]", "int32[2,5]"),
+        ("float32[2,5,7]", "float32[2,5,1]", "float32[2,5,1]", "int32[2,5]"),
     ),
     Case(
         "softmax_cross_entropy, soft targets",
         rules.softmax_cross_entropy,
         _softmax_cross_entropy_reference,
         (_normal(5, 7), _probabilities(5, 7)),
-        (*_PAIRED, "float32[5,1]"),
+        (*_PAIRED, "float32[5,1]", "float32[5,1]"),
     ),
     Case(
         "softmax_cross_entropy, any weights",
         rules.softmax_cross_entropy,
         _softmax_cross_entropy_reference,
         (_normal(5, 7), _normal(5, 7)),
-        (*_PAIRED, "float32[5,1]"),
+        (*_PAIRED, "float32[5,1]", "float32[5,1]"),
     ),
 )
 

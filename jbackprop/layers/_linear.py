@@ -10,6 +10,7 @@ import jax
 from jax.nn import initializers
 
 from jbackprop import rules
+from jbackprop._halves import halves
 
 from ._layer import Layer, total
 
@@ -37,6 +38,7 @@ def linear(
     if features < 1:
         raise ValueError(f"linear: features, wanted a positive number, got {features}")
     weights = initializers.he_normal() if weights is None else weights
+    rule_forward, _ = halves(rules.linear, "linear: rule")
 
     def init(key, shape):
         if not shape:
@@ -47,7 +49,8 @@ def linear(
         return params, (*shape[:-1], features)
 
     def forward(params, a, key=None):
-        return apply(params, a), a
+        z, _ = rule_forward(a, params["w"], params.get("b"))
+        return z, a
 
     def backward(params, a, delta):
         return rules.input_gradient(delta, params["w"]).astype(a.dtype), delta

@@ -55,7 +55,7 @@ def _derivative(rule, keep, pull):
     """Gives a rule its backward pass: δ = pull(∂C/∂a, kept, *options), where kept = keep(z, a, *options)."""
 
     def fwd(z, *options):
-        a = rule(z, *options)
+        a = rule.fun(z, *options)  # the plain function: forward mode over the backward pass must get through
         return a, keep(z, a, *options)
 
     def bwd(*arguments):

@@ -45,13 +45,14 @@ def linear(
       TypeError: an argument is not floating point.
       ValueError: the shapes do not belong together.
     """
-    _check(x, w, b)
-    z = _product(x, w)
-    return (z if b is None else z + b).astype(jnp.result_type(*_given(x, w, b)))
+    return _linear_fwd(x, w, b)[0]
 
 
 def _linear_fwd(x, w, b):
-    return linear(x, w, b), (x, w, b)
+    _check(x, w, b)
+    z = _product(x, w)
+    z = (z if b is None else z + b).astype(jnp.result_type(*_given(x, w, b)))
+    return z, (x, w, b)
 
 
 def _linear_bwd(residuals, delta):

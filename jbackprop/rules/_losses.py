@@ -11,8 +11,8 @@ holds its output activation, and the pair cancels to the canonical error, predic
                               = Σ_k y_k (log Σ_j e^{z_j} − z_k)           δ = p Σ_k y_k − y       ∂C/∂y = −log p
                             with p = softmax(z); Σ y = 1 for probabilities, and then δ = p − y
 
-Kept: the arguments, and for the softmax one number an example, its log-sum-exp; p is recomputed from them, so no array
-of the logits' size is written in the forward pass.
+Kept: the arguments, and for the softmax two numbers an example, the largest logit m and Σ e^{z − m}; p is recomputed
+from them, so no array of the logits' size is written in the forward pass.
 
 C. M. Bishop, "Neural Networks for Pattern Recognition", Oxford University Press, 1995, sections 6.1 to 6.9.
 """
@@ -22,7 +22,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer, Num
 
 from ._arrays import check_floating, check_same_shape, cotangent, widen
-from ._softmax import log_sum_exp
+from ._softmax import exponentials
 
 
 @jax.custom_vjp
@@ -39,14 +39,14 @@ def squared_error(
       TypeError: the prediction is not floating point.
       ValueError: the shapes differ.
     """
-    check_floating("squared_error", prediction=prediction)
-    _check_pair("squared_error", prediction=prediction, target=target)
-    values = 0.5 * jnp.square(widen(prediction) - target).sum(axis=-1)
-    return values.astype(prediction.dtype)
+    return _squared_error_fwd(prediction, target)[0]
 
 
 def _squared_error_fwd(prediction, target):
-    return squared_error(prediction, target), (prediction, target)
+    check_floating("squared_error", prediction=prediction)
+    _check_pair("squared_error", prediction=prediction, target=target)
+    values = 0.5 * jnp.square(widen(prediction) - target).sum(axis=-1)
+    return values.astype(prediction.dtype), (prediction, target)
 
 
 def _squared_error_bwd(residuals, dvalues):
@@ -74,14 +74,14 @@ def sigmoid_cross_entropy(
       TypeError: the logits are not floating point.
       ValueError: the shapes differ.
     """
-    check_floating("sigmoid_cross_entropy", logits=logits)
-    _check_pair("sigmoid_cross_entropy", logits=logits, labels=labels)
-    z = widen(logits)
-    return (jnp.logaddexp(z, 0) - labels * z).sum(axis=-1).astype(logits.dtype)
+    return _sigmoid_cross_entropy_fwd(logits, labels)[0]
 
 
 def _sigmoid_cross_entropy_fwd(logits, labels):
-    return sigmoid_cross_entropy(logits, labels), (logits, labels)
+    check_floating("sigmoid_cross_entropy", logits=logits)
+    _check_pair("sigmoid_cross_entropy", logits=logits, labels=labels)
+    z = widen(logits)
+    return (jnp.logaddexp(z, 0) - labels * z).sum(axis=-1).astype(logits.dtype), (logits, labels)
 
 
 def _sigmoid_cross_entropy_bwd(residuals, dvalues):
@@ -120,19 +120,20 @@ def softmax_cross_entropy(
 
 def _softmax_cross_entropy_fwd(logits, labels):
     _check_classes(logits, labels)
-    lse = log_sum_exp(logits, axis=-1)
+    largest, total = exponentials(logits, axis=-1)
     y = _distribution(logits, labels)
-    values = (y * jnp.where(y == 0, 0, lse - widen(logits))).sum(axis=-1)
-    return values.astype(logits.dtype), (logits, lse, labels)
+    surprise = jnp.log(total) - (widen(logits) - largest)
+    values = (y * jnp.where(y == 0, 0, surprise)).sum(axis=-1)
+    return values.astype(logits.dtype), (logits, largest, total, labels)
 
 
 def _softmax_cross_entropy_bwd(residuals, dvalues):
-    logits, lse, labels = residuals
-    dvalues = widen(dvalues)[..., None]
-    log_p = widen(logits) - lse
+    logits, largest, total, labels = residuals
+    dvalues, centred = widen(dvalues)[..., None], widen(logits) - largest
     y = _distribution(logits, labels)
-    delta = dvalues * (jnp.exp(log_p) * y.sum(axis=-1, keepdims=True) - y)
-    return cotangent(logits, delta), cotangent(labels, dvalues * -log_p)
+    p = jnp.exp(centred) / total
+    delta = dvalues * (p * y.sum(axis=-1, keepdims=True) - y)
+    return cotangent(logits, delta), cotangent(labels, dvalues * (jnp.log(total) - centred))
 
 
 softmax_cross_entropy.defvjp(_softmax_cross_entropy_fwd, _softmax_cross_entropy_bwd)

@@ -9,9 +9,9 @@ With p = softmax(z), the sums running along the axis:
     log_softmax   ∂C/∂z_i = Σ_j da_j (1[i=j] − p_i)                      dz = da − e^ℓ Σ da            kept: ℓ
 
     y = log Σ_k e^{z_k}               ∂y/∂z_i = e^{z_i − y} = p_i
-    logsumexp     ∂C/∂z_i = dy p_i                                       dz = dy e^{z − y}             kept: z, y
+    logsumexp     ∂C/∂z_i = dy p_i                                       dz = dy e^{z − m} / Σ e^{z − m}   kept: z, m, Σ
 
-The largest entry is subtracted before each exponential, so nothing overflows.  Half precision is computed in float32.
+The largest entry m is subtracted before each exponential, so nothing overflows.  Half precision is computed in float32.
 
 J. S. Bridle, "Probabilistic interpretation of feedforward classification network outputs, with relationships to
 statistical pattern recognition", in Neurocomputing, Springer, 1990.
@@ -31,13 +31,13 @@ Axis = int | tuple[int, ...] | None
 @partial(jax.custom_vjp, nondiff_argnames=("axis",))
 def softmax(z: Float[Array, "*shape"], axis: Axis = -1) -> Float[Array, "*shape"]:
     """e^z / Σ e^z along an axis (an integer, several, or None for all), as `jax.nn.softmax`."""
-    check_floating("softmax", z=z)
-    e = jnp.exp(_centred(z, axis))
-    return (e / e.sum(axis, keepdims=True)).astype(z.dtype)
+    return _softmax_fwd(z, axis)[0]
 
 
 def _softmax_fwd(z, axis):
-    p = softmax(z, axis)
+    check_floating("softmax", z=z)
+    e = jnp.exp(_centred(z, axis))
+    p = (e / e.sum(axis, keepdims=True)).astype(z.dtype)
     return p, p
 
 
@@ -53,13 +53,13 @@ softmax.defvjp(_softmax_fwd, _softmax_bwd)
 @partial(jax.custom_vjp, nondiff_argnames=("axis",))
 def log_softmax(z: Float[Array, "*shape"], axis: Axis = -1) -> Float[Array, "*shape"]:
     """z − log Σ e^z along an axis (an integer, several, or None for all), as `jax.nn.log_softmax`."""
-    check_floating("log_softmax", z=z)
-    centred = _centred(z, axis)
-    return (centred - jnp.log(jnp.exp(centred).sum(axis, keepdims=True))).astype(z.dtype)
+    return _log_softmax_fwd(z, axis)[0]
 
 
 def _log_softmax_fwd(z, axis):
-    log_p = log_softmax(z, axis)
+    check_floating("log_softmax", z=z)
+    centred = _centred(z, axis)
+    log_p = (centred - jnp.log(jnp.exp(centred).sum(axis, keepdims=True))).astype(z.dtype)
     return log_p, log_p
 
 
@@ -83,14 +83,15 @@ def logsumexp(z: Float[Array, "*shape"], axis: Axis = None, keepdims: bool = Fal
 
 def _logsumexp_fwd(z, axis, keepdims):
     check_floating("logsumexp", z=z)
-    y = log_sum_exp(z, axis)
-    return (y if keepdims else y.squeeze(axis)).astype(z.dtype), (z, y)
+    largest, total = exponentials(z, axis)
+    y = largest + jnp.log(total)
+    return (y if keepdims else y.squeeze(axis)).astype(z.dtype), (z, largest, total)
 
 
 def _logsumexp_bwd(axis, keepdims, residuals, dy):
-    z, y = residuals
-    wide_z, wide_dy = widen(z), widen(dy).reshape(y.shape)
-    return ((wide_dy * jnp.exp(wide_z - _finite(y))).astype(z.dtype),)
+    z, largest, total = residuals
+    p = jnp.exp(widen(z) - largest) / jnp.where(total == 0, 1, total)
+    return ((widen(dy).reshape(total.shape) * p).astype(z.dtype),)
 
 
 logsumexp.defvjp(_logsumexp_fwd, _logsumexp_bwd)
@@ -101,12 +102,12 @@ def _centred(z, axis):
     return widen(z) - jax.lax.stop_gradient(widen(z).max(axis, keepdims=True))
 
 
-def log_sum_exp(z, axis):
-    """log Σ e^z in float32 at least, the axis kept; −∞ where no entry is finite."""
-    largest = _finite(jax.lax.stop_gradient(widen(z).max(axis, keepdims=True, initial=-jnp.inf)))
-    return jnp.log(jnp.exp(widen(z) - largest).sum(axis, keepdims=True)) + largest
+def exponentials(z, axis):
+    """m = max z and Σ e^{z − m} in float32 at least, the axis kept; m is 0 where the largest entry is not finite.
 
-
-def _finite(x):
-    """x, and 0 in place of ±∞, so that a difference from it is never ∞ − ∞."""
-    return jnp.where(jnp.isinf(x), 0, x)
+    e^{z − m} / Σ is the softmax.  From m + log Σ alone it could not be had: where z is large, the logarithm is lost in
+    the sum's rounding.
+    """
+    largest = jax.lax.stop_gradient(widen(z).max(axis, keepdims=True, initial=-jnp.inf))
+    largest = jnp.where(jnp.isinf(largest), 0, largest)
+    return largest, jnp.exp(widen(z) - largest).sum(axis, keepdims=True)

@@ -1,0 +1,134 @@
+"""The checks, and the one call that runs them."""
+
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+
+import jax.numpy as jnp
+
+from . import _inputs, _transformations, _values
+from ._differences import finite_differences
+from ._kept import kept_arrays, residuals
+from ._report import Failure, GradientError, Report, Result, NotApplicableError
+from ._subject import Subject, lay_flat
+
+Check = Callable[[Subject], Iterator[Failure]]
+
+CHECKS: dict[str, Check] = {
+    "structure": _values.structure,
+    "primal": _values.primal,
+    "gradient": _values.gradient,
+    "reference": _values.reference_gradient,
+    "finite differences": finite_differences,
+    "linearity": _values.linearity,
+    "each output": _values.each_output,
+    "random inputs": _inputs.random_inputs,
+    "special inputs": _inputs.special_inputs,
+    "non-finite inputs": _inputs.non_finite_inputs,
+    "batches": _inputs.batches,
+    "determinism": _values.determinism,
+    "jit": _transformations.jit,
+    "vmap": _transformations.vmap,
+    "scan": _transformations.scan,
+    "checkpoint": _transformations.checkpoint,
+    "second order": _transformations.second_order,
+    "sharding": _transformations.sharding,
+    "residuals": residuals,
+}
+"""Every check by name, in the order in which they run; each one's docstring says what it is for."""
+
+DTYPES = ("float64", "float32", "bfloat16", "float16")
+
+
+def check(
+    f: Callable,
+    *args,
+    reference: Callable | None = None,
+    wrt: Sequence[int | str] | None = None,
+    dtypes: Sequence[str] = DTYPES,
+    only: Collection[str] = tuple(CHECKS),
+    skip: Collection[str] = (),
+    seed: int = 0,
+    raises: bool = True,
+) -> Report:
+    """Proves the hand-written reverse rules in a function, or says where they are wrong.
+
+    Args:
+      f: any JAX function of trees of arrays; the rule may be f itself or stand somewhere inside it.
+      *args: arguments to try it on, of any shape; generic values are best (random, of both signs, no two sizes equal).
+        Python numbers and strings are options and stay as they are.
+      reference: an independent implementation of f.  Without one, a wrong forward pass cannot be told.
+      wrt: names or positions of the arguments to differentiate by; all that hold floating point arrays unless given.
+      dtypes: floating point types to prove f in.  float64 is always used to judge the others.
+      only: names of the checks to run, all of `CHECKS` unless given.
+      skip: names of checks to leave out.
+      seed: of the random cotangents, directions and inputs.
+      raises: whether to raise at the first fault, or to run every check and report.
+
+    Returns:
+      What every check found.  Printed, it is a table.
+
+    Raises:
+      GradientError: a check found a fault: which check, which argument, which entry, what it got and wanted, and the
+        error in units of rounding.
+      TypeError, ValueError: the arguments of `check` itself cannot be used.  What f raises on args is passed on.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from jbackprop import check, rules
+      >>> check(rules.silu, jnp.array([0.5, -1.25, 2.0])).passed
+      True
+    """
+    _known(only, "only")
+    _known(skip, "skip")
+    _check_dtypes(dtypes)
+    subject = lay_flat(f, reference, args, wrt, dtypes, seed)
+    f(*args)  # what it raises is the caller's to see
+    results = []
+    for name in CHECKS:
+        if name in only and name not in skip:
+            results.append(_run(name, subject))
+            if raises and results[-1].failures:
+                raise GradientError(f"{_name(f)}: {name}: {results[-1].failures[0]}")
+    kept = kept_arrays(subject)
+    described = tuple(f"{array.dtype}[{','.join(map(str, array.shape))}]" for array in kept)
+    return Report(_name(f), tuple(results), described, sum(array.size * array.dtype.itemsize for array in kept))
+
+
+def assert_gradients(f: Callable, *args, **options) -> None:
+    """`check` for a test suite: raises GradientError, an AssertionError, if any gradient of f is wrong.
+
+    Takes the arguments of `check`.
+    """
+    check(f, *args, **options)
+
+
+def _run(name, subject):
+    start = time.perf_counter()
+    failures, skipped = (), ""
+    try:
+        failures = tuple(CHECKS[name](subject))
+    except NotApplicableError as reason:
+        skipped = str(reason)
+    except Exception as error:  # whatever a rule raises is a finding about the rule
+        failures = (Failure(name, subject.given, None, f"{type(error).__name__}: {_first_line(error)}", "a result"),)
+    return Result(name, failures, skipped, time.perf_counter() - start)
+
+
+def _known(names, argument):
+    for name in names:
+        if name not in CHECKS:
+            raise ValueError(f"check: {argument}, wanted names among {', '.join(CHECKS)}, got {name!r}")
+
+
+def _check_dtypes(dtypes):
+    for dtype in dtypes:
+        if not jnp.issubdtype(jnp.dtype(dtype), jnp.floating):
+            raise ValueError(f"check: dtypes, wanted real floating point types, got {dtype!r}")
+
+
+def _first_line(error):
+    return str(error).split("\n", 1)[0]
+
+
+def _name(f):
+    return getattr(f, "__name__", None) or _name(getattr(f, "func", None) or type(f))

@@ -1,0 +1,189 @@
+"""Is the rule right everywhere?  Many random inputs, and those where hand-written rules break.
+
+The policy, for a gradient entry by the rule (got) against automatic differentiation (twin):
+
+    where the twin is finite    got is finite and equal to rounding, or, at a kink, where derivatives are a choice,
+                                between the slopes on its two sides, along every axis and along the diagonal
+    where the twin is NaN       anything goes, and a number is better
+    where the twin is ±∞        anything but NaN
+
+At an infinite or NaN input the same holds: what it spoils in the twin it may spoil, and nothing else.  The gradient by
+a NaN itself is nobody's business.
+
+J.-B. Hiriart-Urruty, C. Lemaréchal, "Fundamentals of Convex Analysis", Springer, 2001, chapter D (subgradients).
+"""
+
+from collections.abc import Iterator
+
+import jax
+import numpy as np
+
+from ._compare import gradients_agree, twin_noise, typical, worst
+from ._report import Failure, NotApplicableError
+from ._rounding import UNITS, Allowance, largest
+from ._subject import Subject, cast, exact, precision, pull_back, rounded
+
+_NUMBERS = 2**17
+"""How many random numbers `random_inputs` spreads over the input space."""
+_OCTAVES = ((-10, -4), (-4, 0), (0, 2), (2, 5))
+
+
+def random_inputs(subject: Subject) -> Iterator[Failure]:
+    """Thousands of inputs from a thousandth to thirty times the given ones, of both signs: for a fault in a corner."""
+    size = sum(np.size(subject.leaves[i]) for i in subject.wrt)
+    draws = max(4, min(1024, _NUMBERS // max(size, 1)))
+    scale = typical(subject)
+    pulls = [_over_draws(pull_back(function, subject.wrt)) for function in (subject.function, subject.twin)]
+    for number, octaves in enumerate(_OCTAVES):
+        chosen = [_spread(subject.rng(7, number, i), subject.leaves[i], draws, octaves) for i in subject.wrt]
+        held = [np.stack([leaf] * draws) for leaf in subject.leaves]
+        with precision("float64"):
+            inputs = tuple(chosen[subject.wrt.index(i)] if i in subject.wrt else leaf for i, leaf in enumerate(held))
+            got, wanted = (exact(pull(inputs, subject.cotangents())) for pull in pulls)
+        for i, (g, w) in enumerate(zip(got, wanted, strict=True)):
+            scale[i] = max(scale[i], largest(w))
+            allowance = Allowance("float64", subject.length, scale[i])
+            yield from worst(f"gradient of {subject.name(i)}", g, w, allowance, "random inputs, the first index a draw")
+
+
+def special_inputs(subject: Subject) -> Iterator[Failure]:
+    """Zeros, ties, subnormal, small, large and huge numbers: agreement, or a choice at a kink."""
+    for name, values in _FINITE.items():
+        leaves = _filled(subject, values)
+        yield from _by_policy(subject, leaves, f"inputs {name}", kinks=True)
+
+
+def non_finite_inputs(subject: Subject) -> Iterator[Failure]:
+    """One NaN or infinity among the inputs spoils no more than it does in automatic differentiation."""
+    for name, value in (("∞", np.inf), ("−∞", -np.inf), ("NaN", np.nan)):
+        for position in subject.wrt:
+            leaves = list(subject.leaves)
+            leaves[position] = _spoilt(leaves[position], value)
+            yield from _by_policy(subject, tuple(leaves), f"{name} in {subject.names[position]}", kinks=False)
+
+
+def batches(subject: Subject) -> Iterator[Failure]:
+    """A batch of none and a batch of one, wherever automatic differentiation can take them."""
+    first = subject.leaves[subject.wrt[0]]
+    if np.ndim(first) < 2:
+        raise NotApplicableError("no argument has a batch axis")
+    for size in (0, 1):
+        leaves = tuple(
+            leaf[:size] if np.ndim(leaf) and np.shape(leaf)[0] == len(first) else leaf for leaf in subject.leaves
+        )
+        yield from _of_batch(subject, leaves, size)
+
+
+def _of_batch(subject, leaves, size):
+    try:
+        with precision(subject.given):
+            outputs = jax.eval_shape(subject.twin, *cast(subject.given, leaves))
+        cotangents = tuple(subject.rng(8, i).normal(size=out.shape) for i, out in enumerate(outputs))
+        _, wanted = subject.evaluate(subject.pull_twin, subject.given, leaves, cotangents)
+    except (TypeError, ValueError):
+        return  # not a batch axis, or one that may not be empty
+    _, got = subject.evaluate(subject.pull, subject.given, leaves, cotangents)
+    yield from gradients_agree(subject, subject.given, got, wanted, note=f"a batch of {size}")
+
+
+_FINITE = {
+    "of zeros": (0.0,),
+    "of negative zeros": (-0.0,),
+    "of ones": (1.0,),
+    "of minus ones": (-1.0,),
+    "all equal": (0.625,),
+    "tied in pairs": (0.5, 0.5, -0.25, -0.25),
+    "of whole numbers": (0.0, 1.0, -1.0, 2.0, -2.0, 3.0),
+    "subnormal": (1e-41, -1e-42),
+    "tiny": (1e-20, -1e-20),
+    "of ±10": (10.0, -10.0),
+    "of ±100": (100.0, -100.0),
+    "of ±10⁴": (1e4, -1e4),
+    "of ±10¹⁰": (1e10, -1e10),
+    "of ±10³⁰": (1e30, -1e30),
+}
+
+
+def _filled(subject, values):
+    return tuple(
+        np.resize(np.array(values), np.shape(leaf)) if i in subject.wrt else leaf
+        for i, leaf in enumerate(subject.leaves)
+    )
+
+
+def _repeated(values, leaf):
+    return np.resize(np.array(values), np.shape(leaf))
+
+
+def _spoilt(leaf, value):
+    leaf = np.array(leaf)
+    leaf.reshape(-1)[:1] = value
+    return leaf
+
+
+def _spread(rng, leaf, draws, octaves):
+    """(draws, *leaf.shape): the entries of a leaf, scaled by random powers of two; the signs change in every other draw."""
+    shape = (draws, *np.shape(leaf))
+    factor = 2.0 ** rng.uniform(*octaves, size=shape)
+    factor[::2] *= rng.choice([-1.0, 1.0], size=factor[::2].shape)
+    return leaf * factor
+
+
+def _over_draws(pull):
+    return jax.jit(lambda inputs, u: jax.lax.map(lambda leaves: pull(leaves, u)[1], inputs))
+
+
+def _by_policy(subject, leaves, note, kinks):
+    """Holds the gradients in the given dtype against the policy at the top of this file."""
+    start = rounded(subject.given, leaves)
+    _, got = subject.evaluate(subject.pull, subject.given, start)
+    _, twin = subject.evaluate(subject.pull_twin, subject.given, start)
+    _, truth = subject.evaluate(subject.pull_twin, "float64", start)
+    for i, (g, t, w, noise) in enumerate(zip(got, twin, truth, twin_noise(twin, truth), strict=True)):
+        allowance = Allowance(subject.given, subject.length, typical(subject)[i], noise)
+        wanted = np.where(np.isfinite(t), w, np.where(np.isinf(t) & np.isnan(g), t, np.nan))
+        wanted = np.where(np.isnan(start[subject.wrt[i]]), np.nan, wanted)
+        wrong = (allowance.units(g, wanted) > UNITS) | (np.isinf(wanted) & np.isnan(g))
+        if kinks and wrong.any():
+            wrong &= ~_between_slopes(subject, start, i, g, wrong)
+        if wrong.any():
+            entry = tuple(int(k) for k in np.argwhere(wrong)[0])
+            units = float(allowance.units(g, wanted)[entry])
+            yield Failure(
+                f"gradient of {subject.name(i)}", subject.given, entry, float(g[entry]), float(w[entry]), units, note
+            )
+
+
+def _between_slopes(subject, leaves, i, got, suspects):
+    """Where the gradient is a choice at a kink: between the slopes of ⟨u, f⟩ on both sides of x.
+
+    Along the axis of each suspect entry, and along the diagonal, in which all entries move: a rule that gives the whole
+    slope to each of several ties passes the first and fails the second.
+    """
+    shape = np.shape(got)
+    axes = [np.where(np.arange(got.size).reshape(shape) == k, 1.0, 0.0) for k in np.flatnonzero(suspects)]
+    if not np.isfinite(got).all():
+        return np.zeros(shape, bool)
+    within = [_within(subject, leaves, i, got, direction) for direction in [np.ones(shape), *axes]]
+    return np.full(shape, all(within)) & suspects
+
+
+def _within(subject, leaves, i, got, direction):
+    low, high = sorted(_one_sided(subject, leaves, i, direction))
+    slack = 1e-4 * max(1.0, abs(low), abs(high))
+    return low - slack <= float((got * direction).sum()) <= high + slack
+
+
+def _one_sided(subject, leaves, i, direction, step=1e-6):
+    position, cotangents = subject.wrt[i], subject.cotangents()
+
+    def total(at):
+        moved = list(leaves)
+        moved[position] = at
+        outputs, _ = subject.evaluate(subject.pull, "float64", tuple(moved))
+        return sum(float((u * out).sum()) for u, out in zip(cotangents, outputs, strict=True))
+
+    here = total(leaves[position])
+    return (total(leaves[position] + step * direction) - here) / step, (
+        here - total(leaves[position] - step * direction)
+    ) / step

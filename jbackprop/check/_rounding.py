@@ -1,0 +1,61 @@
+"""How far apart two arrays are, in units of rounding.
+
+One unit is ε s √n: the spacing ε of the dtype's numbers at 1, times the scale s of the array, times the square root of
+the longest sum n, which is how rounding errors add up when their signs are random.  The scale is the largest entry that
+the array has or typically has, since a sum of large terms may come out small and keeps its terms' rounding.
+
+Where automatic differentiation in the same dtype is itself further off than that, because the function is badly
+conditioned, its error (`noise`) is allowed as well: a rule need not be better than what it replaces.
+
+N. J. Higham, "Accuracy and Stability of Numerical Algorithms", 2nd edition, SIAM, 2002, chapters 3 and 4.
+"""
+
+import dataclasses
+
+import jax.numpy as jnp
+import numpy as np
+
+UNITS = 4.0
+"""How many units of rounding a right result may be off."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Allowance:
+    """What an entry may be off.
+
+    Attributes:
+      dtype: in which the result was computed.
+      length: n, the longest sum in it.
+      scale: s at least; the array's own largest entry may be larger.
+      noise: an absolute error that is allowed besides.
+    """
+
+    dtype: str
+    length: int
+    scale: float = 0.0
+    noise: float | np.ndarray = 0.0
+
+    def unit(self, wanted: np.ndarray) -> float:
+        """One unit of rounding for an array that should be `wanted`."""
+        info = jnp.finfo(self.dtype)
+        scale = max(self.scale, largest(wanted), float(info.tiny) / float(info.eps))
+        return float(info.eps) * scale * np.sqrt(self.length)
+
+    def units(self, got: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+        """The error of each entry in units, after the noise; NaN is infinitely wrong in got, and no opinion in wanted."""
+        with np.errstate(invalid="ignore", over="ignore"):
+            error = np.where(got == wanted, 0, np.abs(got - wanted))
+            units = np.maximum(error - self.noise, 0) / self.unit(wanted)
+        units = np.where(np.isnan(units), np.inf, units)
+        return np.where(np.isfinite(wanted), units, 0)
+
+
+def largest(array: np.ndarray) -> float:
+    """The largest finite absolute value, 0 if there is none."""
+    return float(np.max(np.abs(array), where=np.isfinite(array), initial=0))
+
+
+def distance(a: np.ndarray, b: np.ndarray) -> float:
+    """The largest finite difference of two arrays."""
+    with np.errstate(invalid="ignore"):
+        return largest(a - b)

@@ -1,0 +1,216 @@
+"""The function under proof, laid flat: arrays in, arrays out, and its gradients as one jitted function.
+
+outputs, uᵀJ = pull(leaves, cotangents)        J = ∂outputs/∂leaves, one random cotangent u for each output
+"""
+
+import contextlib
+import dataclasses
+import functools
+import inspect
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jbackprop._automatic import automatic
+
+Arrays = tuple[Any, ...]
+Flat = Callable[..., Arrays]
+Pull = Callable[[Arrays, Arrays], tuple[Arrays, Arrays]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Subject:
+    """A function of arrays, what to hold it against, and the arguments to try both on.
+
+    Attributes:
+      function: (*leaves) -> a tuple of output arrays, hand-written rules in place.
+      reference: an independent implementation, flat in the same way, or None.
+      leaves: every array among the arguments, the floating point ones in float64.
+      names: what to call each leaf: the argument's name and the path inside it.
+      wrt: positions of the leaves to differentiate by.
+      given: the floating point dtype of the arguments as they were given.
+      dtypes: the floating point dtypes to prove the function in.
+      seed: of everything random.
+    """
+
+    function: Flat
+    reference: Flat | None
+    leaves: Arrays
+    names: tuple[str, ...]
+    wrt: tuple[int, ...]
+    given: str
+    dtypes: tuple[str, ...]
+    seed: int
+
+    @functools.cached_property
+    def twin(self) -> Flat:
+        """The function without its hand-written rules."""
+        return automatic(self.function)
+
+    @functools.cached_property
+    def pull(self) -> Pull:
+        """Gradients by the hand-written rules, jitted."""
+        return jax.jit(pull_back(self.function, self.wrt))
+
+    @functools.cached_property
+    def pull_twin(self) -> Pull:
+        """Gradients by automatic differentiation, jitted."""
+        return jax.jit(pull_back(self.twin, self.wrt))
+
+    @functools.cached_property
+    def outputs(self) -> tuple[jax.ShapeDtypeStruct, ...]:
+        """Shapes and dtypes of all outputs at the given arguments."""
+        with precision(self.given):
+            return jax.eval_shape(self.function, *cast(self.given, self.leaves))
+
+    @functools.cached_property
+    def truth(self) -> tuple[Arrays, Arrays]:
+        """Outputs and gradients at the given arguments by the twin in float64, for `cotangents()`."""
+        return self.evaluate(self.pull_twin, "float64")
+
+    @functools.cached_property
+    def length(self) -> int:
+        """The longest sum there can be in a value or a gradient: the size of the largest array in sight."""
+        return max(1, *(math.prod(array.shape) for array in (*self.leaves, *self.outputs)))
+
+    def rng(self, *stream: int) -> np.random.Generator:
+        """Random numbers, the same at every run; each check has a stream of its own."""
+        return np.random.default_rng((self.seed, *stream))
+
+    def cotangents(self, stream: int = 0) -> Arrays:
+        """A random cotangent for each floating point output: multiples of 1/8, exact in every dtype, none of them 0."""
+        rng = self.rng(1, stream)
+        return tuple(_eighths(rng, out.shape) for out in self.outputs if is_real(out))
+
+    def evaluate(self, pull: Pull, dtype: str, leaves: Arrays | None = None, cotangents=None) -> tuple[Arrays, Arrays]:
+        """Outputs and gradients of a pull-back in one dtype, handed back in float64."""
+        leaves = self.leaves if leaves is None else leaves
+        cotangents = self.cotangents() if cotangents is None else cotangents
+        with precision(dtype):
+            outputs, gradients = pull(cast(dtype, leaves), cotangents)
+            return exact(outputs), exact(gradients)
+
+    def name(self, position: int) -> str:
+        """The name of the leaf that the gradient at this position belongs to."""
+        return self.names[self.wrt[position]]
+
+
+def lay_flat(f: Callable, reference: Callable | None, args: Sequence[Any], wrt, dtypes, seed: int) -> Subject:
+    """The subject for f(*args); what is not an array among the arguments stays as it is.
+
+    Raises:
+      TypeError: no argument holds a real floating point array to differentiate by.
+      ValueError: `wrt` names no argument.
+    """
+    paths, tree = jax.tree_util.tree_flatten_with_path(tuple(args))
+    places = [i for i, (_, leaf) in enumerate(paths) if is_array(leaf)]
+    arguments = _argument_names(f, len(args))
+    chosen = _chosen(wrt, arguments)
+    leaves = tuple(paths[i][1] for i in places)
+    real = [j for j, i in enumerate(places) if is_real(paths[i][1]) and paths[i][0][0].idx in chosen]
+    if not real:
+        raise TypeError(f"check: args, wanted a floating point array to differentiate by, got {_kinds(args)}")
+
+    def flat(function):
+        def of_leaves(*arrays):
+            whole = replaced([leaf for _, leaf in paths], places, arrays)
+            return tuple(map(jnp.asarray, jax.tree.leaves(function(*tree.unflatten(whole)))))
+
+        return of_leaves
+
+    return Subject(
+        function=flat(f),
+        reference=None if reference is None else flat(reference),
+        leaves=cast("float64", leaves),
+        names=tuple(arguments[paths[i][0][0].idx] + jax.tree_util.keystr(paths[i][0][1:]) for i in places),
+        wrt=tuple(real),
+        given=str(leaves[real[0]].dtype),
+        dtypes=tuple(dtypes),
+        seed=seed,
+    )
+
+
+def pull_back(function: Flat, wrt: Sequence[int]) -> Pull:
+    """(leaves, cotangents) -> the floating point outputs, and one gradient for each leaf in wrt."""
+
+    def pull(leaves, cotangents):
+        outputs, vjp = jax.vjp(real_outputs(function, leaves, wrt), *[leaves[i] for i in wrt])
+        return outputs, vjp(tuple(u.astype(out.dtype) for u, out in zip(cotangents, outputs, strict=True)))
+
+    return pull
+
+
+def real_outputs(function: Flat, leaves: Arrays, wrt: Sequence[int]) -> Flat:
+    """The floating point outputs as a function of the leaves in wrt, the others held."""
+
+    def of(*chosen):
+        return tuple(out for out in function(*replaced(leaves, wrt, chosen)) if is_real(out))
+
+    return of
+
+
+def replaced(arrays: Sequence[Any], positions: Sequence[int], others: Sequence[Any]) -> Arrays:
+    """The arrays with others at some positions."""
+    placed = dict(zip(positions, others, strict=True))
+    return tuple(placed.get(i, array) for i, array in enumerate(arrays))
+
+
+def precision(dtype: str):
+    """A context in which JAX has this dtype: float64 needs its own switch, the others leave the user's as it is."""
+    return jax.enable_x64(True) if dtype == "float64" else contextlib.nullcontext()
+
+
+def cast(dtype: str, arrays: Sequence[Any]) -> Arrays:
+    """The real floating point ones among the arrays in a dtype, as NumPy arrays; the others as they are."""
+    return tuple(np.asarray(array).astype(jnp.dtype(dtype)) if is_real(array) else array for array in arrays)
+
+
+def rounded(dtype: str, arrays: Sequence[Any]) -> Arrays:
+    """Float64 arrays that the dtype can hold: what an exact evaluation has to start from."""
+    return cast("float64", cast(dtype, arrays))
+
+
+def exact(arrays: Sequence[Any]) -> Arrays:
+    """JAX's arrays as NumPy arrays, floating point in float64."""
+    return tuple(np.asarray(array, dtype=np.float64) if is_real(array) else np.asarray(array) for array in arrays)
+
+
+def is_real(array: Any) -> bool:
+    """Whether an array (or anything with a dtype) holds real floating point numbers."""
+    return jnp.issubdtype(array.dtype, jnp.floating)
+
+
+def is_array(leaf: Any) -> bool:
+    """Whether a leaf of the arguments is data; Python numbers, strings and functions are options."""
+    return isinstance(leaf, jax.Array | np.ndarray | np.generic)
+
+
+def _eighths(rng, shape):
+    eighths = np.round(8 * rng.normal(size=shape))
+    return np.where(eighths == 0, 1, eighths) / 8
+
+
+def _argument_names(f, count):
+    try:
+        names = list(inspect.signature(f).parameters)
+    except (TypeError, ValueError):  # built-in functions tell no signature
+        names = []
+    return [names[i] if i < len(names) else f"argument {i}" for i in range(count)]
+
+
+def _chosen(wrt, arguments):
+    if wrt is None:
+        return range(len(arguments))
+    chosen = [arguments.index(item) if item in arguments else item for item in wrt]
+    for item in chosen:
+        if not (isinstance(item, int) and 0 <= item < len(arguments)):
+            raise ValueError(f"check: wrt, wanted names or positions among {arguments}, got {item!r}")
+    return chosen
+
+
+def _kinds(args):
+    return ", ".join(str(getattr(leaf, "dtype", type(leaf).__name__)) for leaf in jax.tree.leaves(args)) or "none"

@@ -1,0 +1,146 @@
+"""Is the backward pass the derivative of the forward pass?  Structure, values, gradients and linearity."""
+
+from collections.abc import Iterator
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ._compare import gradients_agree, outputs_agree, twin_noise
+from ._report import Failure
+from ._subject import Subject, cast, exact, precision, pull_back, rounded
+
+
+def structure(subject: Subject) -> Iterator[Failure]:
+    """Every gradient has its argument's shape and dtype.
+
+    JAX lets a rule return another floating point dtype, and then fails far away, in a scan for example.
+    """
+    for dtype in subject.dtypes:
+        with precision(dtype):
+            leaves = cast(dtype, subject.leaves)
+            _, gradients = jax.eval_shape(pull_back(subject.function, subject.wrt), leaves, subject.cotangents())
+        for i, gradient in enumerate(gradients):
+            wanted = leaves[subject.wrt[i]]
+            if (gradient.shape, gradient.dtype) != (wanted.shape, wanted.dtype):
+                what = f"gradient of {subject.name(i)}"
+                yield Failure(what, dtype, None, _kind(gradient), _kind(wanted))
+
+
+def primal(subject: Subject) -> Iterator[Failure]:
+    """The value is the reference's, and the forward half of the rule returns the value that the function does.
+
+    Autodiff of a wrong forward pass agrees with a faithful rule for it; only a second implementation tells.
+    """
+    wanted = _values(subject, subject.function, "float64")
+    if subject.reference is not None:
+        noise = _reference_noise(subject)
+        note = "against the reference"
+        yield from outputs_agree(
+            subject, "float64", wanted, _values(subject, subject.reference, "float64"), noise, note
+        )
+    for dtype in subject.dtypes:
+        value = _values(subject, subject.function, dtype)
+        real = [v for v, out in zip(value, subject.outputs, strict=True) if jnp.issubdtype(out.dtype, jnp.floating)]
+        forward, _ = subject.evaluate(subject.pull, dtype)
+        yield from outputs_agree(subject, dtype, forward, real, note="forward half against the function itself")
+
+
+def gradient(subject: Subject) -> Iterator[Failure]:
+    """Entry by entry what automatic differentiation finds in float64, in every dtype, for three random cotangents."""
+    for dtype in subject.dtypes:
+        leaves = rounded(dtype, subject.leaves)
+        for stream in range(3):
+            cotangents = subject.cotangents(stream)
+            _, truth = subject.evaluate(subject.pull_twin, "float64", leaves, cotangents)
+            _, got = subject.evaluate(subject.pull, dtype, leaves, cotangents)
+            noise = _noise(subject, dtype, leaves, cotangents, truth)
+            yield from gradients_agree(subject, dtype, got, truth, noise, "against automatic differentiation")
+
+
+def reference_gradient(subject: Subject) -> Iterator[Failure]:
+    """Entry by entry the reference's gradient, in float64."""
+    if subject.reference is None:
+        return
+    pull = jax.jit(pull_back(subject.reference, subject.wrt))
+    _, truth = subject.evaluate(pull, "float64")
+    _, got = subject.evaluate(subject.pull, "float64")
+    noise = _noise(subject, "float64", subject.leaves, subject.cotangents(), truth)
+    yield from gradients_agree(subject, "float64", got, truth, noise, "against the reference's gradient")
+
+
+def linearity(subject: Subject) -> Iterator[Failure]:
+    """A backward pass is a linear map of the cotangent: of two it gives the sum, of zero exactly zero.
+
+    One that ignores its cotangent, or takes it for one, is found here without any second opinion.
+    """
+    u, v = subject.cotangents(3), subject.cotangents(4)
+    mixed = tuple(0.5 * a - 2 * b for a, b in zip(u, v, strict=True))
+    of_u, of_v, of_mixed = (subject.evaluate(subject.pull, "float64", cotangents=c)[1] for c in (u, v, mixed))
+    wanted = [0.5 * a - 2 * b for a, b in zip(of_u, of_v, strict=True)]
+    yield from gradients_agree(
+        subject, "float64", of_mixed, wanted, note="pulled back ½u − 2v against ½ of u's less 2 of v's"
+    )
+    nothing = tuple(np.zeros_like(a) for a in u)
+    for i, got in enumerate(subject.evaluate(subject.pull, "float64", cotangents=nothing)[1]):
+        if got.any():
+            entry = tuple(int(axis[0]) for axis in np.nonzero(got))
+            yield Failure(
+                f"gradient of {subject.name(i)}", "float64", entry, float(got[entry]), 0.0, note="zero cotangent"
+            )
+
+
+def each_output(subject: Subject) -> Iterator[Failure]:
+    """With several outputs, the cotangent of each alone: a rule may forget one, or confuse two."""
+    u = subject.cotangents()
+    for j in range(len(u)) if len(u) > 1 else ():
+        alone = tuple(a if i == j else np.zeros_like(a) for i, a in enumerate(u))
+        _, wanted = subject.evaluate(subject.pull_twin, "float64", cotangents=alone)
+        _, got = subject.evaluate(subject.pull, "float64", cotangents=alone)
+        yield from gradients_agree(subject, "float64", got, wanted, note=f"cotangent of output {j} alone")
+
+
+def determinism(subject: Subject) -> Iterator[Failure]:
+    """The same call twice gives the same bits, traced anew each time and compiled once."""
+    eager = pull_back(subject.function, subject.wrt)
+    for pull in (eager, subject.pull):
+        first, second = (subject.evaluate(pull, subject.given) for _ in range(2))
+        names = [f"output {i}" for i in range(len(first[0]))] + [
+            f"gradient of {subject.name(i)}" for i in range(len(first[1]))
+        ]
+        for what, a, b in zip(names, (*first[0], *first[1]), (*second[0], *second[1]), strict=True):
+            if not np.array_equal(a, b, equal_nan=True):
+                entry = tuple(int(axis[0]) for axis in np.nonzero(a != b))
+                yield Failure(
+                    what, subject.given, entry, float(b[entry]), float(a[entry]), note="the same call, repeated"
+                )
+
+
+def _values(subject, function, dtype):
+    with precision(dtype):
+        return exact(jax.jit(function)(*cast(dtype, subject.leaves)))
+
+
+def _reference_noise(subject):
+    narrow, wide = (_values(subject, subject.reference, dtype) for dtype in ("float32", "float64"))
+    return _in_float64(twin_noise(narrow, wide))
+
+
+def _noise(subject, dtype, leaves, cotangents, truth):
+    """What automatic differentiation gets wrong in the dtype; for float64, told from its float32 error."""
+    lower = "float32" if dtype == "float64" else dtype
+    start = rounded(lower, leaves)
+    if dtype == "float64":
+        _, truth = subject.evaluate(subject.pull_twin, "float64", start, cotangents)
+    _, automatic = subject.evaluate(subject.pull_twin, lower, start, cotangents)
+    noise = twin_noise(automatic, truth)
+    return _in_float64(noise) if dtype == "float64" else noise
+
+
+def _in_float64(noise):
+    ratio = float(jnp.finfo("float64").eps) / float(jnp.finfo("float32").eps)
+    return [ratio * n for n in noise]
+
+
+def _kind(array):
+    return f"{array.dtype}{list(array.shape)}"

@@ -1,0 +1,55 @@
+"""Every rule of the table through every check, and what the checks leave out: forward mode and recompilation."""
+
+import jax
+import jax.numpy as jnp
+import pytest
+from jax.test_util import check_grads
+
+import jbackprop as jb
+from jbackprop.cases import CASES, Case
+
+each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+
+
+@each_case
+def test_every_check_passes(case: Case):
+    report = jb.check(case.rule, *case.draw(jax.random.key(0)), reference=case.reference)
+    assert [result.check for result in report.results if result.skipped] in ([], ["batches"])
+
+
+@each_case
+def test_keeps_what_the_case_says(case: Case):
+    report = jb.check(case.rule, *case.draw(jax.random.key(0)), only=())
+    assert sorted(report.residuals) == sorted(case.kept)
+
+
+@each_case
+def test_agrees_with_the_checker_of_jax(case: Case):
+    with jax.enable_x64(True):
+        arguments = case.draw(jax.random.key(1), jnp.float64)
+        floating = [a for a in arguments if jnp.issubdtype(a.dtype, jnp.floating)]
+        others = arguments[len(floating) :]
+        check_grads(lambda *chosen: case.rule(*chosen, *others), floating, order=2, modes=["rev"])
+
+
+@each_case
+def test_forward_mode_raises(case: Case):
+    arguments = case.draw(jax.random.key(1))
+    tangents = [jnp.ones_like(arguments[0])]
+    with pytest.raises(TypeError, match="forward-mode"):
+        jax.jvp(lambda first: case.rule(first, *arguments[1:]), arguments[:1], tangents)
+
+
+@each_case
+def test_automatic_holds_no_rule(case: Case):
+    arguments = case.draw(jax.random.key(1))
+    assert "custom_vjp_call" in str(jax.make_jaxpr(case.rule)(*arguments))
+    assert "custom_vjp_call" not in str(jax.make_jaxpr(jb.automatic(case.rule))(*arguments))
+
+
+@each_case
+def test_second_call_does_not_compile_again(case: Case):
+    gradient = jax.jit(jax.grad(lambda *arguments: case.rule(*arguments).sum()))
+    for seed in range(2):
+        gradient(*case.draw(jax.random.key(seed)))
+    assert gradient._cache_size() == 1
