@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from . import _inputs, _transformations, _values
 from ._differences import finite_differences
 from ._kept import kept_arrays, residuals
-from ._report import Failure, GradientError, Report, Result, NotApplicableError
+from ._report import Failure, GradientError, NotApplicableError, Report, Result
 from ._subject import Subject, lay_flat
 
 Check = Callable[[Subject], Iterator[Failure]]

@@ -21,7 +21,7 @@ import numpy as np
 from ._compare import gradients_agree, twin_noise, typical, worst
 from ._report import Failure, NotApplicableError
 from ._rounding import UNITS, Allowance, largest
-from ._subject import Subject, cast, exact, precision, pull_back, rounded
+from ._subject import Subject, cast, exact, precision, pull_back, replaced, rounded
 
 _NUMBERS = 2**17
 """How many random numbers `random_inputs` spreads over the input space."""
@@ -105,10 +105,8 @@ _FINITE = {
 
 
 def _filled(subject, values):
-    return tuple(
-        np.resize(np.array(values), np.shape(leaf)) if i in subject.wrt else leaf
-        for i, leaf in enumerate(subject.leaves)
-    )
+    filled = [_repeated(values, subject.leaves[i]) for i in subject.wrt]
+    return replaced(subject.leaves, subject.wrt, filled)
 
 
 def _repeated(values, leaf):
