@@ -120,7 +120,7 @@ def _spoilt(leaf, value):
 
 
 def _spread(rng, leaf, draws, octaves):
-    """(draws, *leaf.shape): the entries of a leaf, scaled by random powers of two; the signs change in every other draw."""
+    """(draws, *leaf.shape): a leaf scaled by random powers of two; in every other draw signs change too."""
     shape = (draws, *np.shape(leaf))
     factor = 2.0 ** rng.uniform(*octaves, size=shape)
     factor[::2] *= rng.choice([-1.0, 1.0], size=factor[::2].shape)

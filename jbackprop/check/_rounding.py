@@ -42,7 +42,7 @@ class Allowance:
         return float(info.eps) * scale * np.sqrt(self.length)
 
     def units(self, got: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-        """The error of each entry in units, beyond the noise; a NaN in got is infinitely wrong, in wanted no opinion."""
+        """The error of each entry in units, beyond the noise; NaN in got is infinitely wrong, in wanted no opinion."""
         with np.errstate(invalid="ignore", over="ignore"):
             error = np.where(got == wanted, 0, np.abs(got - wanted))
             units = np.maximum(error - self.noise, 0) / self.unit(wanted)
