@@ -18,7 +18,9 @@ def automatic(f: Callable, *, custom_jvp: bool = False) -> Callable:
 
     Goes through `jit`, `vmap`, `scan`, `while_loop`, `cond`, `checkpoint`, `shard_map` and any nesting of them, for any
     function of JAX.  As under `jit`, f is traced: its Python control flow cannot depend on its arrays.  Arguments that
-    are not arrays, such as options, stay as they are.
+    are not arrays, such as options, stay as they are.  Two things keep their rules: the tangent rule of a
+    `jax.custom_jvp` that stays, and a function that its caller keeps out of the jaxpr (`jax.lax.custom_root` does on
+    recent JAX).
 
     Args:
       f: a function of trees of arrays.
@@ -109,7 +111,7 @@ def _evaluate_flat(jaxpr, removed, *inputs):
 def _rewritten(value, removed):
     """A parameter of an equation, with each jaxpr in it (a tuple may hold several) traced again without its rules."""
     if isinstance(value, tuple) and any(map(_is_jaxpr, value)):
-        return tuple(_rewritten(item, removed) for item in value)
+        return jax.tree.map(lambda item: _rewritten(item, removed), value, is_leaf=_is_jaxpr)  # named tuples too
     if not (_is_jaxpr(value) and _holds_rule(value, removed)):
         return value
     arguments = [_like(atom.aval) for atom in _opened(value)[0].invars]
@@ -117,7 +119,13 @@ def _rewritten(value, removed):
 
 
 def _like(aval):
-    return jax.ShapeDtypeStruct(aval.shape, aval.dtype, weak_type=aval.weak_type, sharding=aval.sharding)
+    return jax.ShapeDtypeStruct(
+        aval.shape,
+        aval.dtype,
+        weak_type=aval.weak_type,
+        sharding=aval.sharding,
+        manual_axis_type=aval.manual_axis_type,  # inside shard_map, the mesh axes along which it varies
+    )
 
 
 def _holds_rule(closed, removed):
