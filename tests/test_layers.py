@@ -1,0 +1,226 @@
+"""The layers themselves: what `init` draws, what `forward` keeps, and what they say to bad input."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jbackprop import layers, rules
+
+ACTIVATIONS = {
+    "relu": (layers.relu(), rules.relu),
+    "leaky_relu": (layers.leaky_relu(), rules.leaky_relu),
+    "leaky_relu(0.3)": (layers.leaky_relu(0.3), lambda z: rules.leaky_relu(z, 0.3)),
+    "elu": (layers.elu(), rules.elu),
+    "elu(1.5)": (layers.elu(1.5), lambda z: rules.elu(z, 1.5)),
+    "selu": (layers.selu(), rules.selu),
+    "sigmoid": (layers.sigmoid(), rules.sigmoid),
+    "tanh": (layers.tanh(), rules.tanh),
+    "softplus": (layers.softplus(), rules.softplus),
+    "silu": (layers.silu(), rules.silu),
+    "gelu": (layers.gelu(), rules.gelu),
+    "gelu(False)": (layers.gelu(False), lambda z: rules.gelu(z, False)),
+    "softmax": (layers.softmax(), rules.softmax),
+    "softmax(-2)": (layers.softmax(-2), lambda z: rules.softmax(z, -2)),
+    "log_softmax": (layers.log_softmax(), rules.log_softmax),
+    "log_softmax(-2)": (layers.log_softmax(-2), lambda z: rules.log_softmax(z, -2)),
+}
+
+
+def draw(*shape, dtype=np.float32):
+    return jnp.asarray(np.random.default_rng(shape).normal(size=shape).astype(dtype))
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_an_activation_layer_is_its_rule(name):
+    layer, rule = ACTIVATIONS[name]
+    z, da = draw(7, 4, 3), draw(7, 4, 5)[..., :3]
+    params, shape = layer.init(jax.random.key(0), (4, 3))
+    a, cache = layer.forward(params, z)
+    dz, delta = layer.backward(params, cache, da)
+    wanted_a, pull = jax.vjp(rule, z)
+    assert (params, shape, delta, layer.gradient(cache, delta)) == ((), (4, 3), (), ())
+    np.testing.assert_array_equal(a, wanted_a)
+    np.testing.assert_array_equal(layer.apply(params, z), wanted_a)
+    np.testing.assert_allclose(dz, pull(da)[0], rtol=1e-6, atol=1e-7)
+
+
+INITIALIZERS = {
+    "he_normal": (layers.he_normal, lambda n_in, n_out: 2 / n_in),
+    "he_uniform": (layers.he_uniform, lambda n_in, n_out: 2 / n_in),
+    "lecun_normal": (layers.lecun_normal, lambda n_in, n_out: 1 / n_in),
+    "lecun_uniform": (layers.lecun_uniform, lambda n_in, n_out: 1 / n_in),
+    "glorot_normal": (layers.glorot_normal, lambda n_in, n_out: 2 / (n_in + n_out)),
+    "glorot_uniform": (layers.glorot_uniform, lambda n_in, n_out: 2 / (n_in + n_out)),
+}
+
+
+@pytest.mark.parametrize("name", INITIALIZERS)
+def test_initialisers_have_their_variance(name):
+    """With 60,000 draws the standard error of the variance is below 1 % of it."""
+    initializer, variance = INITIALIZERS[name]
+    params, _ = layers.linear(200, weights=initializer()).init(jax.random.key(0), (300,))
+    np.testing.assert_allclose(params["w"].var(), variance(300, 200), rtol=0.04)
+    np.testing.assert_allclose(params["w"].mean(), 0, atol=4 * np.sqrt(variance(300, 200) / 60_000))
+
+
+def test_he_normal_unless_given():
+    got, wanted = (
+        layer.init(jax.random.key(2), (6,))[0]
+        for layer in (layers.linear(4), layers.linear(4, weights=layers.he_normal()))
+    )
+    np.testing.assert_array_equal(got["w"], wanted["w"])
+    assert not got["b"].any()
+
+
+@pytest.mark.parametrize("enabled", [False, True], ids=["float32", "float64"])
+def test_parameters_follow_the_default_dtype(enabled):
+    with jax.enable_x64(enabled):
+        params, _ = layers.linear(4).init(jax.random.key(0), (6,))
+    assert {leaf.dtype for leaf in params.values()} == {np.dtype(np.float64 if enabled else np.float32)}
+
+
+def test_a_linear_layer():
+    layer = layers.linear(4, biases=jax.nn.initializers.normal(1.0))
+    params, shape = layer.init(jax.random.key(0), (2, 6))
+    assert jax.tree.map(jnp.shape, params) == {"w": (6, 4), "b": (4,)}
+    assert shape == (2, 4)
+    assert params["b"].all()
+    x, delta = draw(7, 2, 6), draw(7, 2, 4)
+    z, cache = layer.forward(params, x)
+    dx, kept_delta = layer.backward(params, cache, delta)
+    assert cache is x
+    assert kept_delta is delta
+    np.testing.assert_allclose(z, np.asarray(x) @ params["w"] + params["b"], rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(dx, np.asarray(delta) @ params["w"].T, rtol=1e-5, atol=1e-5)
+    gradients = layer.gradient(cache, delta)
+    np.testing.assert_allclose(gradients["w"], np.einsum("bti,bto->io", x, delta), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(gradients["b"], delta.sum(axis=(0, 1)), rtol=1e-5, atol=1e-5)
+
+
+def test_a_linear_layer_without_bias():
+    layer = layers.linear(4, bias=False)
+    params, _ = layer.init(jax.random.key(0), (6,))
+    assert list(params) == list(layer.gradient(draw(7, 6), draw(7, 4))) == ["w"]
+    np.testing.assert_allclose(layer.apply(params, draw(7, 6)), draw(7, 6) @ params["w"], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+def test_what_travels_on_has_the_dtype_of_its_input(dtype):
+    """Parameters in float32, inputs in half precision: z is float32, ∂C/∂x is half, ∂C/∂W is the parameter's."""
+    layer = layers.linear(4)
+    params, _ = layer.init(jax.random.key(0), (6,))
+    z, cache = layer.forward(params, draw(7, 6).astype(dtype))
+    dx, delta = layer.backward(params, cache, draw(7, 4))
+    gradients = layers.like(layer.gradient(cache, delta), params)
+    assert (z.dtype, dx.dtype) == (jnp.float32, dtype)
+    assert {leaf.dtype for leaf in jax.tree.leaves(gradients)} == {np.dtype(np.float32)}
+
+
+def test_a_chain_draws_each_layer_from_its_own_key():
+    params, shape = layers.chain(*[layers.linear(6)] * 3).init(jax.random.key(0), (6,))
+    assert shape == (6,)
+    assert len({leaf["w"].tobytes() for leaf in jax.tree.map(np.asarray, params)}) == 3
+
+
+def test_init_is_traceable_and_repeatable():
+    net = layers.chain(layers.linear(5), layers.relu(), layers.linear(3))
+    once, again = (jax.jit(lambda key: net.init(key, (6,))[0])(jax.random.key(1)) for _ in range(2))
+    jax.tree.map(np.testing.assert_array_equal, once, again)
+    shapes = jax.eval_shape(lambda key: net.init(key, (6,))[0], jax.random.key(1))
+    assert jax.tree.map(jnp.shape, once) == jax.tree.map(lambda leaf: leaf.shape, shapes)
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_apply_is_forward_without_the_cache(name):
+    net = layers.chain(layers.linear(5), ACTIVATIONS[name][0], layers.linear(3))
+    params, _ = net.init(jax.random.key(0), (6,))
+    np.testing.assert_array_equal(net.apply(params, draw(7, 6)), net.forward(params, draw(7, 6))[0])
+
+
+def test_caches_hold_one_row_for_each_example_and_no_parameter():
+    net = layers.chain(layers.linear(5), layers.relu(), layers.linear(4), layers.gelu(), layers.linear(3))
+    params, _ = net.init(jax.random.key(0), (6,))
+    _, cache = net.forward(params, draw(7, 6))
+    assert [leaf.shape for leaf in jax.tree.leaves(cache)] == [(7, 6), (7, 5), (7, 5), (7, 4), (7, 4)]
+
+
+def test_a_layer_is_immutable():
+    layer: Any = layers.relu()
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        layer.forward = None
+
+
+chain: Any = layers.chain  # for the wrong types
+
+BAD_CALLS = {
+    "empty chain": (lambda: layers.chain(), ValueError, "chain: layers, wanted at least one, got none"),
+    "activation without its brackets": (
+        lambda: chain(layers.linear(3), layers.relu),
+        TypeError,
+        r"chain: layers\[1\], wanted a Layer, got <function relu",
+    ),
+    "a rule for a layer": (
+        lambda: chain(rules.tanh),
+        TypeError,
+        r"chain: layers\[0\], wanted a Layer, got .*custom_vjp",
+    ),
+    "no features": (lambda: layers.linear(0), ValueError, "linear: features, wanted a positive number, got 0"),
+    "negative features": (lambda: layers.linear(-3), ValueError, "linear: features, wanted a positive number, got -3"),
+    "no input features": (
+        lambda: layers.linear(3).init(jax.random.key(0), ()),
+        ValueError,
+        r"linear: shape, wanted at least one axis \(the features\), got \(\)",
+    ),
+    "negative alpha": (
+        lambda: layers.elu(-1.0).forward((), draw(7, 3)),
+        ValueError,
+        "elu: alpha, wanted a number that is not negative, got -1.0",
+    ),
+    "wrong feature size": (
+        lambda: layers.linear(3).apply({"w": draw(6, 3), "b": draw(3)}, draw(7, 5)),
+        ValueError,
+        r"linear: x, wanted 6 features \(rows of w\) last, got \(7, 5\)",
+    ),
+    "wrong bias": (
+        lambda: layers.linear(3).forward({"w": draw(6, 3), "b": draw(4)}, draw(7, 6)),
+        ValueError,
+        r"linear: b, wanted shape \(3,\) \(columns of w\), got \(4,\)",
+    ),
+    "weights of one axis": (
+        lambda: layers.linear(3).forward({"w": draw(6), "b": draw(3)}, draw(7, 6)),
+        ValueError,
+        r"linear: w, wanted shape \(n_in, n_out\), got \(6,\)",
+    ),
+    "integers into a linear layer": (
+        lambda: layers.linear(3).forward({"w": draw(6, 3), "b": draw(3)}, jnp.ones((7, 6), int)),
+        TypeError,
+        "linear: x, wanted a floating point array, got int32",
+    ),
+    **{
+        f"integers into {name}": (
+            lambda layer=layer: layer.forward((), jnp.ones((7, 3), int)),
+            TypeError,
+            f"{name.partition('(')[0]}: z, wanted a floating point array, got int32",
+        )
+        for name, (layer, _) in ACTIVATIONS.items()
+    },
+}
+
+
+@pytest.mark.parametrize("case", BAD_CALLS)
+def test_bad_input(case):
+    call, error, message = BAD_CALLS[case]
+    with pytest.raises(error, match=message) as caught:
+        call()
+    assert "\n" not in str(caught.value)
+
+
+def test_the_wrong_number_of_parameters_is_not_cut_short():
+    net = layers.chain(layers.linear(5), layers.linear(3))
+    params, _ = net.init(jax.random.key(0), (6,))
+    with pytest.raises(ValueError, match="shorter"):
+        net.forward(params[:1], draw(7, 6))
