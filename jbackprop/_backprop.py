@@ -48,7 +48,7 @@ def backprop(net: Layer, loss: Callable[..., jax.Array]) -> Backpropagate:
         _check_values(values)
         d_output, *_ = loss_backward(residuals, jnp.full_like(values, 1 / values.size))
         _, deltas = net.backward(params, cache, d_output)
-        return values.mean(), like(net.gradient(cache, deltas), params), deltas
+        return values.mean(), like(net.gradient(params, cache, deltas), params), deltas
 
     return backpropagate
 

@@ -3,6 +3,8 @@
 The reference is `vmap(jax.grad)`, one example at a time, with every rule removed.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -63,7 +65,7 @@ def network():
 
 @pytest.fixture(params=[(), (T,)], ids=["rows", "rows of positions"])
 def backward_pass(request):
-    """What `gradient` needs, and the gradients of the examples one by one.  C_i is a sum over positions."""
+    """`gradient` as a function of the contraction alone, and the examples' gradients.  C_i is a sum over positions."""
     net = network()
     params = jax.tree.map(lambda p: p + draw(*p.shape), net.init(jax.random.key(0), (N_IN,))[0])
     x, y = draw(M, *request.param, N_IN), draw(M, *request.param, N_OUT)
@@ -74,7 +76,7 @@ def backward_pass(request):
     output, cache = net.forward(params, x)
     _, deltas = net.backward(params, cache, output - y)
     each = jax.jit(jax.vmap(jax.grad(jb.automatic(cost)), in_axes=(None, 0, 0)))(params, x, y)
-    return net, cache, deltas, each
+    return functools.partial(net.gradient, params, cache, deltas), each
 
 
 def assert_close(got, wanted):
@@ -87,35 +89,34 @@ def norms(each):
 
 
 def test_total_is_the_sum_over_examples(backward_pass):
-    net, cache, deltas, each = backward_pass
-    assert_close(net.gradient(cache, deltas), jax.tree.map(lambda g: g.sum(axis=0), each))
+    gradient, each = backward_pass
+    assert_close(gradient(), jax.tree.map(lambda g: g.sum(axis=0), each))
 
 
 def test_per_example_gradients(backward_pass):
-    net, cache, deltas, each = backward_pass
-    assert_close(net.gradient(cache, deltas, per_example), each)
+    gradient, each = backward_pass
+    assert_close(gradient(per_example), each)
 
 
 def test_per_example_squared_norms(backward_pass):
-    net, cache, deltas, each = backward_pass
-    assert_close(net.gradient(cache, deltas, squared_norms), norms(each))
+    gradient, each = backward_pass
+    assert_close(gradient(squared_norms), norms(each))
 
 
 def test_clipped_sum_without_a_second_backward_pass(backward_pass):
-    net, cache, deltas, each = backward_pass
-    lengths = jnp.sqrt(sum(jax.tree.leaves(net.gradient(cache, deltas, squared_norms))))
+    gradient, each = backward_pass
+    lengths = jnp.sqrt(sum(jax.tree.leaves(gradient(squared_norms))))
     limit = jnp.median(lengths)
-    clipped = net.gradient(cache, deltas, weighted(jnp.minimum(1, limit / lengths)))
+    clipped = gradient(weighted(jnp.minimum(1, limit / lengths)))
     factors = jnp.minimum(1, limit / jnp.sqrt(sum(jax.tree.leaves(norms(each)))))
     assert 0 < (factors < 1).sum() < M
     assert_close(clipped, jax.tree.map(lambda g: jnp.einsum("i,i...->...", factors, g), each))
 
 
 def test_second_moments():
-    net = layers.linear(N_OUT)
-    x, delta = draw(M, N_IN), draw(M, N_OUT)
-    got = net.gradient(x, delta, Contraction(second_moments, lambda delta: total.summed(delta**2)))
-    each = net.gradient(x, delta, per_example)
+    gradient = functools.partial(layers.linear(N_OUT).gradient, None, draw(M, N_IN), draw(M, N_OUT))
+    got = gradient(Contraction(second_moments, lambda delta: total.summed(delta**2)))
+    each = gradient(per_example)
     assert_close(got, jax.tree.map(lambda g: jnp.square(g).sum(axis=0), each))
 
 
@@ -123,7 +124,7 @@ def test_kronecker_factors():
     """A contraction may return any tree: here (Σ aᵀa, Σ δᵀδ)."""
     x, delta = draw(M, N_IN), draw(M, N_OUT)
     factors = Contraction(lambda a, delta: (total.outer(a, a), total.outer(delta, delta)), lambda delta: ())
-    got = layers.linear(N_OUT).gradient(x, delta, factors)
+    got = layers.linear(N_OUT).gradient(None, x, delta, factors)
     assert_close(
         got["w"], (jnp.asarray(np.einsum("im,in->mn", x, x)), jnp.asarray(np.einsum("io,ip->op", delta, delta)))
     )

@@ -42,7 +42,7 @@ def test_an_activation_layer_is_its_rule(name):
     a, cache = layer.forward(params, z)
     dz, delta = layer.backward(params, cache, da)
     wanted_a, pull = jax.vjp(rule, z)
-    assert (params, shape, delta, layer.gradient(cache, delta)) == ((), (4, 3), (), ())
+    assert (params, shape, delta, layer.gradient(params, cache, delta)) == ((), (4, 3), (), ())
     np.testing.assert_array_equal(a, wanted_a)
     np.testing.assert_array_equal(layer.apply(params, z), wanted_a)
     np.testing.assert_allclose(dz, pull(da)[0], rtol=1e-6, atol=1e-7)
@@ -96,7 +96,7 @@ def test_a_linear_layer():
     assert kept_delta is delta
     np.testing.assert_allclose(z, np.asarray(x) @ params["w"] + params["b"], rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(dx, np.asarray(delta) @ params["w"].T, rtol=1e-5, atol=1e-5)
-    gradients = layer.gradient(cache, delta)
+    gradients = layer.gradient(params, cache, delta)
     np.testing.assert_allclose(gradients["w"], np.einsum("bti,bto->io", x, delta), rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(gradients["b"], delta.sum(axis=(0, 1)), rtol=1e-5, atol=1e-5)
 
@@ -104,7 +104,7 @@ def test_a_linear_layer():
 def test_a_linear_layer_without_bias():
     layer = layers.linear(4, bias=False)
     params, _ = layer.init(jax.random.key(0), (6,))
-    assert list(params) == list(layer.gradient(draw(7, 6), draw(7, 4))) == ["w"]
+    assert list(params) == list(layer.gradient(params, draw(7, 6), draw(7, 4))) == ["w"]
     np.testing.assert_allclose(layer.apply(params, draw(7, 6)), draw(7, 6) @ params["w"], rtol=1e-5, atol=1e-6)
 
 
@@ -115,7 +115,7 @@ def test_what_travels_on_has_the_dtype_of_its_input(dtype):
     params, _ = layer.init(jax.random.key(0), (6,))
     z, cache = layer.forward(params, draw(7, 6).astype(dtype))
     dx, delta = layer.backward(params, cache, draw(7, 4))
-    gradients = layers.like(layer.gradient(cache, delta), params)
+    gradients = layers.like(layer.gradient(params, cache, delta), params)
     assert (z.dtype, dx.dtype) == (jnp.float32, dtype)
     assert {leaf.dtype for leaf in jax.tree.leaves(gradients)} == {np.dtype(np.float32)}
 

@@ -37,7 +37,7 @@ def scale():
         forward=lambda s, x, key=None: (s * x, x),
         backward=backward,
         init=lambda key, shape: (jax.random.normal(key, shape[-1:]), shape),
-        gradient=lambda x, delta, contract=total: contract.summed(delta),
+        gradient=lambda s, x, delta, contract=total: contract.summed(delta),
     )
 
 
@@ -68,7 +68,7 @@ def gate(features):
         delta = d_product * u
         return (d_product * z + du, rules.input_gradient(delta, w)), delta
 
-    def gradient(cache, delta, contract=total):
+    def gradient(params, cache, delta, contract=total):
         return contract.outer(cache[1], delta)
 
     return layers.define(forward, backward, init, gradient)
@@ -124,8 +124,8 @@ def stack(layer, count):
     def backward(params, cache, dy):
         return jax.lax.scan(lambda dy, block: layer.backward(*block, dy), dy, (params, cache), reverse=True)
 
-    def gradient(cache, delta, contract=total):
-        return jax.vmap(lambda cache, delta: layer.gradient(cache, delta, contract))(cache, delta)
+    def gradient(params, cache, delta, contract=total):
+        return jax.vmap(lambda *block: layer.gradient(*block, contract))(params, cache, delta)
 
     def apply(params, x, key=None):
         def step(x, block):
@@ -149,8 +149,8 @@ def twice(layer):
         dx, first = layer.backward(params, cache[0], dh)
         return dx, (first, second)
 
-    def gradient(cache, delta, contract=total):
-        uses = (layer.gradient(*use, contract) for use in zip(cache, delta, strict=True))
+    def gradient(params, cache, delta, contract=total):
+        uses = (layer.gradient(params, *use, contract) for use in zip(cache, delta, strict=True))
         return jax.tree.map(operator.add, *uses)
 
     def apply(params, x, key=None):
@@ -160,18 +160,18 @@ def twice(layer):
 
 
 def recomputed(layer):
-    """Keeps the input alone.  The recomputed cache travels with δ, since `gradient` does not see the parameters."""
+    """Keeps the input alone, and computes the rest again where it is needed."""
 
     def forward(params, x, key=None):
         return layer.forward(params, x, key)[0], (x, key)
 
     def backward(params, cache, dy):
         _, inner = layer.forward(params, *cache)
-        dx, delta = layer.backward(params, inner, dy)
-        return dx, (inner, delta)
+        return layer.backward(params, inner, dy)
 
-    def gradient(cache, delta, contract=total):
-        return layer.gradient(*delta, contract)
+    def gradient(params, cache, delta, contract=total):
+        _, inner = layer.forward(params, *cache)
+        return layer.gradient(params, inner, delta, contract)
 
     return Layer(layer.init, forward, backward, gradient, jax.checkpoint(layer.apply))
 

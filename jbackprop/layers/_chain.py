@@ -41,9 +41,9 @@ def chain(*layers: Layer) -> Layer:
             deltas.append(delta)
         return da, tuple(reversed(deltas))
 
-    def gradient(cache, deltas, contract=total):
-        parts = zip(layers, cache, deltas, strict=True)
-        return tuple(layer.gradient(kept, delta, contract) for layer, kept, delta in parts)
+    def gradient(params, cache, deltas, contract=total):
+        parts = zip(layers, params, cache, deltas, strict=True)
+        return tuple(layer.gradient(*part, contract) for layer, *part in parts)
 
     def apply(params, a, key=None):
         for layer, layer_params, layer_key in _in_order(params, key):

@@ -5,7 +5,7 @@ A layer is five pure functions, and backpropagation is the second and the third 
     init(key, shape)                       -> params, out_shape
     forward(params, x, key)                -> y, cache
     backward(params, cache, dy)            -> dx, delta           the δ recursion, and nothing else
-    gradient(cache, delta, contract=total) -> dparams             aᵀδ and Σδ, from what was kept
+    gradient(params, cache, delta, contract=total) -> dparams     aᵀδ and Σδ, from what was kept
     apply(params, x, key)                  -> y                   the same y, for `jax.grad` to differentiate
 
 Shapes leave out the batch.  Examples come first in x, y, cache and delta; a cache never holds a parameter.  A layer
@@ -72,7 +72,7 @@ def no_parameters(key: jax.Array, shape: Shape) -> tuple[Params, Shape]:
     return (), shape
 
 
-def no_gradient(cache: Any, delta: Any, contract: Contraction = total) -> Params:
+def no_gradient(params: Params, cache: Any, delta: Any, contract: Contraction = total) -> Params:
     """The `gradient` of a layer that has no parameters."""
     return ()
 
@@ -91,7 +91,7 @@ def define(
       forward: (params, x, key=None) -> y, cache.
       backward: (params, cache, dy) -> dx, delta; delta is () without parameters.
       init: (key, shape) -> params, out_shape; by default there are no parameters and the shape stays.
-      gradient: (cache, delta, contract=total) -> a tree like the parameters.
+      gradient: (params, cache, delta, contract=total) -> a tree like the parameters.
 
     Example: y = s ⊙ x with a trained scale s.
 
@@ -104,7 +104,7 @@ def define(
       ...         return s * x, x
       ...     def backward(s, x, dy):          # δ is what the parameter sums: dy ⊙ x
       ...         return dy * s, dy * x
-      ...     def gradient(x, delta, contract=layers.total):
+      ...     def gradient(s, x, delta, contract=layers.total):
       ...         return contract.summed(delta)
       ...     return layers.define(forward, backward, init, gradient)
       >>> net = layers.chain(layers.linear(5), scale(), layers.tanh())
@@ -121,7 +121,7 @@ def define(
     def bwd(residuals, dy):
         params, cache = residuals
         dx, delta = backward(params, cache, dy)
-        return like(gradient(cache, delta), params), dx, None
+        return like(gradient(params, cache, delta), params), dx, None
 
     rule.defvjp(fwd, bwd)
     return Layer(init, forward, backward, gradient, apply=lambda params, x, key=None: rule(params, x, key))

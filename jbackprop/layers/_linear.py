@@ -55,7 +55,7 @@ def linear(
     def backward(params, a, delta):
         return rules.input_gradient(delta, params["w"]).astype(a.dtype), delta
 
-    def gradient(a, delta, contract=total):
+    def gradient(params, a, delta, contract=total):
         dw = contract.outer(a, delta)
         return {"w": dw, "b": contract.summed(delta)} if bias else {"w": dw}
 
