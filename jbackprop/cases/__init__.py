@@ -1,0 +1,15 @@
+"""The one table of cases that drives all generic tests, the comparison and the benchmarks.
+
+A case holds shapes, not arrays: `draw` makes the arguments for a key and a dtype.  Its sizes are pairwise distinct, so
+that a transpose cannot hide, and every rule with batch axes occurs with none, one and two of them.  `reference` is an
+implementation that shares no code with ours: of `jax.nn`, of optax, or written out.
+"""
+
+from ._activations import ACTIVATIONS
+from ._case import Case as Case
+from ._linear import LINEAR
+from ._losses import LOSSES
+from ._softmax import SOFTMAX
+
+CASES = (*LINEAR, *ACTIVATIONS, *SOFTMAX, *LOSSES)
+"""Every rule of the library, with its options."""

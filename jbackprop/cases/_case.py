@@ -1,0 +1,46 @@
+"""What a case is, and how its arguments are drawn."""
+
+import dataclasses
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+
+Draw = Callable[[jax.Array, DTypeLike], jax.Array]
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A rule with the arguments to try it on.
+
+    Attributes:
+      name: what a report calls it.
+      rule: the rule, its options bound by `functools.partial`.
+      reference: the same function, implemented independently.
+      arguments: one function (key, dtype) -> array for each argument.
+      kept: the arrays that the forward pass keeps for the backward pass, as "dtype[shape]" in float32.
+    """
+
+    name: str
+    rule: Callable[..., jax.Array]
+    reference: Callable[..., jax.Array]
+    arguments: tuple[Draw, ...]
+    kept: tuple[str, ...]
+
+    def draw(self, key: jax.Array, dtype: DTypeLike = jnp.float32) -> tuple[jax.Array, ...]:
+        """Random arguments; floating point ones in the dtype."""
+        keys = jax.random.split(key, len(self.arguments))
+        return tuple(draw(key, dtype) for draw, key in zip(self.arguments, keys, strict=True))
+
+
+def normal(*shape: int) -> Draw:
+    return lambda key, dtype: jax.random.normal(key, shape).astype(dtype)
+
+
+def probabilities(*shape: int) -> Draw:
+    return lambda key, dtype: jax.nn.softmax(jax.random.normal(key, shape)).astype(dtype)
+
+
+def classes(count: int, *shape: int) -> Draw:
+    return lambda key, dtype: jax.random.randint(key, shape, 0, count)
