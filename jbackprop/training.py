@@ -9,7 +9,6 @@ A step whose cost, gradients or δ are not all finite is not taken, nor is any a
 the last good step, so nothing is lost, and `check_finite` raises the error that names the step and the layer.
 """
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -56,11 +55,11 @@ class NonFiniteError(FloatingPointError):
 
 def init(params: Params, optimizer: optax.GradientTransformation) -> State:
     """The state before the first step, with arrays of its own: the steps donate them and leave params alone."""
-    params = jax.tree.map(jnp.copy, params)
-    return State(params, optimizer.init(params), jnp.zeros((), jnp.int32))
+    state = State(params, optimizer.init(params), jnp.zeros((), jnp.int32))
+    return jax.tree.map(jnp.copy, state)
 
 
-def step(backpropagate: Backpropagate, optimizer: optax.GradientTransformation) -> Callable[..., tuple[State, Metrics]]:
+def step(backpropagate: Backpropagate, optimizer: optax.GradientTransformation) -> jax.stages.Wrapped:
     """One descent step, jitted; the state's buffers are donated, so keep only the state that it returns.
 
     Args:
@@ -83,7 +82,7 @@ def epoch(
     backpropagate: Backpropagate,
     optimizer: optax.GradientTransformation,
     batch_size: int | None = None,
-) -> Callable[..., tuple[State, Metrics]]:
+) -> jax.stages.Wrapped:
     """One pass over the examples in a fresh random order, as one jitted scan over data that stays on the device.
 
     Args:
@@ -117,32 +116,38 @@ def epoch(
 def check_finite(metrics: Metrics) -> None:
     """Raises NonFiniteError at the first step whose cost, δ or gradients were not finite.
 
-    It names that step and the first layer, going backward from the output, whose δ is not finite (or, for automatic
-    gradients, whose parameter's gradient is not).
+    It names that step and, going backward from the output, the first layer whose δ is not finite; where every δ is
+    finite, or there is none, the first parameter whose gradient is not.
+
+    Args:
+      metrics: of one step or of an epoch.
     """
-    cost = jnp.atleast_1d(metrics.cost)
-    norms = metrics.delta_norms if jax.tree.leaves(metrics.delta_norms) else metrics.gradient_norms
-    bad = ~jnp.atleast_1d(_all_finite(metrics, axis=metrics.cost.ndim))
-    if not bad.any():
-        return
-    first = int(jnp.argmax(bad))
-    named = [
-        jax.tree_util.keystr(path)
-        for path, norm in jax.tree_util.tree_leaves_with_path(norms)
-        if not jnp.isfinite(jnp.atleast_1d(norm)[first])
-    ]
-    what = "δ" if norms is metrics.delta_norms else "gradient"
-    where = f"the first {what} that is not finite, going backward, is that of layer {named[-1]}"
-    raise NonFiniteError(
-        f"step {int(jnp.atleast_1d(metrics.step)[first])}: the cost is {cost[first]}" + (f"; {where}" if named else "")
-    )
+    steps = jax.tree.map(jnp.atleast_1d, metrics)
+    bad = ~_all_finite(steps)
+    if bad.any():
+        first = int(bad.argmax())
+        raise NonFiniteError(_diagnosis(jax.tree.map(lambda array: array[first], steps)))
+
+
+def _diagnosis(metrics):
+    message = f"step {metrics.step}: the cost is {metrics.cost}"
+    for what, norms in ("δ of layer", metrics.delta_norms), ("gradient of", metrics.gradient_norms):
+        bad = [path for path, norm in jax.tree_util.tree_leaves_with_path(norms) if not jnp.isfinite(norm)]
+        if bad:
+            name = jax.tree_util.keystr(bad[-1], simple=True, separator=".")
+            return f"{message}; going backward, the {what} {name} is the first that is not finite"
+    return message
 
 
 def _step(backpropagate, optimizer):
+    update = optax.with_extra_args_support(optimizer).update
+
     def take_step(state, x, y):
         cost, gradients, deltas = backpropagate(state.params, x, y)
         metrics = Metrics(cost, _norms(deltas), _norms(gradients), state.step)
-        updates, optimizer_state = optimizer.update(gradients, state.optimizer, state.params)
+        # What a line search or a plateau's schedule asks for besides; the others ignore it.
+        search = {"value": cost, "grad": gradients, "value_fn": lambda params: backpropagate(params, x, y)[0]}
+        updates, optimizer_state = update(gradients, state.optimizer, state.params, **search)
         taken = State(optax.apply_updates(state.params, updates), optimizer_state, state.step + 1)
         return taken, metrics
 
@@ -164,8 +169,8 @@ def _norms(tree):
     return jax.tree.map(norm, tree)
 
 
-def _all_finite(metrics, axis=0):
-    """Whether all of a step's metrics are finite; each with `axis` leading axes of steps."""
+def _all_finite(metrics):
+    """Whether all metrics are finite, for each step."""
     finite = [jnp.isfinite(leaf) for leaf in jax.tree.leaves(metrics)]
     return jnp.stack(finite, axis=-1).all(axis=-1)
 
@@ -178,8 +183,8 @@ def _examples(x, y):
 
 def _batches(key, examples, batch_size):
     """The epoch's order: (steps, batch) row numbers."""
-    size = examples if batch_size is None else batch_size
-    if not 0 < size <= examples:
+    size = max(examples, 1) if batch_size is None else batch_size
+    if size > examples:
         raise ValueError(f"epoch: x, wanted at least one batch of {size} examples, got {examples}")
     steps = examples // size
     return jax.random.permutation(key, examples)[: steps * size].reshape(steps, size)

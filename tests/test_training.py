@@ -1,0 +1,274 @@
+"""Steps and epochs of descent: what they compute, what they leave alone, and how they stop."""
+
+import functools
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import jbackprop as jb
+from jbackprop import layers, rules, training
+
+EXAMPLES, FEATURES, CLASSES = 23, 7, 5
+RATE = 0.1
+BACKWARD = {"manual": jb.backprop, "automatic": jb.autodiff}
+
+
+def network():
+    return layers.chain(layers.linear(11), layers.tanh(), layers.linear(CLASSES))
+
+
+@functools.cache
+def problem():
+    """Parameters, inputs and labels of NumPy, which no step can donate."""
+    draw = np.random.default_rng(3)
+    x, y = draw.normal(size=(EXAMPLES, FEATURES)), draw.integers(CLASSES, size=EXAMPLES)
+    params, _ = network().init(jax.random.key(1), (FEATURES,))
+    return jax.tree.map(np.asarray, params), x.astype(np.float32), y
+
+
+def backpropagation(name="manual"):
+    return BACKWARD[name](network(), rules.softmax_cross_entropy)
+
+
+@jax.jit
+def descend(params, x, y):
+    """One step of plain gradient descent, the gradient by JAX from the network's equations alone."""
+
+    def cost(params):
+        (first, _, last) = params
+        z = jnp.tanh(x @ first["w"] + first["b"]) @ last["w"] + last["b"]
+        return optax.softmax_cross_entropy_with_integer_labels(z, y).mean()
+
+    return jax.tree.map(lambda p, gradient: p - RATE * gradient, params, jax.grad(cost)(params))
+
+
+def assert_close(actual, wanted):
+    chex.assert_trees_all_close(actual, wanted, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", BACKWARD)
+def test_step_is_gradient_descent(name):
+    params, x, y = problem()
+    optimizer = optax.sgd(RATE)
+    state, metrics = training.step(backpropagation(name), optimizer)(training.init(params, optimizer), x, y)
+    assert_close(state.params, descend(params, x, y))
+    assert (state.step, metrics.step) == (1, 0)
+
+
+@pytest.mark.parametrize(("batch_size", "steps"), [(None, 1), (EXAMPLES, 1), (5, 4), (1, EXAMPLES)])
+def test_epoch_takes_each_example_at_most_once(batch_size, steps):
+    """The examples show in the metrics: an optimizer that does not move leaves each its own cost."""
+    params, x, y = problem()
+    frozen = optax.set_to_zero()
+    one_pass = training.epoch(backpropagation(), frozen, batch_size)
+    state, metrics = one_pass(training.init(params, frozen), jax.random.key(2), x, y)
+    assert state.step == steps and metrics.cost.shape == (steps,)
+    np.testing.assert_array_equal(metrics.step, np.arange(steps))
+    if batch_size == 1:
+        costs = rules.softmax_cross_entropy(network().apply(params, x), y)
+        np.testing.assert_allclose(np.sort(metrics.cost), np.sort(costs), rtol=1e-5)
+
+
+def test_full_batch_epoch_is_one_step():
+    params, x, y = problem()
+    optimizer = optax.sgd(RATE)
+    state, _ = training.epoch(backpropagation(), optimizer)(training.init(params, optimizer), jax.random.key(2), x, y)
+    assert_close(state.params, descend(params, x, y))
+
+
+def test_epoch_is_its_steps_in_the_order_of_its_key():
+    params, x, y = problem()
+    optimizer = optax.sgd(RATE)
+    one_pass, key = training.epoch(backpropagation(), optimizer, 1), jax.random.key(2)
+    state, _ = one_pass(training.init(params, optimizer), key, x, y)
+    by_hand = params
+    for row in jax.random.permutation(key, EXAMPLES):
+        by_hand = descend(by_hand, x[row, None], y[row, None])
+    assert_close(state.params, by_hand)
+    other, _ = one_pass(training.init(params, optimizer), jax.random.key(3), x, y)
+    assert not np.allclose(state.params[0]["w"], other.params[0]["w"], atol=1e-6)
+
+
+def test_state_is_donated_and_the_parameters_are_not():
+    _, x, y = problem()
+    params, _ = network().init(jax.random.key(1), (FEATURES,))
+    optimizer = optax.adam(RATE)
+    before = training.init(params, optimizer)
+    training.step(backpropagation(), optimizer)(before, x, y)
+    assert all(leaf.is_deleted() for leaf in jax.tree.leaves(before))
+    assert not any(leaf.is_deleted() for leaf in jax.tree.leaves(params))
+
+
+def test_second_call_does_not_compile():
+    params, x, y = problem()
+    optimizer = optax.adam(RATE)
+    traces = []
+
+    def backpropagate(*arguments):
+        traces.append(arguments)
+        return backpropagation()(*arguments)
+
+    step, one_pass = training.step(backpropagate, optimizer), training.epoch(backpropagate, optimizer, 4)
+    state = training.init(params, optimizer)
+    for key in jax.random.split(jax.random.key(2), 3):
+        state, _ = step(state, x, y)
+        state, _ = one_pass(state, key, x, y)
+    assert len(traces) == 2
+
+
+def test_clipping_bounds_the_step():
+    params, x, y = problem()
+    optimizer = optax.chain(optax.clip_by_global_norm(1e-3), optax.sgd(1.0))
+    state, _ = training.step(backpropagation(), optimizer)(training.init(params, optimizer), x, y)
+    moved = optax.tree.norm(jax.tree.map(jnp.subtract, state.params, params))
+    np.testing.assert_allclose(moved, 1e-3, rtol=1e-3)
+
+
+def test_weight_decay_shrinks():
+    params, x, y = problem()
+    optimizer = optax.chain(optax.add_decayed_weights(0.5), optax.sgd(RATE))
+    state, _ = training.step(backpropagation(), optimizer)(training.init(params, optimizer), x, y)
+    wanted = jax.tree.map(lambda moved, p: moved - RATE * 0.5 * p, descend(params, x, y), params)
+    assert_close(state.params, wanted)
+
+
+def test_line_search_gets_the_cost_and_its_function():
+    """Descent at a rate far too large, which the search has to cut down."""
+    params, x, y = problem()
+    optimizer = optax.chain(optax.sgd(100.0), optax.scale_by_backtracking_linesearch(max_backtracking_steps=20))
+    step, state = training.step(backpropagation(), optimizer), training.init(params, optimizer)
+    costs = []
+    for _ in range(5):
+        state, metrics = step(state, x, y)
+        costs.append(float(metrics.cost))
+    assert costs == sorted(costs, reverse=True)
+
+
+def test_state_holds_no_buffer_twice():
+    """L-BFGS starts with arrays that are one and the same, and a buffer can be donated once."""
+    params, _ = network().init(jax.random.key(1), (FEATURES,))
+    leaves = jax.tree.leaves((params, training.init(params, optax.lbfgs())))
+    assert len({leaf.unsafe_buffer_pointer() for leaf in leaves}) == len(leaves)
+
+
+@pytest.mark.parametrize(("x64", "tolerance"), [(False, 1e-5), (True, 1e-12)], ids=["float32", "float64"])
+def test_manual_and_automatic_runs_stay_together(x64, tolerance):
+    """200 steps in 20 shuffled epochs, from one set of parameters."""
+    params, x, y = problem()
+    optimizer = optax.sgd(RATE, momentum=0.5)
+    with jax.enable_x64(x64):
+        dtype = jnp.float64 if x64 else jnp.float32
+        params, x = jax.tree.map(lambda array: jnp.asarray(array, dtype), (params, x))
+        ends = []
+        for name in BACKWARD:
+            one_pass, state = training.epoch(backpropagation(name), optimizer, 2), training.init(params, optimizer)
+            for key in jax.random.split(jax.random.key(2), 20):
+                state, metrics = one_pass(state, key, x[:20], y[:20])
+                training.check_finite(metrics)
+            ends.append(state)
+        manual, automatic = ends
+        assert manual.step == automatic.step == 200
+        chex.assert_type(jax.tree.leaves(manual.params), dtype)
+        assert np.abs(manual.params[0]["w"] - params[0]["w"]).max() > 0.01
+        chex.assert_trees_all_close(manual.params, automatic.params, rtol=0, atol=tolerance)
+
+
+def poisoned(where, at=2.0):
+    """A backpropagation that fails where asked, on a batch whose mean is above `at`."""
+
+    def backpropagate(params, x, y):
+        cost, gradients, deltas = backpropagation()(params, x, y)
+        nan = jnp.where(x.mean() > at, jnp.nan, 0)
+        first, between, last = gradients if where == "gradient" else deltas
+        if where == "cost":
+            return cost + nan, gradients, deltas
+        if where == "delta":
+            return cost, gradients, (first + nan, between, last)
+        return cost, (first, between, {**last, "b": last["b"] + nan}), deltas
+
+    return backpropagate
+
+
+NON_FINITE = {
+    "cost": "step 1: the cost is nan",
+    "delta": "step 1: the cost is .*; going backward, the δ of layer 0 is the first that is not finite",
+    "gradient": "step 1: the cost is .*; going backward, the gradient of 2.b is the first that is not finite",
+}
+
+
+@pytest.mark.parametrize("where", NON_FINITE)
+def test_step_stops_at_what_is_not_finite(where):
+    params, x, y = problem()
+    optimizer = optax.sgd(RATE)
+    step = training.step(poisoned(where), optimizer)
+    state, metrics = step(training.init(params, optimizer), x, y)
+    training.check_finite(metrics)
+    good = jax.tree.map(np.array, state)
+    state, metrics = step(state, x + 10, y)
+    chex.assert_trees_all_equal(state, good)
+    with pytest.raises(training.NonFiniteError, match=NON_FINITE[where]):
+        training.check_finite(metrics)
+
+
+@pytest.mark.parametrize("where", NON_FINITE)
+def test_epoch_keeps_the_state_of_its_last_good_step(where):
+    """The bad example comes second in the key's order; the good ones after it are not taken either."""
+    params, x, y = problem()
+    key = jax.random.key(2)
+    first, second, *_ = jax.random.permutation(key, EXAMPLES)
+    x = np.array(x)
+    x[second] += 10
+    optimizer = optax.sgd(RATE)
+    one_pass = training.epoch(poisoned(where), optimizer, 1)
+    state, metrics = one_pass(training.init(params, optimizer), key, x, y)
+    assert state.step == 1
+    assert_close(state.params, descend(params, x[first, None], y[first, None]))
+    with pytest.raises(training.NonFiniteError, match=NON_FINITE[where]):
+        training.check_finite(metrics)
+
+
+@pytest.mark.parametrize(("name", "layer"), [("manual", "δ of layer 2"), ("automatic", "gradient of 2.w")])
+def test_divergence_names_the_layer_nearest_the_output(name, layer):
+    params, x, y = problem()
+    optimizer = optax.sgd(RATE)
+    x = np.array(x)
+    x[4, 1] = np.nan
+    _, metrics = training.step(backpropagation(name), optimizer)(training.init(params, optimizer), x, y)
+    with pytest.raises(training.NonFiniteError, match=f"step 0: the cost is nan; going backward, the {layer} is"):
+        training.check_finite(metrics)
+
+
+def test_norms_overflow_only_where_their_entries_do():
+    params, x, y = problem()
+    optimizer = optax.sgd(RATE)
+    backpropagate = backpropagation()
+
+    def scaled(params, x, y):
+        cost, gradients, deltas = backpropagate(params, x, y)
+        return cost, gradients, jax.tree.map(lambda delta: delta * 1e25, deltas)
+
+    _, metrics = training.step(scaled, optimizer)(training.init(params, optimizer), x, y)
+    training.check_finite(metrics)
+    assert min(jax.tree.leaves(metrics.delta_norms)) > 1e20
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "examples", "labels", "message"),
+    [
+        (0, 3, 3, "epoch: batch_size, wanted a positive number or None, got 0"),
+        (-2, 3, 3, "epoch: batch_size, wanted a positive number or None, got -2"),
+        (4, 3, 3, "epoch: x, wanted at least one batch of 4 examples, got 3"),
+        (None, 0, 0, "epoch: x, wanted at least one batch of 1 examples, got 0"),
+        (2, 3, 4, r"epoch: y, wanted 3 examples \(as many as x\), got 4"),
+    ],
+)
+def test_epoch_refuses(batch_size, examples, labels, message):
+    params, x, y = problem()
+    optimizer = optax.sgd(RATE)
+    with pytest.raises(ValueError, match=message):
+        one_pass = training.epoch(backpropagation(), optimizer, batch_size)
+        one_pass(training.init(params, optimizer), jax.random.key(2), x[:examples], y[:labels])
