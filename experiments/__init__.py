@@ -1,0 +1,6 @@
+"""Training runs to look at and to measure: `python -m experiments --help`.
+
+An experiment is one small module, `SUMMARY`, a dataclass `Settings` and `run(settings)`, listed in `cli.EXPERIMENTS`.
+What they share has a file each: `data` and `idx` load, `classifier` trains, `comparison` measures, `runs` writes the
+folder, `plots` draws it and `report` prints the end.
+"""

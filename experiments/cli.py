@@ -1,0 +1,57 @@
+"""The command line: one word for the experiment, then its settings."""
+
+import contextlib
+import functools
+import io
+import re
+from collections.abc import Sequence
+
+import tyro
+
+from . import digits_mlp, mnist_mlp
+from .errors import InputError
+
+EXPERIMENTS = {"digits-mlp": digits_mlp, "mnist-mlp": mnist_mlp}
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Runs the experiment that the arguments name, or prints the list of them.
+
+    Raises:
+      InputError: there is no such experiment or setting, or a setting has no such value.
+    """
+    name, *settings = arguments or ["--help"]
+    if name in ("-h", "--help"):
+        print(_listing())
+        return
+    if name not in EXPERIMENTS:
+        raise InputError(f"experiment, wanted one of {', '.join(EXPERIMENTS)}, got {name!r}")
+    experiment = EXPERIMENTS[name]
+    experiment.run(_parsed(experiment, name, settings))
+
+
+def _listing():
+    width = max(map(len, EXPERIMENTS))
+    lines = [f"  {name:{width}}  {experiment.SUMMARY}" for name, experiment in EXPERIMENTS.items()]
+    usage = "usage: python -m experiments EXPERIMENT [--help] [SETTINGS]"
+    return "\n".join([usage, "", "experiments:", *lines, "", "EXPERIMENT --help lists its settings."])
+
+
+def _parsed(experiment, name, arguments):
+    """The settings that the arguments give; tyro's box around an error becomes one line."""
+    usage = {"prog": f"python -m experiments {name}", "description": experiment.SUMMARY}
+    parse = functools.partial(tyro.cli, experiment.Settings, args=arguments, **usage)
+    box = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(box), contextlib.redirect_stderr(box):
+            return parse()
+    except SystemExit as stop:
+        if stop.code:
+            raise InputError(_message(box.getvalue())) from None
+    return parse()  # it was help: again, to the terminal
+
+
+def _message(box):
+    """What stands between the first two rules of a box drawn for a file: under its title, over the help for it."""
+    blocks = re.split(r"\n\W+\n", box)
+    return " ".join(blocks[min(1, len(blocks) - 1)].split())

@@ -1,0 +1,78 @@
+"""A run's plots, drawn from its metrics.jsonl alone."""
+
+from pathlib import Path
+
+import matplotlib
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from .runs import Run
+
+STROKES = {
+    "manual": {"linewidth": 5, "alpha": 0.35, "solid_capstyle": "butt"},
+    "automatic": {"linewidth": 1.2},
+}
+"""Two curves that agree lie on each other: the thin automatic one inside the wide manual one."""
+
+RESOLUTION = 120
+"""Dots an inch."""
+
+
+def draw(run: Run) -> list[Path]:
+    """Draws what the run's lines hold; the paths of the pictures."""
+    lines = run.metrics()
+    copies = {name: [line for line in lines if line["backward"] == name] for name in STROKES}
+    copies = {name: own for name, own in copies.items() if own}
+    drawn = [_save(_training(copies), run.folder / "training.png")]
+    if "manual" in copies:
+        drawn.append(_save(_deltas(copies["manual"]), run.folder / "deltas.png"))
+    return drawn
+
+
+def _training(copies):
+    """Cost and accuracy over time."""
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    cost, accuracy = figure.subplots(1, 2)
+    for name, lines in copies.items():
+        _curve(cost, lines, "cost", f"training, {name}", color="C0", **STROKES[name])
+        _curve(cost, lines, "held_out_cost", f"held out, {name}", color="C1", **STROKES[name])
+        _curve(accuracy, lines, "held_out_accuracy", name, color="C1", **STROKES[name])
+    _label(cost, "cost, the mean over the examples", log=True)
+    _label(accuracy, "accuracy on the held-out examples")
+    return figure
+
+
+def _deltas(lines):
+    """‖δˡ‖ of each layer over time, dark at the input and light at the output."""
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    names = list(lines[0]["delta_norms"])
+    for i, name in enumerate(names):
+        norms = [line["delta_norms"][name] for line in lines]
+        axes.plot([line["epoch"] for line in lines], norms, label=f"layer {name}", color=_shade(i, len(names)))
+    _label(axes, "‖δˡ‖ of a batch, the mean over the epoch", log=True)
+    return figure
+
+
+def _curve(axes, lines, key, label, **style):
+    axes.plot([line["epoch"] for line in lines], [line[key] for line in lines], label=label, **style)
+
+
+def _label(axes, title, log=False):
+    axes.set_title(title, fontsize="medium")
+    axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(steps=[1, 2, 5, 10], integer=True))
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
+    if log:
+        axes.set_yscale("log")
+
+
+def _shade(i, count):
+    return matplotlib.colormaps["viridis"](0.85 * i / max(count - 1, 1))
+
+
+def _save(figure, path):
+    figure.savefig(path, dpi=RESOLUTION)
+    return path

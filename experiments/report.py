@@ -1,0 +1,49 @@
+"""The end of a run: a table, the agreement of the two copies and where the plots are."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from . import comparison
+
+
+def table(metrics: Sequence[Mapping[str, Any]], measured: Mapping[str, comparison.Measured]) -> str:
+    """One row for each copy: its last costs and accuracy, the median time of its step and the memory of it.
+
+    Args:
+      metrics: the lines of metrics.jsonl.
+      measured: for each copy, by its name.
+    """
+    last = {line["backward"]: line for line in metrics}
+    rows: list[tuple[str, ...]] = [
+        ("backward", "cost", "held-out cost", "held-out accuracy", "step ms", "temporary kB")
+    ]
+    for name, (seconds, temporary) in measured.items():
+        line = last[name]
+        scores = [_score(line[key]) for key in ("cost", "held_out_cost", "held_out_accuracy")]
+        rows.append((name, *scores, f"{seconds * 1e3:.3f}", f"{temporary / 1e3:.1f}"))
+    return "\n".join(_aligned(rows))
+
+
+def agreement(manual: Any, automatic: Any) -> str:
+    """How far apart the parameters of the two copies have ended."""
+    size, name = comparison.difference(manual, automatic)
+    return f"largest difference of a parameter between the two: {size:.1e} (in {name})"
+
+
+def paths(plots: Sequence[Path]) -> str:
+    """One path a line."""
+    return "\n".join(f"plot: {path}" for path in plots)
+
+
+def _score(value):
+    """A number that was not finite stands as None in the metrics."""
+    return "not finite" if value is None else f"{value:.4f}"
+
+
+def _aligned(rows):
+    """The first column to the left, the numbers to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for first, *others in rows:
+        cells = [f"{cell:>{width}}" for cell, width in zip(others, widths[1:], strict=True)]
+        yield "  ".join([f"{first:<{widths[0]}}", *cells])
