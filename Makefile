@@ -1,0 +1,45 @@
+# Everything runs in a virtual environment that the targets make for themselves: Python >= 3.11, pip, git and make suffice.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo "  PYTHON=$(PYTHON) makes the environment in VENV=$(VENV); set either to another."
+
+.PHONY: run
+run: $(VENV)/experiments ## train a network on MNIST, its gradients by hand beside automatic ones (two minutes)
+	$(BIN)/python -m experiments mnist-mlp
+
+.PHONY: test
+test: $(VENV)/dev ## run the tests
+	$(BIN)/python -m pytest -n 2
+
+.PHONY: check
+check: $(VENV)/dev ## lint, check the format and the types; changes nothing
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyrefly check --python-interpreter-path $(BIN)/python
+
+.PHONY: format
+format: $(VENV)/dev ## format the code and mend what the linter can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: clean
+clean: ## remove the environment and everything generated, the runs too
+	rm -rf $(VENV) runs build dist .ruff_cache .pytest_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A stamp for each extra: installed, and not since pyproject.toml changed.
+$(VENV)/experiments $(VENV)/dev: $(VENV)/%: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
+	@touch $@
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "PYTHON, wanted Python 3.11 or later, got $$($(PYTHON) --version 2>&1)"; exit 2; }
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
