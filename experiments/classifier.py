@@ -125,6 +125,9 @@ def _means(metrics):
 
 
 def _check(settings, examples):
+    for name in ("learning_rate", "momentum", "weight_decay"):
+        if getattr(settings, name) < 0:
+            raise InputError(f"--{name.replace('_', '-')}, wanted at least 0, got {getattr(settings, name)}")
     if settings.epochs < 1:
         raise InputError(f"--epochs, wanted at least 1, got {settings.epochs}")
     if settings.batch_size is not None and not 1 <= settings.batch_size <= examples:

@@ -49,13 +49,21 @@ def _deltas(lines):
     names = list(lines[0]["delta_norms"])
     for i, name in enumerate(names):
         norms = [line["delta_norms"][name] for line in lines]
-        axes.plot([line["epoch"] for line in lines], norms, label=f"layer {name}", color=_shade(i, len(names)))
+        style = {"label": f"layer {name}", "color": _shade(i, len(names)), "marker": _marker(lines)}
+        axes.plot([line["epoch"] for line in lines], norms, **style)
     _label(axes, "‖δˡ‖ of a batch, the mean over the epoch", log=True)
     return figure
 
 
 def _curve(axes, lines, key, label, **style):
-    axes.plot([line["epoch"] for line in lines], [line[key] for line in lines], label=label, **style)
+    axes.plot(
+        [line["epoch"] for line in lines], [line[key] for line in lines], marker=_marker(lines), label=label, **style
+    )
+
+
+def _marker(lines):
+    """A single epoch draws no line."""
+    return "o" if len(lines) == 1 else None
 
 
 def _label(axes, title, log=False):

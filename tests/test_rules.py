@@ -35,7 +35,7 @@ def test_agrees_with_the_checker_of_jax(case: Case):
 @each_case
 def test_forward_mode_raises(case: Case):
     arguments = case.draw(jax.random.key(1))
-    tangents = [jnp.ones_like(arguments[0])]
+    tangents = (jnp.ones_like(arguments[0]),)
     with pytest.raises(TypeError, match="forward-mode"):
         jax.jvp(lambda first: case.rule(first, *arguments[1:]), arguments[:1], tangents)
 
