@@ -1,0 +1,201 @@
+"""From a function to its computation graph, by walking its jaxpr.
+
+Each equation is computed as it is met, so that every node holds its value. Calls (`jit`,
+`checkpoint`, `custom_jvp`, `custom_vjp`) are replaced by what they call: a function with a
+hand-written rule appears as its forward pass, and is differentiated as that. What depends on no
+input is a constant, and what the result does not depend on is left out.
+"""
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.extend.core import Literal
+
+from ._graph import CONSTANT, INPUT, Graph, Node
+from ._unroll import UNROLLED
+
+# The parameter that holds the called function, for each primitive that only calls one.
+CALLS = {
+    "jit": "jaxpr",
+    "pjit": "jaxpr",
+    "remat2": "jaxpr",
+    "checkpoint": "jaxpr",
+    "closed_call": "call_jaxpr",
+    "core_call": "call_jaxpr",
+    "custom_jvp_call": "call_jaxpr",
+    "custom_vjp_call": "call_jaxpr",
+}
+
+
+def trace(f: Callable[..., Any], *args: Any, unroll: bool = False) -> Graph:
+    """The computation graph of `f(*args)`.
+
+    Args:
+      f: any function that JAX can trace.
+      args: its arguments, trees of arrays and numbers; they give the inputs' names and values.
+      unroll: write out `scan`, `while_loop` and `cond` for these values, step by step; otherwise
+        each is one node.
+
+    Raises:
+      TypeError: an argument has no concrete value (the call stands inside a transformation).
+
+    Example:
+      >>> from jbackprop import graph
+      >>> [node.operation for node in graph.trace(lambda w, x: (w * x) ** 2, 3.0, 2.0).nodes]
+      ['input', 'input', 'mul', 'integer_pow']
+    """
+    paths, arguments = jax.tree.flatten_with_path(args)
+    if any(isinstance(leaf, jax.core.Tracer) for _, leaf in paths):
+        raise TypeError("trace: args, wanted concrete values, got a traced one (inside jit, grad?)")
+    builder = _Builder(unroll)
+    inputs = [
+        builder.add(INPUT, name, jnp.asarray(leaf))
+        for name, (_, leaf) in zip(_names(f, args, paths), paths, strict=True)
+    ]
+    outputs = builder.inline(jax.make_jaxpr(f)(*args), inputs, ())
+    builder.name_result(getattr(f, "__name__", ""), outputs)
+    return _without_dead_nodes(builder.nodes, inputs, outputs, arguments)
+
+
+class _Builder:
+    """The list of nodes while it grows."""
+
+    def __init__(self, unroll: bool):
+        self.nodes: list[Node] = []
+        self.unroll = unroll
+        self.calls = 0
+
+    def add(self, operation: str, name: str, value: jax.Array, **fields: Any) -> int:
+        self.nodes.append(Node(len(self.nodes), operation, name, value, **fields))
+        return len(self.nodes) - 1
+
+    def constant(self, value: Any) -> int:
+        return self.add(CONSTANT, "", jnp.asarray(value))
+
+    def values(self, indices: Sequence[int]) -> list[jax.Array]:
+        return [self.nodes[index].value for index in indices]
+
+    def inline(self, closed: Any, operands: Sequence[int], scope: tuple[str, ...]) -> list[int]:
+        """Add the equations of a jaxpr; the nodes of its results."""
+        jaxpr = getattr(closed, "jaxpr", closed)
+        constants = [self.constant(value) for value in getattr(closed, "consts", ())]
+        node_of = dict(zip(jaxpr.constvars, constants, strict=True))
+        node_of |= dict(zip(jaxpr.invars, operands, strict=True))
+
+        def read(atom: Any) -> int:
+            return self.constant(atom.val) if isinstance(atom, Literal) else node_of[atom]
+
+        for equation in jaxpr.eqns:
+            results = self.equation(equation, [read(atom) for atom in equation.invars], scope)
+            node_of |= dict(zip(equation.outvars, results, strict=True))
+        return [read(atom) for atom in jaxpr.outvars]
+
+    def call(self, f: Callable[..., Any], operands: Sequence[int], scope: tuple[str, ...]):
+        """Add the equations of a function of the operands."""
+        return self.inline(jax.make_jaxpr(f)(*self.values(operands)), operands, scope)
+
+    def equation(self, equation: Any, operands: list[int], scope: tuple[str, ...]) -> list[int]:
+        name, params = equation.primitive.name, equation.params
+        if name in CALLS:
+            return self.inline(params[CALLS[name]], operands, self.inside(params, name, scope))
+        if self.unroll and name in UNROLLED:
+            return UNROLLED[name](self, params, operands, scope)
+        if name == "name":
+            return [self.rename(operands[0], params["name"])]
+        if _changes_nothing(equation):
+            return operands
+        return self.compute(equation, operands, scope)
+
+    def compute(self, equation: Any, operands: list[int], scope: tuple[str, ...]) -> list[int]:
+        primitive = equation.primitive
+        params = primitive.get_bind_params(equation.params)
+        results = primitive.bind(*self.values(operands), **params)
+        results = results if primitive.multiple_results else [results]
+        if all(self.nodes[index].operation == CONSTANT for index in operands):
+            return [self.constant(value) for value in results]
+        shared = {"operands": tuple(operands), "primitive": primitive, "params": params}
+        return [
+            self.add(primitive.name, "", value, output=k, scope=scope, **shared)
+            for k, value in enumerate(results)
+        ]
+
+    def inside(self, params: Any, name: str, scope: tuple[str, ...]) -> tuple[str, ...]:
+        """The scope of a called function: its name, numbered so that two calls stay apart."""
+        self.calls += 1
+        debug = getattr(params[CALLS[name]], "debug_info", None)
+        called = params.get("name") or getattr(debug, "func_name", None) or name
+        return (*scope, f"{called.split(' ')[0]} #{self.calls}")
+
+    def rename(self, index: int, name: str) -> int:
+        if self.nodes[index].operation not in (INPUT, CONSTANT):
+            self.nodes[index] = replace(self.nodes[index], name=name)
+        return index
+
+    def name_result(self, name: str, outputs: Sequence[int]) -> None:
+        if len(outputs) == 1 and not self.nodes[outputs[0]].name:
+            self.rename(outputs[0], name if name.isidentifier() else "f")
+
+
+def _changes_nothing(equation: Any) -> bool:
+    """A conversion to the dtype that the operand already has (it only drops JAX's weak type)."""
+    if equation.primitive.name != "convert_element_type":
+        return False
+    return equation.invars[0].aval.dtype == equation.params["new_dtype"]
+
+
+def _names(f: Callable[..., Any], args: tuple[Any, ...], paths: Sequence[Any]) -> list[str]:
+    """The name of each leaf: its argument's name, then its path inside, as in params.W."""
+    arguments = _argument_names(f, len(args))
+    rests = [jax.tree_util.keystr(path[1:], simple=True, separator=".") for path, _ in paths]
+    return [
+        ".".join(filter(None, [arguments[path[0].idx], rest]))
+        for (path, _), rest in zip(paths, rests, strict=True)
+    ]
+
+
+def _argument_names(f: Callable[..., Any], count: int) -> list[str]:
+    try:
+        parameters = list(inspect.signature(f).parameters.values())
+    except (TypeError, ValueError):  # some callables, such as those written in C, have none
+        parameters = []
+    names = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    rest = next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), "arg")
+    return names[:count] + [f"{rest}{k}" for k in range(count - len(names))]
+
+
+def _without_dead_nodes(
+    nodes: Sequence[Node], inputs: Sequence[int], outputs: Sequence[int], arguments: Any
+) -> Graph:
+    """The inputs and what the outputs depend on, numbered anew, the nameless named v1, v2, …"""
+    alive = {*inputs, *outputs}
+    for node in reversed(nodes):
+        if node.index in alive:
+            alive.update(node.operands)
+    kept = [node for node in nodes if node.index in alive]
+    new = {node.index: index for index, node in enumerate(kept)}
+    names = iter(range(1, len(kept) + 1))
+    return Graph(
+        tuple(
+            replace(
+                node,
+                index=new[node.index],
+                operands=tuple(new[operand] for operand in node.operands),
+                name=node.name or _spare_name(node, names),
+            )
+            for node in kept
+        ),
+        tuple(new[index] for index in inputs),
+        tuple(new[index] for index in outputs),
+        arguments,
+    )
+
+
+def _spare_name(node: Node, numbers: Any) -> str:
+    """A scalar constant is called by its value, everything else by a number."""
+    if node.operation == CONSTANT and node.shape == () and node.dtype.kind in "fiub":
+        return f"{node.value:.4g}"
+    return f"{'c' if node.operation == CONSTANT else 'v'}{next(numbers)}"
