@@ -174,7 +174,11 @@ ARRAYS: dict[str, tuple] = {
     ),
     "conv_strided": (
         lambda x, w: lax.conv_general_dilated(
-            x, w, (2, 3), [(1, 2), (0, 1)], rhs_dilation=(2, 1),
+            x,
+            w,
+            (2, 3),
+            [(1, 2), (0, 1)],
+            rhs_dilation=(2, 1),
             dimension_numbers=("NHWC", "HWIO", "NHWC"),
         ),
         normal(2, 9, 8, 3),

@@ -91,9 +91,9 @@ class Graph:
 
     @cached_property
     def successors(self) -> tuple[tuple[Edge, ...], ...]:
-        """For each node the edges that lead out of it, the latest computed first."""
+        """For each node the edges that lead out of it, in the order of computation."""
         leaving: list[list[Edge]] = [[] for _ in self.nodes]
-        for edge in reversed(self.edges):
+        for edge in self.edges:
             leaving[edge.source].append(edge)
         return tuple(tuple(edges) for edges in leaving)
 

@@ -1,0 +1,76 @@
+"""A large graph made small: each call of a function becomes one node."""
+
+from dataclasses import replace
+
+from ._graph import Backpropagation, Edge, Graph, Message, Node
+
+
+def group(back: Backpropagation, depth: int = 1) -> Backpropagation:
+    """Draw each inlined call (or step of an unrolled loop) as one node.
+
+    The gradients stay what they are; the messages inside a group disappear, and those into it are
+    what its nodes sent to the outside.
+
+    Args:
+      back: the result of `backpropagate`.
+      depth: how many levels of calls to keep open; 1 draws every outermost call as one node.
+
+    Raises:
+      ValueError: depth is less than 1.
+    """
+    if depth < 1:
+        raise ValueError(f"group: depth, wanted at least 1, got {depth}")
+    heads = _heads(back.graph, depth)
+    kept = sorted(set(heads))
+    new = {head: index for index, head in enumerate(kept)}
+    place = [new[head] for head in heads]
+    edges = _edges_between(back.graph, place)
+    nodes = tuple(_grouped(back.graph, head, depth, place, edges) for head in kept)
+    graph = replace(
+        back.graph,
+        nodes=nodes,
+        inputs=tuple(place[index] for index in back.graph.inputs),
+        outputs=tuple(place[index] for index in back.graph.outputs),
+    )
+    messages = (_moved(message, edges) for message in back.messages)
+    return Backpropagation(
+        graph,
+        tuple(message for message in messages if message is not None),
+        tuple(back.gradients[head] for head in kept),
+    )
+
+
+def _heads(graph: Graph, depth: int) -> list[int]:
+    """For each node the last node of its group, which stands for it."""
+    last: dict[tuple[str, ...], int] = {}
+    for node in graph.nodes:
+        if len(node.scope) >= depth:
+            last[node.scope[:depth]] = node.index
+    return [last.get(node.scope[:depth], node.index) for node in graph.nodes]
+
+
+def _edges_between(graph: Graph, place: list[int]) -> dict[Edge, Edge]:
+    """The edges that cross a group's border, each with its new self."""
+    edges, operands = {}, [0] * (max(place) + 1)
+    for edge in graph.edges:
+        source, target = place[edge.source], place[edge.target]
+        if source != target:
+            edges[edge] = Edge(source, target, operands[target])
+            operands[target] += 1
+    return edges
+
+
+def _grouped(
+    graph: Graph, head: int, depth: int, place: list[int], edges: dict[Edge, Edge]
+) -> Node:
+    node = graph.nodes[head]
+    index = place[head]
+    operands = tuple(edge.source for edge in edges.values() if edge.target == index)
+    inside = len(node.scope) >= depth
+    operation = node.scope[depth - 1].split(" #")[0] if inside else node.operation
+    return replace(node, index=index, operands=operands, operation=operation)
+
+
+def _moved(message: Message, edges: dict[Edge, Edge]) -> Message | None:
+    edge = edges.get(message.edge)
+    return None if edge is None else replace(message, edge=edge)

@@ -1,0 +1,126 @@
+"""Numbers, arrays, operations and messages as short text."""
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from ._graph import CONSTANT, INPUT, Backpropagation, Graph, Message, Node
+
+INFIX = {
+    "add": "+",
+    "add_any": "+",
+    "sub": "−",
+    "mul": "·",
+    "div": "/",
+    "dot_general": "@",
+    "pow": "^",
+    "gt": ">",
+    "lt": "<",
+}
+SYMBOLS = {
+    "neg": "−",
+    "logistic": "σ",
+    "reduce_sum": "Σ",
+    "reduce_prod": "Π",
+    "reduce_max": "max",
+    "reduce_min": "min",
+    "sqrt": "√",
+    "transpose": "ᵀ",
+    "broadcast_in_dim": "copy",
+    "select_n": "select",
+    "convert_element_type": "convert",
+    "conv_general_dilated": "conv",
+    "stop_gradient": "stop",
+}
+SHOWN = 4  # arrays of up to so many elements are written out
+
+
+def number(value: Any) -> str:
+    """Four significant digits, with a real minus sign."""
+    return f"{float(value):.4g}".replace("-", "−")
+
+
+def brief(value: jax.Array) -> str:
+    """A scalar, a small array written out, or the dtype, shape and range of a large one."""
+    array = plain(value)
+    if array is None:
+        return kind(value)
+    if array.size <= SHOWN:
+        return _nested(array)
+    if np.isnan(array).any():
+        return f"{kind(value)} with {int(np.isnan(array).sum())} NaN"
+    return f"{kind(value)} {number(array.min())} … {number(array.max())}"
+
+
+def kind(value: jax.Array) -> str:
+    """The dtype and shape, as in f32[3,4]."""
+    dtype = str(value.dtype).replace("float", "f").replace("uint", "u").replace("int", "i")
+    return f"{dtype}[{','.join(map(str, value.shape))}]"
+
+
+def symbol(node: Node) -> str:
+    """The operation as a figure shows it."""
+    if node.operation == "integer_pow":
+        return superscript(node.params["y"])
+    return INFIX.get(node.operation) or SYMBOLS.get(node.operation, node.operation)
+
+
+def superscript(n: int) -> str:
+    return str(n).translate(str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻"))
+
+
+def forward_equation(graph: Graph, node: Node) -> str:
+    """How the node was computed: z = u + b = 5 + 1 = 6."""
+    if node.operation in (INPUT, CONSTANT):
+        return f"{node.name} = {brief(node.value)}"
+    operands = [graph.nodes[index] for index in node.operands]
+    steps = [node.name, _applied(node, [operand.name for operand in operands])]
+    if all(operand.shape == () for operand in operands):
+        steps.append(_applied(node, [bracketed(brief(operand.value)) for operand in operands]))
+    return " = ".join([*steps, brief(node.value)])
+
+
+def message_equation(back: Backpropagation, message: Message) -> str:
+    """The product of one edge: ∂J/∂e · 2e = 1 · 8 = 8."""
+    steps = [message.formula]
+    if message.local is not None and message.value.ndim == 0 == message.received.ndim:
+        steps.append(f"{brief(message.received)} · {bracketed(brief(message.local))}")
+    return " = ".join([*steps, brief(message.value)])
+
+
+def gradient_equation(back: Backpropagation, node: Node) -> str:
+    """The sum over the successors: ∂f/∂b = 7 + 2 = 9."""
+    gradient = back.gradients[node.index]
+    if gradient is None:
+        return f"{node.name} has no gradient"
+    name = f"∂{back.cost.name}/∂{node.name}"
+    parts = [brief(m.value) for m in back.received[node.index]]
+    parts[1:] = map(bracketed, parts[1:])
+    many = len(parts) > 1 and gradient.size <= SHOWN
+    return " = ".join([name, *([" + ".join(parts)] if many else []), brief(gradient)])
+
+
+def _applied(node: Node, operands: list[str]) -> str:
+    if node.operation in INFIX and len(operands) == 2:
+        return f" {INFIX[node.operation]} ".join(operands)
+    if node.operation == "integer_pow":
+        return f"{operands[0]}{superscript(node.params['y'])}"
+    return f"{symbol(node)}({', '.join(operands)})"
+
+
+def bracketed(text: str) -> str:
+    return f"({text})" if text.startswith("−") else text
+
+
+def plain(value: jax.Array) -> np.ndarray | None:
+    """The numbers of an array; None for keys, which have none."""
+    if value.dtype.kind not in "fiubV":
+        return None
+    return np.asarray(value.astype("float32")) if value.dtype.kind == "V" else np.asarray(value)
+
+
+def _nested(array: np.ndarray) -> str:
+    if array.ndim == 0:
+        return str(bool(array)) if array.dtype == bool else number(array)
+    return f"[{', '.join(_nested(row) for row in array)}]"
