@@ -1,8 +1,8 @@
 """Computation graphs with their messages: values go forward, backpropagated gradients come back.
 
-    back = graph.backpropagate(graph.trace(f, *args))
-    print(graph.table(back))
-    graph.save(back, "f.html")
+back = graph.backpropagate(graph.trace(f, *args))
+print(graph.table(back))
+graph.save(back, "f.html")
 """
 
 from ._backpropagate import backpropagate as backpropagate

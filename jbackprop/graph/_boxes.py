@@ -7,93 +7,94 @@ import jax
 
 from ._graph import CONSTANT, INPUT, Backpropagation, Node
 from ._heatmap import heat_map
-from ._text import brief, kind, plain, symbol
+from ._text import brief, kind, operation, plain, running_sum, symbol
 
-LETTER = 8.2  # pixels a letter of a name takes
+LETTER, SMALL = 8.4, 7.4  # pixels that a letter of a name, of a number takes
 GAP = 10.0
+LONGEST = 12  # a longer expression is shown by its symbol
 
 
 @dataclass(frozen=True)
 class Box:
-    """SVG around (0, 0): of the outline `width` × `height`, with texts beyond it by `margin`."""
+    """SVG around (0, 0); texts reach beyond the outline by left, right, above and below."""
 
     body: str
     width: float
     height: float
-    margin: tuple[float, float] = (0.0, 0.0)
+    left: float = 0.0
+    right: float = 0.0
+    above: float = 0.0
+    below: float = 0.0
 
 
 def box(back: Backpropagation, node: Node, down: bool) -> Box:
     """The picture of a node; `down` says that edges leave it at the bottom, not at the right."""
-    gradient = back.gradients[node.index]
     if node.operation == CONSTANT or plain(node.value) is None:
-        return _pill(node.name, "" if node.shape == () else kind(node.value), 24)
+        return _pill(node.name, "" if node.shape == () else kind(node.value))
     if node.shape == () or node.value.size == 0:
-        return _scalar(node, gradient, down)
-    return _array(back, node, gradient)
+        return _scalar(back, node, down)
+    return _array(back, node, back.gradients[node.index])
 
 
-def _scalar(node: Node, gradient: jax.Array | None, down: bool) -> Box:
-    pill = _pill(node.name, "" if node.operation == INPUT else symbol(node), 40)
+def _scalar(back: Backpropagation, node: Node, down: bool) -> Box:
+    """A round outline, the value and the gradient above and below it, or at its side."""
+    pill = _pill(node.name, "" if node.operation == INPUT else _expression(back, node))
+    texts = brief(node.value), running_sum(back, node)
+    wide = SMALL * max(map(len, texts))
     beside, above = pill.width / 2 + 5, pill.height / 2 + 6
-    places = [(beside, -5), (beside, 14)] if down else [(0, -above), (0, above + 9)]
-    texts = [brief(node.value), "" if gradient is None else brief(gradient)]
-    numbers = "".join(
-        _text(x, y, name, text, "start" if down else "middle")
-        for (x, y), name, text in zip(places, ("value", "gradient"), texts, strict=True)
-    )
-    wide = max(map(len, texts)) * 7.5
-    return Box(
-        pill.body + numbers,
-        max(pill.width, 0 if down else wide),
-        pill.height,
-        (wide + 10, 0) if down else (0, 20),
-    )
+    if down:
+        numbers = _text(beside, -5, "value", texts[0], "start")
+        numbers += _text(beside, 13, "gradient", texts[1], "start")
+        return Box(pill.body + numbers, pill.width, pill.height, right=wide + 5)
+    numbers = _text(0, -above, "value", texts[0]) + _text(0, above + 10, "gradient", texts[1])
+    over = max(0.0, (wide - pill.width) / 2)
+    return Box(pill.body + numbers, pill.width, pill.height, over, over, 20, 20)
 
 
-def _pill(name: str, operation: str, height: float) -> Box:
-    width = max(height, LETTER * len(name) + 20, 7 * len(operation) + 20)
-    outline = (
-        f'<rect class="outline" x="{-width / 2:.1f}" y="{-height / 2:.1f}" '
-        f'width="{width:.1f}" height="{height:.1f}" rx="{height / 2:.1f}"/>'
-    )
-    lower = _text(0, 14, "operation", operation) if operation else ""
-    name_height = -1 if operation else 5
-    if operation and height < 40:
-        return _pill(name, operation, 40)
-    return Box(outline + _text(0, name_height, "name", name) + lower, width, height)
+def _expression(back: Backpropagation, node: Node) -> str:
+    text = operation(back.graph, node)
+    return text if len(text) <= LONGEST else symbol(node)
+
+
+def _pill(name: str, below: str) -> Box:
+    height = 40.0 if below else 36.0
+    width = max(height, LETTER * len(name) + 20, SMALL * len(below) + 20)
+    body = _outline(width, height, height / 2)
+    if below:
+        body += _text(0, -2, "name", name) + _text(0, 13, "operation", below)
+    else:
+        body += _text(0, 5, "name", name)
+    return Box(body, width, height)
 
 
 def _array(back: Backpropagation, node: Node, gradient: jax.Array | None) -> Box:
     """Name and operation, the two maps side by side, a caption under each."""
-    title = node.name if node.operation == INPUT else f"{node.name} = {symbol(node)}"
-    caption = f"∂{back.cost.name}/∂{node.name}"
+    title = node.name if node.operation == INPUT else f"{node.name} = {_expression(back, node)}"
     maps = [("value", kind(node.value), heat_map(node.value))]
     if gradient is not None:
-        maps.append(("gradient", caption, heat_map(gradient)))
-    widths = [max(width, 6.4 * len(label)) for _, label, (_, width, _) in maps]
-    map_height = maps[0][2][2]
-    width = max(sum(widths) + GAP * (len(maps) + 1), LETTER * len(title) + 2 * GAP)
-    height = map_height + 48
-    body = (
-        f'<rect class="outline" x="{-width / 2:.1f}" y="{-height / 2:.1f}" '
-        f'width="{width:.1f}" height="{height:.1f}" rx="6"/>'
-        + _text(0, -height / 2 + 17, "name", title)
-    )
-    left = -(sum(widths) + GAP * (len(maps) - 1)) / 2
-    for (name, label, (drawn, map_width, _)), slot in zip(maps, widths, strict=True):
-        x, y = left + (slot - map_width) / 2, -height / 2 + 25
-        body += (
-            f'<g class="{name}"><g transform="translate({x:.1f} {y:.1f})">{drawn}</g>'
-            + _text(left + slot / 2, height / 2 - 8, "caption", label)
-            + "</g>"
-        )
+        maps.append(("gradient", f"∂{back.cost.name}/∂{node.name}", heat_map(gradient)))
+    slots = [max(width, 6.8 * len(label)) for _, label, (_, width, _) in maps]
+    inner = sum(slots) + GAP * (len(maps) - 1)
+    width = max(inner + 2 * GAP, LETTER * len(title) + 2 * GAP)
+    height = maps[0][2][2] + 48
+    body = _outline(width, height, 6) + _text(0, 17 - height / 2, "name", title)
+    left = -inner / 2
+    for (name, label, (drawn, map_width, _)), slot in zip(maps, slots, strict=True):
+        corner = f"{left + (slot - map_width) / 2:.1f} {25 - height / 2:.1f}"
+        caption = _text(left + slot / 2, height / 2 - 8, "caption", label)
+        body += f'<g class="{name}"><g transform="translate({corner})">{drawn}</g>{caption}</g>'
         left += slot + GAP
     return Box(body, width, height)
 
 
+def _outline(width: float, height: float, radius: float) -> str:
+    return (
+        f'<rect class="outline" x="{-width / 2:.1f}" y="{-height / 2:.1f}" '
+        f'width="{width:.1f}" height="{height:.1f}" rx="{radius:.1f}"/>'
+    )
+
+
 def _text(x: float, y: float, name: str, text: str, anchor: str = "middle") -> str:
     return (
-        f'<text class="{name}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">'
-        f"{escape(text)}</text>"
+        f'<text class="{name}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
     )

@@ -81,9 +81,7 @@ def layered(width: int, depth: int) -> Products:
 def _network(weights: list[list[list[float]]], units: list[float]):
     """A layer is tanh(Σᵢ wⱼᵢ uᵢ) for each unit j, written out; the cost is the sum of the last."""
     for layer in weights:
-        units = [
-            jnp.tanh(sum(w * u for w, u in zip(row, units, strict=True))) for row in layer
-        ]
+        units = [jnp.tanh(sum(w * u for w, u in zip(row, units, strict=True))) for row in layer]
     return sum(units)
 
 

@@ -1,20 +1,25 @@
-"""The graph as SVG and PNG: values in blue, backpropagated gradients and messages in red."""
+"""The graph as SVG and PNG: values in blue, backpropagated gradients and messages in red.
+
+"Along" is the direction of the edges, "across" the other one. Scalar constants are not drawn: they
+stand in the expressions.
+"""
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 from itertools import pairwise
 
-from ._boxes import Box, box
+from ._boxes import SMALL, Box, box
 from ._graph import CONSTANT, Backpropagation, Edge, Message
 from ._group import group
-from ._layout import layout
+from ._layout import Layout, layout
 from ._text import brief, forward_equation, gradient_equation, message_equation
 
 LIMIT = 120  # nodes; beyond it nobody finds the way through a figure
-SPACE = 46.0  # pixels between layers, room for an arrow with its message
-BESIDE = 16.0  # pixels between neighbours in a layer
-EDGE_OF_FIGURE = 14.0
+SPACE = 34.0  # pixels between layers, beside the room that a message takes
+BORDER = 14.0
+BOW = 14.0  # how far two edges between the same nodes bow to their sides
 STYLE = """
 text { font: 13px "DejaVu Sans", Verdana, sans-serif; fill: #222 }
 .outline { fill: #fff; stroke: #444; stroke-width: 1.4 }
@@ -26,18 +31,28 @@ text { font: 13px "DejaVu Sans", Verdana, sans-serif; fill: #222 }
 .constant .name { font-weight: normal; fill: #555 }
 .operation { font-size: 12px; fill: #666 }
 .value, .value text { fill: #1f5fa8 }
-.gradient, .gradient text, .message { fill: #b3261e }
+.gradient, .gradient text, .message text { fill: #b3261e }
 .caption { font-size: 11px }
-.edge path { fill: none; stroke: #777; stroke-width: 1.3 }
-.edge polygon { fill: #777 }
-.edge.silent path { stroke: #bbb; stroke-dasharray: 4 3 }
-.edge.silent polygon { fill: #bbb }
-.edge .touch { stroke: transparent; stroke-width: 16; stroke-dasharray: none }
-.message { font-size: 12px; paint-order: stroke; stroke: #fff; stroke-width: 4px;
-  stroke-linejoin: round }
+.line { fill: none; stroke: #777; stroke-width: 1.3 }
+.arrow { fill: #777 }
+.silent .line { stroke: #bbb; stroke-dasharray: 4 3 }
+.silent .arrow { fill: #bbb }
+.touch { fill: none; stroke: transparent; stroke-width: 16 }
+.message text { font-size: 12px }
+.message rect { fill: #fff }
 """
 
 Point = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class _Figure:
+    """Everything placed, in pixels."""
+
+    boxes: Mapping[int, Box]
+    centres: Mapping[int, Point]
+    routes: Mapping[Edge, Sequence[Point]]
+    down: bool
 
 
 def svg(back: Backpropagation, direction: str = "right", limit: int = LIMIT) -> str:
@@ -54,19 +69,17 @@ def svg(back: Backpropagation, direction: str = "right", limit: int = LIMIT) -> 
     """
     if direction not in ("right", "down"):
         raise ValueError(f"draw: direction, wanted 'right' or 'down', got {direction!r}")
-    _check_size(back, limit)
-    down = direction == "down"
-    boxes = [box(back, node, down) for node in back.graph.nodes]
-    centres, routes, (width, height) = _placed(back, boxes, down)
+    boxes = _boxes(back, direction == "down")
+    _check_size(back, len(boxes), limit)
+    figure = _placed(back, boxes, direction == "down")
     sent = {message.edge: message for message in back.messages}
     edges = "".join(
-        _edge(back, number, edge, routes[edge], sent.get(edge), down)
+        _edge(back, figure, number, edge, sent.get(edge))
         for number, edge in enumerate(back.graph.edges)
+        if edge in figure.routes
     )
-    nodes = "".join(
-        _node(back, number, drawn, centre)
-        for number, (drawn, centre) in enumerate(zip(boxes, centres, strict=True))
-    )
+    nodes = "".join(_node(back, figure, index) for index in boxes)
+    width, height = _size(figure)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="graph {direction}" role="img" '
         f'aria-label="Computation graph of {escape(back.cost.name)}" '
@@ -97,10 +110,14 @@ def png(
     )
 
 
-def _check_size(back: Backpropagation, limit: int) -> None:
-    size = len(back.graph.nodes)
+def _boxes(back: Backpropagation, down: bool) -> dict[int, Box]:
+    drawn = (n for n in back.graph.nodes if n.operation != CONSTANT or n.shape != ())
+    return {node.index: box(back, node, down) for node in drawn}
+
+
+def _check_size(back: Backpropagation, size: int, limit: int) -> None:
     if size > limit:
-        grouped = len(group(back).graph.nodes)
+        grouped = len(_boxes(group(back), down=False))
         raise ValueError(
             f"draw: graph, wanted at most {limit} nodes, got {size}; "
             f"group(back) makes one node of each call ({grouped} nodes), "
@@ -108,103 +125,97 @@ def _check_size(back: Backpropagation, limit: int) -> None:
         )
 
 
-def _placed(
-    back: Backpropagation, boxes: Sequence[Box], down: bool
-) -> tuple[list[Point], dict[Edge, list[Point]], Point]:
-    """Centres of the nodes and points of the edges in pixels, and the size of the figure.
+def _placed(back: Backpropagation, boxes: Mapping[int, Box], down: bool) -> _Figure:
+    places = layout(back.graph, {index: _across(b, down) for index, b in boxes.items()})
+    middles = _middles(boxes, places, _space(back, down), down)
 
-    "Along" is the direction of the edges, "across" the other one.
-    """
-    places = layout(back.graph)
-    spans = [_span(drawn, down) for drawn in boxes]
-    alongs = _along(places.nodes, [along for along, _ in spans])
-    unit = max(across for _, across in spans) + BESIDE
-    first = min(place for route in _all_routes(places) for _, place in route)
+    def point(layer: int, across: float) -> Point:
+        x, y = middles[layer], across + BORDER
+        return (y, x) if down else (x, y)
 
-    def point(place: Point) -> Point:
-        along, across = alongs[place[0]], EDGE_OF_FIGURE + unit * (place[1] - first + 0.5)
-        return (across, along) if down else (along, across)
-
-    centres = [point(place) for place in places.nodes]
+    centres = {index: point(places.layers[index], places.across[index]) for index in boxes}
     routes = {
-        edge: _ends(
-            [point(place) for place in route], boxes[edge.source], boxes[edge.target], down
-        )
-        for edge, route in places.routes.items()
+        edge: [
+            _leaves(centres[edge.source], boxes[edge.source], down),
+            *(point(*bend) for bend in bends),
+            _enters(centres[edge.target], boxes[edge.target], down),
+        ]
+        for edge, bends in places.bends.items()
     }
-    return centres, routes, _size(centres, routes, boxes)
+    return _Figure(boxes, centres, routes, down)
 
 
-def _all_routes(places):
-    return [*places.routes.values(), places.nodes]
+def _across(b: Box, down: bool) -> tuple[float, float]:
+    """The room a box takes before and after its middle, across the edges."""
+    if down:
+        return b.width / 2 + b.left, b.width / 2 + b.right
+    return b.height / 2 + b.above, b.height / 2 + b.below
 
 
-def _span(drawn: Box, down: bool) -> tuple[float, float]:
-    """The room that a box takes along and across the edges."""
-    wide, high = drawn.width + 2 * drawn.margin[0], drawn.height + 2 * drawn.margin[1]
-    return (high, wide) if down else (wide, high)
+def _space(back: Backpropagation, down: bool) -> float:
+    """Messages stand on the arrows: across a downward one, along one to the right."""
+    labels = (brief(m.value) for m in back.messages if m.value.ndim == 0)
+    return SPACE + (22 if down else SMALL * max(map(len, labels), default=0))
 
 
-def _along(nodes: Sequence[Point], spans: Sequence[float]) -> dict[float, float]:
-    """The middle of each layer: a layer is as thick as its thickest node."""
-    thick: dict[float, float] = defaultdict(float)
-    for (layer, _), span in zip(nodes, spans, strict=True):
-        thick[layer] = max(thick[layer], span)
-    middles, edge = {}, EDGE_OF_FIGURE
+def _middles(
+    boxes: Mapping[int, Box], places: Layout, space: float, down: bool
+) -> dict[int, float]:
+    """The middle of each layer along the edges: a layer is as thick as its thickest node."""
+    thick: dict[int, float] = defaultdict(float)
+    for index, b in boxes.items():
+        size = b.height + b.above + b.below if down else b.width + b.left + b.right
+        layer = places.layers[index]
+        thick[layer] = max(thick[layer], size)
+    middles, start = {}, BORDER
     for layer in sorted(thick):
-        middles[layer] = edge + thick[layer] / 2
-        edge += thick[layer] + SPACE
+        middles[layer] = start + thick[layer] / 2
+        start += thick[layer] + space
     return middles
 
 
-def _ends(route: list[Point], source: Box, target: Box, down: bool) -> list[Point]:
-    """Begin at the source's outline and end at the target's."""
-    (x0, y0), (x1, y1) = route[0], route[-1]
-    if down:
-        ends = (x0, y0 + source.height / 2), (x1, y1 - target.height / 2 - 1)
-    else:
-        ends = (x0 + source.width / 2, y0), (x1 - target.width / 2 - 1, y1)
-    return [ends[0], *route[1:-1], ends[1]]
+def _leaves(centre: Point, b: Box, down: bool) -> Point:
+    x, y = centre
+    return (x, y + b.height / 2) if down else (x + b.width / 2, y)
 
 
-def _size(centres, routes, boxes: Sequence[Box]) -> Point:
-    right = max(x + b.width / 2 + b.margin[0] for (x, _), b in zip(centres, boxes, strict=True))
-    low = max(y + b.height / 2 + b.margin[1] for (_, y), b in zip(centres, boxes, strict=True))
-    bends = [point for route in routes.values() for point in route]
-    return (
-        max([right, *(x for x, _ in bends)]) + EDGE_OF_FIGURE,
-        max([low, *(y for _, y in bends)]) + EDGE_OF_FIGURE,
-    )
+def _enters(centre: Point, b: Box, down: bool) -> Point:
+    x, y = centre
+    return (x, y - b.height / 2 - 1) if down else (x - b.width / 2 - 1, y)
 
 
-def _node(back: Backpropagation, number: int, drawn: Box, centre: Point) -> str:
-    node = back.graph.nodes[number]
+def _size(figure: _Figure) -> Point:
+    rims = [(figure.centres[index], b) for index, b in figure.boxes.items()]
+    bends = [point for route in figure.routes.values() for point in route]
+    right = max([x + b.width / 2 + b.right for (x, _), b in rims] + [x for x, _ in bends])
+    low = max([y + b.height / 2 + b.below for (_, y), b in rims] + [y for _, y in bends])
+    return right + BORDER, low + BORDER
+
+
+def _node(back: Backpropagation, figure: _Figure, index: int) -> str:
+    node = back.graph.nodes[index]
     role = node.operation if node.operation in ("input", CONSTANT) else "computed"
     cost = " cost" if node is back.cost else ""
+    x, y = figure.centres[index]
     about = f"{forward_equation(back.graph, node)}\n{gradient_equation(back, node)}"
     return (
-        f'<g class="node {role}{cost}" data-node="{number}" '
-        f'transform="translate({centre[0]:.1f} {centre[1]:.1f})">'
-        f"<title>{escape(about)}</title>{drawn.body}</g>"
+        f'<g class="node {role}{cost}" data-node="{index}" transform="translate({x:.1f} {y:.1f})">'
+        f"<title>{escape(about)}</title>{figure.boxes[index].body}</g>"
     )
 
 
 def _edge(
-    back: Backpropagation,
-    number: int,
-    edge: Edge,
-    route: Sequence[Point],
-    message: Message | None,
-    down: bool,
+    back: Backpropagation, figure: _Figure, number: int, edge: Edge, message: Message | None
 ) -> str:
     twins = Counter((e.source, e.target) for e in back.graph.edges)[edge.source, edge.target]
-    bow = 0 if twins == 1 else 14 * (1 if edge.position else -1)
-    path = _curve(route, bow, down)
+    bow = 0.0 if twins == 1 else BOW if edge.position else -BOW
+    route = figure.routes[edge]
+    path = _curve(route, bow, figure.down)
     title = escape(message_equation(back, message)) if message else ""
     return (
         f'<g class="edge{"" if message else " silent"}" data-edge="{number}">'
-        f'<title>{title}</title><path d="{path}"/>{_arrow(route[-1], down)}'
-        f'{_label(route, message, bow, down)}<path class="touch" d="{path}"/></g>'
+        f'<title>{title}</title><path class="line" d="{path}"/>{_arrow(route[-1], figure.down)}'
+        f'{_label(route, message, bow, figure.down)}<path class="touch" d="{path}"/></g>'
     )
 
 
@@ -223,16 +234,19 @@ def _arrow(tip: Point, down: bool) -> str:
     x, y = tip
     corners = [(x - 4, y - 8), (x + 4, y - 8)] if down else [(x - 8, y - 4), (x - 8, y + 4)]
     points = " ".join(f"{a:.1f},{b:.1f}" for a, b in [tip, *corners])
-    return f'<polygon points="{points}"/>'
+    return f'<polygon class="arrow" points="{points}"/>'
 
 
 def _label(route: Sequence[Point], message: Message | None, bow: float, down: bool) -> str:
-    """A scalar message, at the middle of its edge."""
+    """A scalar message, on a white plate at the middle of its edge."""
     if message is None or message.value.ndim:
         return ""
-    (x0, y0), (x1, y1) = route[(len(route) - 1) // 2 : (len(route) - 1) // 2 + 2]
-    x, y = (x0 + x1) / 2 + bow * down, (y0 + y1) / 2 + bow * (not down)
+    text, k = brief(message.value), (len(route) - 1) // 2
+    (x0, y0), (x1, y1) = route[k], route[min(k + 1, len(route) - 1)]
+    x, y = (x0 + x1) / 2 + 0.75 * bow * down, (y0 + y1) / 2 + 0.75 * bow * (not down)
+    width = SMALL * len(text) + 2
     return (
-        f'<text class="message" x="{x:.1f}" y="{y + 4:.1f}" text-anchor="middle">'
-        f"{escape(brief(message.value))}</text>"
+        f'<g class="message"><rect x="{x - width / 2:.1f}" y="{y - 7:.1f}" width="{width:.1f}" '
+        f'height="14"/><text x="{x:.1f}" y="{y + 4:.1f}" text-anchor="middle">{escape(text)}'
+        "</text></g>"
     )

@@ -1,45 +1,73 @@
-"""Where the nodes stand: layers by depth, the order in each by igraph's Sugiyama layout.
+"""Where the nodes stand: layers by depth, order by igraph, places by a linear programme.
 
 An edge that crosses layers gets a bend in each, so that it runs between the nodes and not through
-them.
+them. igraph's Sugiyama layout orders each layer with few crossings. The places across are then
+those that minimise Σ weight |xᵤ − xᵥ| over the edges, while neighbours keep their distance: edges
+become straight, the heavier the straighter.
+
+E. R. Gansner, E. Koutsofios, S. C. North, K.-P. Vo, "A technique for drawing directed graphs",
+IEEE Transactions on Software Engineering 19(3), 1993, section 4.
 """
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+import numpy as np
+
 from ._graph import CONSTANT, INPUT, Edge, Graph
 
-Point = tuple[float, float]
+BEND = 9.0  # half the room of an edge that passes a layer, in pixels
+BETWEEN = 18.0  # the least distance of neighbours
+LEAF, INNER, PASSING = 1.0, 4.0, 8.0  # weights of edges from inputs, from results, and of bends
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Positions as (layer, place in the layer), in units of one node."""
+    """For each node its layer and its place across; for each edge those of its bends."""
 
-    nodes: tuple[Point, ...]
-    routes: dict[Edge, tuple[Point, ...]]
+    layers: Mapping[int, int]
+    across: Mapping[int, float]
+    bends: Mapping[Edge, tuple[tuple[int, float], ...]]
 
 
-def layout(graph: Graph) -> Layout:
-    """Place the nodes and the bends of the edges."""
+@dataclass(frozen=True)
+class _Vertex:
+    """A node or a bend, with the room that it takes before and after its middle."""
+
+    layer: int
+    before: float = BEND
+    after: float = BEND
+
+
+Segment = tuple[int, int, float]  # two vertices and the weight
+
+
+def layout(graph: Graph, extents: Mapping[int, tuple[float, float]]) -> Layout:
+    """Place the nodes for which the room before and after the middle is given, and their edges."""
     layers = _layers(graph)
-    bends = {edge: range(layers[edge.source] + 1, layers[edge.target]) for edge in graph.edges}
-    chains = {}
-    for edge, between in bends.items():
-        chain = range(len(layers), len(layers) + len(between))
-        layers = [*layers, *between]
-        chains[edge] = [edge.source, *chain, edge.target]
-    points = _sugiyama(layers, [pair for chain in chains.values() for pair in pairwise(chain)])
+    vertices = [_Vertex(layers[index], *extents[index]) for index in extents]
+    vertex_of = {index: k for k, index in enumerate(extents)}
+    edges = [edge for edge in graph.edges if edge.source in extents and edge.target in extents]
+    chains, segments = {}, []
+    for edge in edges:
+        between = range(layers[edge.source] + 1, layers[edge.target])
+        chains[edge] = range(len(vertices), len(vertices) + len(between))
+        vertices += [_Vertex(layer) for layer in between]
+        chain = [vertex_of[edge.source], *chains[edge], vertex_of[edge.target]]
+        segments += [(u, v, _weight(graph, edge, chain)) for u, v in pairwise(chain)]
+    places = _places(vertices, segments, _rows(vertices, segments))
     return Layout(
-        tuple(points[: len(graph.nodes)]),
-        {edge: tuple(points[vertex] for vertex in chain) for edge, chain in chains.items()},
+        layers,
+        {index: places[k] for index, k in vertex_of.items()},
+        {e: tuple((vertices[k].layer, places[k]) for k in chain) for e, chain in chains.items()},
     )
 
 
-def _layers(graph: Graph) -> list[int]:
+def _layers(graph: Graph) -> dict[int, int]:
     """A node stands one layer after its last operand; an input just before its first use."""
-    layers = [0] * len(graph.nodes)
+    layers: dict[int, int] = {}
     for node in graph.nodes:
         layers[node.index] = max((layers[index] + 1 for index in node.operands), default=0)
     for node in graph.nodes:
@@ -49,13 +77,50 @@ def _layers(graph: Graph) -> list[int]:
     return layers
 
 
-def _sugiyama(layers: Sequence[int], edges: Sequence[tuple[int, int]]) -> list[Point]:
+def _weight(graph: Graph, edge: Edge, chain: Sequence[int]) -> float:
+    if len(chain) > 2:
+        return PASSING
+    return LEAF if graph.nodes[edge.source].operation in (INPUT, CONSTANT) else INNER
+
+
+def _rows(vertices: Sequence[_Vertex], segments: Sequence[Segment]) -> list[list[int]]:
+    """The vertices of each layer in the order that igraph gives them."""
     try:
         import igraph
     except ImportError as error:
         raise ImportError(
             "draw: wanted igraph for the layout; pip install 'jbackprop[graph]'"
         ) from error
-    drawn = igraph.Graph(n=len(layers), edges=edges, directed=True)
-    placed = drawn.layout_sugiyama(layers=list(layers), maxiter=500)
-    return [(float(layer), place) for layer, (place, _) in zip(layers, placed.coords, strict=True)]
+    ends = [(u, v) for u, v, _ in segments]
+    drawn = igraph.Graph(n=len(vertices), edges=ends, directed=True)
+    coords = drawn.layout_sugiyama(layers=[v.layer for v in vertices], maxiter=500).coords
+    rows: dict[int, list[int]] = defaultdict(list)
+    for k in sorted(range(len(vertices)), key=lambda k: coords[k][0]):
+        rows[vertices[k].layer].append(k)
+    return list(rows.values())
+
+
+def _places(
+    vertices: Sequence[_Vertex], segments: Sequence[Segment], rows: Sequence[Sequence[int]]
+) -> np.ndarray:
+    """Minimise Σ w d under d ≥ ±(xᵤ − xᵥ), neighbours apart; the unknowns are (x, d)."""
+    from scipy.optimize import linprog
+    from scipy.sparse import coo_array
+
+    n, m = len(vertices), len(segments)
+    limits = []  # each (entries by unknown, bound): Σ entry · unknown ≤ bound
+    for k, (u, v, _) in enumerate(segments):
+        limits += [({u: 1.0, v: -1.0, n + k: -1.0}, 0.0), ({u: -1.0, v: 1.0, n + k: -1.0}, 0.0)]
+    for row in rows:
+        for u, v in pairwise(row):
+            apart = vertices[u].after + vertices[v].before + BETWEEN
+            limits.append(({u: 1.0, v: -1.0}, -apart))
+    cost = [1e-3] * n + [weight for _, _, weight in segments]
+    bounds = [(vertex.before, None) for vertex in vertices] + [(0, None)] * m
+    if not limits:
+        return np.array([vertex.before for vertex in vertices])
+    i, j, entries = zip(
+        *((i, j, x) for i, (row, _) in enumerate(limits) for j, x in row.items()), strict=True
+    )
+    matrix = coo_array((entries, (i, j)), shape=(len(limits), n + m))
+    return linprog(cost, matrix.tocsr(), [bound for _, bound in limits], bounds=bounds).x[:n]

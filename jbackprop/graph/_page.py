@@ -14,12 +14,11 @@ from ._draw import LIMIT, png, svg
 from ._graph import CONSTANT, INPUT, Backpropagation, Node
 from ._table import table
 from ._text import (
-    bracketed,
-    brief,
     forward_equation,
     gradient_equation,
     message_equation,
     plain,
+    running_sum,
 )
 
 WRITTEN_OUT = 64  # arrays of up to so many elements are written out in the panel
@@ -119,21 +118,10 @@ def _backward(back: Backpropagation) -> Iterator[dict[str, Any]]:
             yield {
                 "node": node.index,
                 "edge": number[message.edge],
-                "sum": _sum(back, node, k),
+                "sum": running_sum(back, node, k),
                 "done": done,
                 "text": text,
             }
-
-
-def _sum(back: Backpropagation, node: Node, arrived: int) -> str:
-    """What a scalar shows once some messages have arrived: 7, then 7 + 2 = 9."""
-    received = back.received[node.index][:arrived]
-    parts = [brief(message.value) for message in received]
-    if len(parts) == 1:
-        return parts[0]
-    terms = " + ".join([parts[0], *map(bracketed, parts[1:])])
-    complete = arrived == len(back.received[node.index])
-    return f"{terms} = {brief(back.gradients[node.index])}" if complete else terms
 
 
 def _about(back: Backpropagation, node: Node) -> list[str]:
@@ -146,6 +134,6 @@ def _about(back: Backpropagation, node: Node) -> list[str]:
 
 def _numbers(value) -> list[str]:
     array = plain(value)
-    if array is None or not 0 < array.ndim or array.size > WRITTEN_OUT:
+    if array is None or array.ndim == 0 or array.size > WRITTEN_OUT:
         return []
     return [np.array2string(array, precision=4, suppress_small=True)]

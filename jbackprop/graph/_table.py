@@ -2,8 +2,8 @@
 
 from itertools import zip_longest
 
-from ._graph import CONSTANT, INPUT, Backpropagation, Graph, Node
-from ._text import brief, forward_equation, gradient_equation, message_equation
+from ._graph import CONSTANT, Backpropagation, Node
+from ._text import brief, gradient_equation, message_equation, operation
 
 HEADER = ("node", "operation", "value", "from", "message × local gradient", "sum")
 
@@ -41,13 +41,6 @@ def _rows(back: Backpropagation, node: Node) -> list[tuple[str, ...]]:
     sums = [""] * (len(messages) - 1) + [gradient_equation(back, node)]
     starts = zip_longest([first], messages, sums, fillvalue=("", "", ""))
     return [(*start, *message, total) for start, message, total in starts]
-
-
-def operation(graph: Graph, node: Node) -> str:
-    """The node's right-hand side, as in w · x."""
-    if node.operation in (INPUT, CONSTANT):
-        return node.operation
-    return forward_equation(graph, node).split(" = ")[1]
 
 
 def _aligned(rows: list[tuple[str, ...]]) -> str:

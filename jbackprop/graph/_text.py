@@ -75,10 +75,17 @@ def forward_equation(graph: Graph, node: Node) -> str:
     if node.operation in (INPUT, CONSTANT):
         return f"{node.name} = {brief(node.value)}"
     operands = [graph.nodes[index] for index in node.operands]
-    steps = [node.name, _applied(node, [operand.name for operand in operands])]
+    steps = [node.name, operation(graph, node)]
     if all(operand.shape == () for operand in operands):
         steps.append(_applied(node, [bracketed(brief(operand.value)) for operand in operands]))
     return " = ".join([*steps, brief(node.value)])
+
+
+def operation(graph: Graph, node: Node) -> str:
+    """The node's right-hand side, as in w · x; what it is if it has none."""
+    if node.operation in (INPUT, CONSTANT):
+        return node.operation
+    return _applied(node, [graph.nodes[index].name for index in node.operands])
 
 
 def message_equation(back: Backpropagation, message: Message) -> str:
@@ -91,14 +98,22 @@ def message_equation(back: Backpropagation, message: Message) -> str:
 
 def gradient_equation(back: Backpropagation, node: Node) -> str:
     """The sum over the successors: ∂f/∂b = 7 + 2 = 9."""
-    gradient = back.gradients[node.index]
-    if gradient is None:
+    if back.gradients[node.index] is None:
         return f"{node.name} has no gradient"
-    name = f"∂{back.cost.name}/∂{node.name}"
-    parts = [brief(m.value) for m in back.received[node.index]]
-    parts[1:] = map(bracketed, parts[1:])
-    many = len(parts) > 1 and gradient.size <= SHOWN
-    return " = ".join([name, *([" + ".join(parts)] if many else []), brief(gradient)])
+    return f"∂{back.cost.name}/∂{node.name} = {running_sum(back, node)}"
+
+
+def running_sum(back: Backpropagation, node: Node, arrived: int | None = None) -> str:
+    """What has arrived at a node, by default everything: 7, then 7 + 2 = 9."""
+    gradient, received = back.gradients[node.index], back.received[node.index]
+    if gradient is None:
+        return ""
+    complete = arrived is None or arrived == len(received)
+    terms = [brief(message.value) for message in received[:arrived]]
+    terms[1:] = map(bracketed, terms[1:])
+    if (complete and not 1 < len(terms) <= SHOWN) or gradient.size > SHOWN:
+        return brief(gradient)
+    return " + ".join(terms) + (f" = {brief(gradient)}" if complete else "")
 
 
 def _applied(node: Node, operands: list[str]) -> str:
