@@ -226,9 +226,14 @@ CONTROL: dict[str, tuple] = {
     "switch": (lambda x: lax.switch(2, [jnp.sin, jnp.cos, jnp.exp], x).sum(), X),
 }
 
-CASES: dict[str, tuple[Callable, tuple]] = {
-    **{name: ((lambda x, f=f: weighted(f(x))), (UNIT,)) for name, f in ELEMENTWISE.items()},
-    **{name: ((lambda *a, f=f: weighted(f(*a))), args) for name, (f, *args) in ARRAYS.items()},
+
+def case(f: Callable, *args: jax.Array) -> tuple[Callable, tuple[jax.Array, ...]]:
+    return lambda *args: weighted(f(*args)), args
+
+
+CASES = {
+    **{name: case(f, UNIT) for name, f in ELEMENTWISE.items()},
+    **{name: case(*row) for name, row in ARRAYS.items()},
 }
 
 

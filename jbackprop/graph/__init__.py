@@ -9,6 +9,7 @@ from ._backpropagate import backpropagate as backpropagate
 from ._count import Products as Products
 from ._count import count as count
 from ._count import plot_products as plot_products
+from ._draw import LIMIT as LIMIT
 from ._draw import png as png
 from ._draw import svg as svg
 from ._graph import Backpropagation as Backpropagation

@@ -12,8 +12,12 @@ the cost and l(v) the sum of their lengths,
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import reduce
+from operator import add, mul
 from pathlib import Path
+from typing import Any
 
+import jax
 import jax.numpy as jnp
 
 from ._backpropagate import backpropagate
@@ -78,11 +82,11 @@ def layered(width: int, depth: int) -> Products:
     return count(backpropagate(trace(_network, scalars, [1.0] * width)))
 
 
-def _network(weights: list[list[list[float]]], units: list[float]):
+def _network(weights: list[list[list[jax.Array]]], units: list[jax.Array]) -> jax.Array:
     """A layer is tanh(Σᵢ wⱼᵢ uᵢ) for each unit j, written out; the cost is the sum of the last."""
     for layer in weights:
-        units = [jnp.tanh(sum(w * u for w, u in zip(row, units, strict=True))) for row in layer]
-    return sum(units)
+        units = [jnp.tanh(reduce(add, map(mul, row, units))) for row in layer]
+    return reduce(add, units)
 
 
 def plot_products(path: str | Path, depths: int = 8, widths: int = 5) -> None:
@@ -95,7 +99,7 @@ def plot_products(path: str | Path, depths: int = 8, widths: int = 5) -> None:
     Raises:
       OSError: the file cannot be written.
     """
-    from matplotlib.figure import Figure  # an extra, not needed for anything else here
+    from matplotlib.figure import Figure  # an extra
 
     figure = Figure(figsize=(8, 3.4), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
@@ -106,7 +110,7 @@ def plot_products(path: str | Path, depths: int = 8, widths: int = 5) -> None:
     figure.savefig(path)
 
 
-def _plot(axes, label: str, counts: dict[int, Products]) -> None:
+def _plot(axes: Any, label: str, counts: dict[int, Products]) -> None:
     for way, marker in [("path_by_path", "o"), ("forward", "s"), ("reverse", "^")]:
         products = [getattr(counted, way) for counted in counts.values()]
         axes.semilogy(list(counts), products, marker=marker, label=way.replace("_", " "))

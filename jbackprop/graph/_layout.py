@@ -66,14 +66,12 @@ def layout(graph: Graph, extents: Mapping[int, tuple[float, float]]) -> Layout:
 
 
 def _layers(graph: Graph) -> dict[int, int]:
-    """A node stands one layer after its last operand; an input just before its first use."""
+    """A node stands one layer before its first use, however early it could be computed."""
+    last = len(graph.nodes)
     layers: dict[int, int] = {}
-    for node in graph.nodes:
-        layers[node.index] = max((layers[index] + 1 for index in node.operands), default=0)
-    for node in graph.nodes:
-        if node.operation in (INPUT, CONSTANT) and graph.successors[node.index]:
-            uses = (layers[edge.target] for edge in graph.successors[node.index])
-            layers[node.index] = min(uses) - 1
+    for node in reversed(graph.nodes):
+        uses = (layers[edge.target] for edge in graph.successors[node.index])
+        layers[node.index] = min(uses, default=last) - 1
     return layers
 
 

@@ -8,10 +8,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 from ._draw import LIMIT, png, svg
-from ._graph import CONSTANT, INPUT, Backpropagation, Node
+from ._graph import CONSTANT, INPUT, Backpropagation, Edge, Message, Node
 from ._table import table
 from ._text import (
     forward_equation,
@@ -74,7 +75,7 @@ def save(back: Backpropagation, path: str | Path, title: str = "", limit: int = 
 
 def fill(template: str, **values: str) -> str:
     """A template of this package with each {{name}} replaced, all in one pass."""
-    text = files(__package__).joinpath(template).read_text(encoding="utf-8")
+    text = files("jbackprop.graph").joinpath(template).read_text(encoding="utf-8")
     return re.sub(r"\{\{(\w+)\}\}", lambda match: values[match[1]], text)
 
 
@@ -85,10 +86,7 @@ def _data(back: Backpropagation) -> dict[str, Any]:
     return {
         "steps": steps,
         "nodes": [_about(back, node) for node in back.graph.nodes],
-        "edges": [
-            [message_equation(back, sent[edge])] if edge in sent else ["no gradient flows here"]
-            for edge in back.graph.edges
-        ],
+        "edges": [_about_edge(back, edge, sent.get(edge)) for edge in back.graph.edges],
     }
 
 
@@ -112,7 +110,8 @@ def _backward(back: Backpropagation) -> Iterator[dict[str, Any]]:
         received = back.received[node.index]
         for k, message in enumerate(received, start=1):
             done = k == len(received)
-            text = message_equation(back, message)
+            successor = back.graph.nodes[message.edge.target].name
+            text = f"{successor} sends {node.name}  {message_equation(back, message)}"
             if done:
                 text += f"\n{gradient_equation(back, node)}"
             yield {
@@ -132,7 +131,14 @@ def _about(back: Backpropagation, node: Node) -> list[str]:
     return [*lines, *(_numbers(gradient) if gradient is not None else [])]
 
 
-def _numbers(value) -> list[str]:
+def _about_edge(back: Backpropagation, edge: Edge, message: Message | None) -> list[str]:
+    source, target = (back.graph.nodes[index].name for index in (edge.source, edge.target))
+    if message is None:
+        return [f"{target} sends {source} nothing"]
+    return [f"{target} sends {source}  {message_equation(back, message)}", *_numbers(message.value)]
+
+
+def _numbers(value: jax.Array) -> list[str]:
     array = plain(value)
     if array is None or array.ndim == 0 or array.size > WRITTEN_OUT:
         return []

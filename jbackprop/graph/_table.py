@@ -32,15 +32,18 @@ def table(back: Backpropagation) -> str:
 
 def _rows(back: Backpropagation, node: Node) -> list[tuple[str, ...]]:
     """One row for each message, the node itself in the first, the sum in the last."""
-    received = back.received[node.index]
-    first = (node.name, operation(back.graph, node), brief(node.value))
-    messages = [
-        (back.graph.nodes[message.edge.target].name, message_equation(back, message))
-        for message in received
-    ] or [("", "")]
-    sums = [""] * (len(messages) - 1) + [gradient_equation(back, node)]
-    starts = zip_longest([first], messages, sums, fillvalue=("", "", ""))
-    return [(*start, *message, total) for start, message, total in starts]
+    names = [back.graph.nodes[message.edge.target].name for message in back.received[node.index]]
+    products = [message_equation(back, message) for message in back.received[node.index]]
+    lines = max(1, len(products))
+    columns = (
+        [node.name],
+        [operation(back.graph, node)],
+        [brief(node.value)],
+        names,
+        products,
+        [""] * (lines - 1) + [gradient_equation(back, node)],
+    )
+    return list(zip_longest(*columns, fillvalue=""))
 
 
 def _aligned(rows: list[tuple[str, ...]]) -> str:
