@@ -19,7 +19,7 @@ h1 {{ font-size: 1.4rem }}
 h2 {{ font-size: 1.05rem; margin: 0 0 .3rem }}
 section {{ border: 1px solid #ddd; border-radius: 6px; padding: .8rem; margin: 0 0 1rem }}
 p {{ margin: 0 0 .6rem }}
-img {{ max-width: 100%; max-height: 16rem; height: auto }}
+img {{ max-width: max(100%, 1000px); max-height: 16rem; height: auto }}
 table {{ border-collapse: collapse; margin: 0 0 .8rem }}
 .wide {{ overflow-x: auto }}
 td, th {{ padding: .2rem .7rem; text-align: right; border-bottom: 1px solid #ddd }}
@@ -39,7 +39,7 @@ computes each product once.</p>
 <tr><th>example</th><th>paths</th><th>path by path</th><th>forward</th><th>reverse</th></tr>
 {counts}
 </table></div>
-<img src="products.svg" alt="Products against depth and width">
+<div class="wide"><img src="products.svg" alt="Products against depth and width"></div>
 </section>
 </body>
 </html>
@@ -75,7 +75,8 @@ def _write_example(folder: Path, slug: str, example: Example) -> tuple[str, str]
     title = escape(example.title)
     section = (
         f'<section><h2><a href="{slug}.html">{title}</a></h2><p>{escape(example.about)}</p>'
-        f'<a href="{slug}.html"><img src="{slug}.svg" alt="Graph of {title}"></a></section>'
+        f'<div class="wide"><a href="{slug}.html"><img src="{slug}.svg" alt="Graph of {title}"></a>'
+        "</div></section>"
     )
     products = graph.count(back)
     numbers = (products.paths, products.path_by_path, products.forward, products.reverse)

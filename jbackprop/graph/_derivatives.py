@@ -1,8 +1,8 @@
 """The library's own table of local derivatives: one line a primitive wherever one line says it.
 
 Each line reads: primitive, then for each operand the local gradient in symbols and as a function.
-Kinks follow JAX: |x| has 0 at 0; of two equal numbers max and min give each ½, of n equal ones
-reduce_max and reduce_min each 1/n; clamp has 0 at its bounds.
+Kinks follow JAX: |x| and relu have 0 at 0; of two equal numbers max and min give each ½, of n equal
+ones reduce_max and reduce_min each 1/n; clamp has 0 at its bounds.
 """
 
 import math
@@ -57,6 +57,7 @@ derivative(
 derivative("erf_inv", Factor("√π/2 · e^({y}²)", lambda c: math.sqrt(math.pi) / 2 * jnp.exp(c.y**2)))
 derivative("lgamma", Factor("ψ({x})", lambda c: digamma(c.x)))
 derivative("digamma", Factor("ψ′({x})", lambda c: polygamma(1, c.x)))
+derivative("relu", Factor("[{x} > 0]", lambda c: 1.0 * (c.x > 0)))
 derivative("abs", Factor("sign {x}", lambda c: jnp.sign(c.x)))
 derivative("square", Factor("2{x}", lambda c: 2 * c.x))
 derivative(

@@ -3,6 +3,7 @@
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from ._graph import CONSTANT, INPUT, Backpropagation, Graph, Message, Node
@@ -77,7 +78,7 @@ def forward_equation(graph: Graph, node: Node) -> str:
     operands = [graph.nodes[index] for index in node.operands]
     steps = [node.name, operation(graph, node)]
     if all(operand.shape == () for operand in operands):
-        steps.append(_applied(node, [bracketed(brief(operand.value)) for operand in operands]))
+        steps.append(_applied(node, [brief(operand.value) for operand in operands]))
     return " = ".join([*steps, brief(node.value)])
 
 
@@ -117,10 +118,10 @@ def running_sum(back: Backpropagation, node: Node, arrived: int | None = None) -
 
 
 def _applied(node: Node, operands: list[str]) -> str:
-    if node.operation in INFIX and len(operands) == 2:
-        return f" {INFIX[node.operation]} ".join(operands)
     if node.operation == "integer_pow":
-        return f"{operands[0]}{superscript(node.params['y'])}"
+        return f"{bracketed(operands[0])}{superscript(node.params['y'])}"
+    if node.operation in INFIX and len(operands) == 2:
+        return f"{operands[0]} {INFIX[node.operation]} {bracketed(operands[1])}"
     return f"{symbol(node)}({', '.join(operands)})"
 
 
@@ -129,10 +130,11 @@ def bracketed(text: str) -> str:
 
 
 def plain(value: jax.Array) -> np.ndarray | None:
-    """The numbers of an array; None for keys, which have none."""
-    if value.dtype.kind not in "fiubV":
+    """The numbers of an array; None for random keys, which have none."""
+    if jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
         return None
-    return np.asarray(value.astype("float32")) if value.dtype.kind == "V" else np.asarray(value)
+    half = jnp.issubdtype(value.dtype, jnp.floating) and value.dtype.itemsize < 4
+    return np.asarray(value.astype(jnp.float32) if half else value)
 
 
 def _nested(array: np.ndarray) -> str:

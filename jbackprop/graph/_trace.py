@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from jax.extend.core import Literal
 
 from ._graph import CONSTANT, INPUT, Graph, Node
+from ._text import number, plain
 from ._unroll import UNROLLED
 
 # The parameter that holds the called function, for each primitive that only calls one.
@@ -29,6 +30,7 @@ CALLS = {
     "custom_jvp_call": "call_jaxpr",
     "custom_vjp_call": "call_jaxpr",
 }
+RELU_FILE = inspect.unwrap(jax.nn.relu).__code__.co_filename
 
 
 def trace(f: Callable[..., Any], *args: Any, unroll: bool = False) -> Graph:
@@ -100,6 +102,8 @@ class _Builder:
 
     def equation(self, equation: Any, operands: list[int], scope: tuple[str, ...]) -> list[int]:
         name, params = equation.primitive.name, equation.params
+        if name == "custom_jvp_call" and _is_relu(params["call_jaxpr"].debug_info):
+            return [self.relu(operands[0], scope)]
         if name in CALLS:
             return self.inline(params[CALLS[name]], operands, self.inside(params, name, scope))
         if self.unroll and name in UNROLLED:
@@ -123,6 +127,13 @@ class _Builder:
             for k, value in enumerate(results)
         ]
 
+    def relu(self, x: int, scope: tuple[str, ...]) -> int:
+        """One node: JAX's rule for relu (0 at 0) is not that of max(x, 0) (½ where both agree)."""
+        value = jnp.maximum(self.nodes[x].value, 0)
+        if self.nodes[x].operation == CONSTANT:
+            return self.constant(value)
+        return self.add("relu", "", value, operands=(x,), scope=scope)
+
     def inside(self, params: Any, name: str, scope: tuple[str, ...]) -> tuple[str, ...]:
         """The scope of a called function: its name, numbered so that two calls stay apart."""
         self.calls += 1
@@ -138,6 +149,10 @@ class _Builder:
     def name_result(self, name: str, outputs: Sequence[int]) -> None:
         if len(outputs) == 1 and not self.nodes[outputs[0]].name:
             self.rename(outputs[0], name if name.isidentifier() else "f")
+
+
+def _is_relu(debug: Any) -> bool:
+    return debug.func_name == "relu" and debug.func_filename == RELU_FILE
 
 
 def _changes_nothing(equation: Any) -> bool:
@@ -196,6 +211,6 @@ def _without_dead_nodes(
 
 def _spare_name(node: Node, numbers: Any) -> str:
     """A scalar constant is called by its value, everything else by a number."""
-    if node.operation == CONSTANT and node.shape == () and node.dtype.kind in "fiub":
-        return f"{node.value:.4g}"
+    if node.operation == CONSTANT and node.shape == () and plain(node.value) is not None:
+        return number(node.value)
     return f"{'c' if node.operation == CONSTANT else 'v'}{next(numbers)}"

@@ -67,7 +67,7 @@ def three_layer_chain(x, w1, b1, w2, b2, w3, b3, y):
 def two_layer_net(x, w1, b1, w2, b2, y):
     """J = 1/(2m) Σ (A2 − y)², A2 = A1 w2 + b2, A1 = relu(x w1 + b1), one sample in each row."""
     hidden = named(x @ w1 + b1, "Z1")
-    active = named(jnp.maximum(hidden, 0.0), "A1")
+    active = named(jax.nn.relu(hidden), "A1")
     output = named(active @ w2 + b2, "A2")
     return named(jnp.sum((output - y) ** 2) / (2 * len(x)), "J")
 
