@@ -7,7 +7,7 @@ import jax
 
 from ._graph import CONSTANT, INPUT, Backpropagation, Node
 from ._heatmap import heat_map
-from ._text import brief, kind, operation, plain, running_sum, symbol
+from ._text import brief, figure_sum, kind, operation, plain, symbol
 
 LETTER, SMALL = 8.4, 7.4  # pixels that a letter of a name, of a number takes
 GAP = 10.0
@@ -39,7 +39,7 @@ def box(back: Backpropagation, node: Node, down: bool) -> Box:
 def _scalar(back: Backpropagation, node: Node, down: bool) -> Box:
     """A round outline, the value and the gradient above and below it, or at its side."""
     pill = _pill(node.name, "" if node.operation == INPUT else _expression(back, node))
-    texts = brief(node.value), running_sum(back, node)
+    texts = brief(node.value), figure_sum(back, node)
     wide = SMALL * max(map(len, texts))
     beside, above = pill.width / 2 + 5, pill.height / 2 + 6
     if down:

@@ -15,11 +15,11 @@ from ._draw import LIMIT, png, svg
 from ._graph import CONSTANT, INPUT, Backpropagation, Edge, Message, Node
 from ._table import table
 from ._text import (
+    figure_sum,
     forward_equation,
     gradient_equation,
     message_equation,
     plain,
-    running_sum,
 )
 
 WRITTEN_OUT = 64  # arrays of up to so many elements are written out in the panel
@@ -117,7 +117,7 @@ def _backward(back: Backpropagation) -> Iterator[dict[str, Any]]:
             yield {
                 "node": node.index,
                 "edge": number[message.edge],
-                "sum": running_sum(back, node, k),
+                "sum": figure_sum(back, node, k),
                 "done": done,
                 "text": text,
             }

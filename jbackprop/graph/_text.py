@@ -34,6 +34,7 @@ SYMBOLS = {
     "conv_general_dilated": "conv",
     "stop_gradient": "stop",
 }
+ROOM = 16  # letters of a sum in a figure
 SHOWN = 4  # arrays of up to so many elements are written out
 
 
@@ -115,6 +116,14 @@ def running_sum(back: Backpropagation, node: Node, arrived: int | None = None) -
     if (complete and not 1 < len(terms) <= SHOWN) or gradient.size > SHOWN:
         return brief(gradient)
     return " + ".join(terms) + (f" = {brief(gradient)}" if complete else "")
+
+
+def figure_sum(back: Backpropagation, node: Node, arrived: int | None = None) -> str:
+    """The running sum with its terms as long as a figure has room for them, else without."""
+    text = running_sum(back, node, arrived)
+    if len(text) <= ROOM:
+        return text
+    return brief(jnp.asarray(sum(m.value for m in back.received[node.index][:arrived])))
 
 
 def _applied(node: Node, operands: list[str]) -> str:
