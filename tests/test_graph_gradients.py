@@ -104,6 +104,19 @@ ARRAYS: dict[str, tuple] = {
     "transpose": (lambda x: x.transpose(2, 0, 1), normal(2, 3, 4)),
     "squeeze": (lambda x: x[None].squeeze(0), X),
     "expand": (lambda x: lax.expand_dims(x, (1,)), X),
+    "max_pool": (
+        lambda x: lax.reduce_window(x, -jnp.inf, lax.max, (1, 3, 2), (1, 2, 2), "SAME"),
+        normal(2, 7, 5),
+    ),
+    "max_pool_ties": (
+        lambda x: lax.reduce_window(x, -jnp.inf, lax.max, (2, 2), (1, 1), "VALID"),
+        jnp.round(X),
+    ),
+    "average_pool": (
+        lambda x: lax.reduce_window(x, 0.0, lax.add, (2, 3), (2, 1), ((0, 1), (2, 0))),
+        X,
+    ),
+    "inner_gradient": (jax.grad(lambda x: weighted(jnp.sin(x) * x)), X),
     "flip": (lambda x: x[::-1, ::-1], X),
     "slice": (lambda x: x[1:3, ::2], X),
     "index": (lambda x: x[1], X),

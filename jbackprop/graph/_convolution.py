@@ -10,13 +10,11 @@ are those of a matrix product:
     ∂C/∂x[window k] += ∂C/∂y w[k]        ∂C/∂w[k] = ∂C/∂y · x[window k]
 """
 
-import itertools
-
 import jax
 import jax.numpy as jnp
-from jax import lax
 
 from ._rules import Call
+from ._windows import Padding, padded, taps, unpadded
 
 
 def convolution_image(m: jax.Array, call: Call) -> jax.Array:
@@ -26,7 +24,8 @@ def convolution_image(m: jax.Array, call: Call) -> jax.Array:
         # n batch, g groups, o and i features of a group, ... space
         part = jnp.einsum("ngo...,goi->ngi...", _grouped(m, call), _kernel_groups(w[tap], call))
         total = total.at[window].add(part.reshape(*x.shape[:2], *m.shape[2:]))
-    return _unpadded(total, call)
+    order = _inverse(call.params["dimension_numbers"].lhs_spec)
+    return unpadded(total, _padding(call)).transpose(order)
 
 
 def convolution_kernel(m: jax.Array, call: Call) -> jax.Array:
@@ -46,33 +45,22 @@ def _canonical(m: jax.Array, call: Call) -> tuple[jax.Array, jax.Array, jax.Arra
             f"got {call.params['batch_group_count']}"
         )
     numbers = call.params["dimension_numbers"]
-    image = lax.pad(call.a.transpose(numbers.lhs_spec), _zero(call.a), _padding(call))
+    image = padded(call.a.transpose(numbers.lhs_spec), _padding(call))
     return m.transpose(numbers.out_spec), image, call.b.transpose(numbers.rhs_spec)
 
 
-def _padding(call: Call) -> list[tuple[int, int, int]]:
-    """Low, high and interior padding of each axis; lhs_dilation − 1 zeros go between pixels."""
+def _padding(call: Call) -> Padding:
+    """Of each axis; lhs_dilation − 1 zeros go between pixels."""
     space = zip(call.params["padding"], call.params["lhs_dilation"], strict=True)
     return [(0, 0, 0), (0, 0, 0), *((low, high, d - 1) for (low, high), d in space)]
 
 
-def _unpadded(padded: jax.Array, call: Call) -> jax.Array:
-    numbers = call.params["dimension_numbers"]
-    cropped = lax.pad(padded, _zero(padded), [(-low, -high, 0) for low, high, _ in _padding(call)])
-    steps = tuple(slice(None, None, interior + 1) for _, _, interior in _padding(call))
-    return cropped[steps].transpose(_inverse(numbers.lhs_spec))
-
-
 def _taps(m: jax.Array, w: jax.Array, call: Call):
-    """For each tap of the kernel its index in w and the window of the padded image it reads."""
+    """For each tap its index in w and the window of the padded image that it reads."""
     strides, dilations = call.params["window_strides"], call.params["rhs_dilation"]
-    everything = slice(None)
-    for k in itertools.product(*map(range, w.shape[2:])):
-        window = (
-            slice(i * d, i * d + (size - 1) * stride + 1, stride)
-            for i, d, size, stride in zip(k, dilations, m.shape[2:], strides, strict=True)
-        )
-        yield (everything, everything, *k), (everything, everything, *window)
+    both = slice(None), slice(None)
+    for tap, read in taps(w.shape[2:], m.shape[2:], strides, dilations):
+        yield (*both, *tap), (*both, *read)
 
 
 def _grouped(x: jax.Array, call: Call) -> jax.Array:
@@ -86,7 +74,3 @@ def _kernel_groups(w: jax.Array, call: Call) -> jax.Array:
 
 def _inverse(order: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(order.index(axis) for axis in range(len(order)))
-
-
-def _zero(x: jax.Array) -> jax.Array:
-    return jnp.zeros((), x.dtype)

@@ -2,7 +2,8 @@
 
 Each line reads: primitive, then for each operand the local gradient in symbols and as a function.
 Kinks follow JAX: |x| and relu have 0 at 0; of two equal numbers max and min give each ½, of n equal
-ones reduce_max and reduce_min each 1/n; clamp has 0 at its bounds.
+ones reduce_max and reduce_min each 1/n, in a window of reduce_window_max the first everything;
+clamp has 0 at its bounds.
 """
 
 import math
@@ -26,6 +27,8 @@ from ._maps import (
     top_back,
 )
 from ._rules import Call, Factor, Linear, derivative
+from ._text import superscript
+from ._windows import pooled_max, pooled_sum
 
 # ----- one operand, element by element --------------------------------------------------------
 derivative("neg", Factor("(−1)", lambda c: -jnp.ones_like(c.x)))
@@ -72,7 +75,6 @@ derivative("stop_gradient", None)
 derivative("convert_element_type", Linear("{m}", lambda m, c: m.astype(c.x.dtype)))
 derivative("reduce_precision", Linear("{m}", lambda m, c: m))
 derivative("copy", Linear("{m}", lambda m, c: m))
-derivative("copy_p", Linear("{m}", lambda m, c: m))
 
 # ----- two operands a, b, element by element --------------------------------------------------
 derivative("add", Factor("1", lambda c: jnp.ones_like(c.y)))
@@ -112,12 +114,16 @@ derivative(  # the operands are lower bound, x, upper bound
 derivative("reshape", Linear("{m} reshaped", routed))
 derivative("transpose", Linear("{m}ᵀ", routed))
 derivative("squeeze", Linear("{m} reshaped", routed))
-derivative("expand_dims", Linear("{m} reshaped", routed))
 derivative("broadcast_in_dim", Linear("Σ {m} over the copies", routed))
 derivative("rev", Linear("{m} reversed", routed))
 derivative("slice", Linear("{m} put back into zeros", routed))
 derivative("dynamic_slice", Linear("{m} put back into zeros", routed), None)
-derivative("dynamic_update_slice", *2 * [Linear("its part of {m}", routed)], None)
+derivative(
+    "dynamic_update_slice",
+    Linear("its part of {m}", routed),
+    Linear("its part of {m}", routed),
+    None,
+)
 derivative("gather", Linear("{m} added up where it was read", routed), None)
 derivative("scatter", Linear("its part of {m}", routed), None, Linear("its part of {m}", routed))
 derivative("concatenate", Linear("its part of {m}", routed))
@@ -128,8 +134,12 @@ derivative("tile", Linear("Σ {m} over the copies", routed))
 derivative("select_n", None, Linear("{m} where {x} was chosen", routed))
 derivative("sort", Linear("{m} in the old order", sorted_back))
 derivative("top_k", Linear("{m} put back where it was read", top_back))
-for name in ("scatter_add", "scatter-add"):
-    derivative(name, Linear("{m}", lambda m, c: m), None, Linear("{m} read there", scattered))
+derivative(
+    "scatter-add",
+    Linear("{m}", lambda m, c: m),
+    None,
+    Linear("{m} read there", scattered),
+)
 
 # ----- reductions and running results ---------------------------------------------------------
 derivative("reduce_sum", Linear("{m} to each element", spread))
@@ -144,6 +154,8 @@ derivative(
     "cumlogsumexp",
     Linear("{m} run back", cumulative(lambda y, x, new: (jnp.exp(y - new), jnp.exp(x - new)))),
 )
+derivative("reduce_window_sum", Linear("Σ {m} of the windows around", pooled_sum))
+derivative("reduce_window_max", Linear("{m} where {x} was the largest", pooled_max))
 
 # ----- products -------------------------------------------------------------------------------
 derivative("dot_general", Linear(dot_text, dot_left), Linear(dot_text, dot_right))
@@ -160,7 +172,7 @@ def _power(x, n):
 
 
 def _power_text(n: int) -> str:
-    return "2{x}" if n == 2 else f"{n}·{{x}}^{n - 1}" if n > 1 else f"({n})·{{x}}^({n - 1})"
+    return "2{x}" if n == 2 else f"({n}){{x}}{superscript(n - 1)}"
 
 
 def _wins(call: Call, better) -> jnp.ndarray:
