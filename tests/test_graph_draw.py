@@ -1,5 +1,6 @@
 """The figures and the pages: well-formed, escaped, of bounded size."""
 
+import sys
 import xml.etree.ElementTree as ElementTree
 from html.parser import HTMLParser
 
@@ -176,3 +177,10 @@ def test_save_refuses_other_files(tmp_path):
         graph.save(fan_out(), "f.pdf")
     with pytest.raises(OSError, match=r"save: path, cannot write .*: No such file"):
         graph.save(fan_out(), tmp_path / "nowhere" / "f.svg")
+
+
+@pytest.mark.parametrize(("module", "draw"), [("igraph", graph.svg), ("resvg_py", graph.png)])
+def test_missing_extra_is_named(monkeypatch, module, draw):
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ImportError, match=r"pip install 'jbackprop\[graph\]'"):
+        draw(fan_out())

@@ -133,7 +133,7 @@ def test_arrays_show_their_numbers_and_maps(page):
     opened.click("last")
     assert opened.find(f"{node} g.gradient").is_displayed()
     opened.find(f"{node} .outline").click()
-    assert "xᵀ ∂J/∂v1" in opened.equation and "1.3333" in opened.equation
+    assert "xᵀ ∂J/∂v1" in opened.equation and "4.6667" in opened.equation
 
 
 def test_keys_step_too(page):

@@ -4,14 +4,15 @@
 stand in the expressions.
 """
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from html import escape
 from itertools import pairwise
 
 from ._boxes import SMALL, Box, box
-from ._graph import CONSTANT, Backpropagation, Edge, Message
+from ._graph import CONSTANT, Backpropagation, Edge, Message, Node
 from ._group import group
 from ._layout import Layout, layout
 from ._text import brief, forward_equation, gradient_equation, message_equation
@@ -54,6 +55,14 @@ class _Figure:
     routes: Mapping[Edge, Sequence[Point]]
     down: bool
 
+    @cached_property
+    def arriving(self) -> Mapping[int, Sequence[Edge]]:
+        """The edges into each node."""
+        into: dict[int, list[Edge]] = defaultdict(list)
+        for edge in self.routes:
+            into[edge.target].append(edge)
+        return into
+
 
 def svg(back: Backpropagation, direction: str = "right", limit: int = LIMIT) -> str:
     """Draw the graph with its values, messages and gradients.
@@ -69,16 +78,15 @@ def svg(back: Backpropagation, direction: str = "right", limit: int = LIMIT) -> 
     """
     if direction not in ("right", "down"):
         raise ValueError(f"draw: direction, wanted 'right' or 'down', got {direction!r}")
-    boxes = _boxes(back, direction == "down")
-    _check_size(back, len(boxes), limit)
-    figure = _placed(back, boxes, direction == "down")
+    _check_size(back, limit)
+    figure = _placed(back, direction == "down")
     sent = {message.edge: message for message in back.messages}
     edges = "".join(
         _edge(back, figure, number, edge, sent.get(edge))
         for number, edge in enumerate(back.graph.edges)
         if edge in figure.routes
     )
-    nodes = "".join(_node(back, figure, index) for index in boxes)
+    nodes = "".join(_node(back, figure, index) for index in figure.boxes)
     width, height = _size(figure)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="graph {direction}" role="img" '
@@ -110,14 +118,14 @@ def png(
     )
 
 
-def _boxes(back: Backpropagation, down: bool) -> dict[int, Box]:
-    drawn = (n for n in back.graph.nodes if n.operation != CONSTANT or n.shape != ())
-    return {node.index: box(back, node, down) for node in drawn}
+def _drawn(back: Backpropagation) -> list[Node]:
+    return [node for node in back.graph.nodes if node.operation != CONSTANT or node.shape != ()]
 
 
-def _check_size(back: Backpropagation, size: int, limit: int) -> None:
+def _check_size(back: Backpropagation, limit: int) -> None:
+    size = len(_drawn(back))
     if size > limit:
-        grouped = len(_boxes(group(back), down=False))
+        grouped = len(_drawn(group(back)))
         raise ValueError(
             f"draw: graph, wanted at most {limit} nodes, got {size}; "
             f"group(back) makes one node of each call ({grouped} nodes), "
@@ -125,7 +133,8 @@ def _check_size(back: Backpropagation, size: int, limit: int) -> None:
         )
 
 
-def _placed(back: Backpropagation, boxes: Mapping[int, Box], down: bool) -> _Figure:
+def _placed(back: Backpropagation, down: bool) -> _Figure:
+    boxes = {node.index: box(back, node, down) for node in _drawn(back)}
     places = layout(back.graph, {index: _across(b, down) for index, b in boxes.items()})
     middles = _middles(boxes, places, _space(back, down), down)
 
@@ -207,7 +216,7 @@ def _node(back: Backpropagation, figure: _Figure, index: int) -> str:
 def _edge(
     back: Backpropagation, figure: _Figure, number: int, edge: Edge, message: Message | None
 ) -> str:
-    twins = Counter((e.source, e.target) for e in back.graph.edges)[edge.source, edge.target]
+    twins = sum(other.source == edge.source for other in figure.arriving[edge.target])
     bow = 0.0 if twins == 1 else BOW if edge.position else -BOW
     route = figure.routes[edge]
     path = _curve(route, bow, figure.down)

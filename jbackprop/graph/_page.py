@@ -135,7 +135,12 @@ def _about_edge(back: Backpropagation, edge: Edge, message: Message | None) -> l
     source, target = (back.graph.nodes[index].name for index in (edge.source, edge.target))
     if message is None:
         return [f"{target} sends {source} nothing"]
-    return [f"{target} sends {source}  {message_equation(back, message)}", *_numbers(message.value)]
+    factors = [("received", message.received), ("local gradient", message.local)]
+    lines = [f"{target} sends {source}  {message_equation(back, message)}"]
+    for name, factor in [*factors, ("message", message.value)]:
+        numbers = [] if factor is None else _numbers(factor)
+        lines += [f"{name}\n{text}" for text in numbers]
+    return lines
 
 
 def _numbers(value: jax.Array) -> list[str]:
