@@ -134,6 +134,10 @@ def test_arrays_show_their_numbers_and_maps(page):
     assert opened.find(f"{node} g.gradient").is_displayed()
     opened.find(f"{node} .outline").click()
     assert "xᵀ ∂J/∂v1" in opened.equation and "4.6667" in opened.equation
+    hover(opened, opened.find("h1"))
+    assert "xᵀ ∂J/∂v1" in opened.equation
+    opened.click("first")
+    assert "xᵀ ∂J/∂v1" not in opened.equation
 
 
 def test_keys_step_too(page):
