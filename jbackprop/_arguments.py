@@ -47,8 +47,7 @@ def _parse(text: str, rng: np.random.Generator) -> int | float | jax.Array:
     spec = SPEC.fullmatch(text.replace(" ", ""))
     if spec is None or spec[1] not in DTYPES:
         raise ValueError(
-            "arguments: wanted numbers or specs such as f32[8,16] "
-            f"(dtypes {', '.join(DTYPES)}), got {text!r}"
+            f"arguments: wanted numbers or specs such as f32[8,16] (dtypes {', '.join(DTYPES)}), got {text!r}"
         )
     shape = tuple(int(size) for size in spec[2].split(",") if size)
     return _random(DTYPES[spec[1]], shape, rng)

@@ -155,9 +155,7 @@ def test_narrow_window_gets_the_upright_figure(page):
 
 
 def test_script_in_a_name_does_not_run(page):
-    name = (
-        "</script><script>document.title='run'</script><img src=x onerror=\"document.title='run'\">"
-    )
+    name = "</script><script>document.title='run'</script><img src=x onerror=\"document.title='run'\">"
     opened = page(graph.backpropagate(graph.trace(lambda p: jnp.sin(p[name]), {name: 1.0})))
     opened.click("last")
     assert opened.browser.title != "run"

@@ -58,9 +58,7 @@ def _message(graph: Graph, edge: Edge, received: jax.Array | None) -> Message | 
     if rule is None:
         return None
     operands = tuple(graph.nodes[index].value for index in target.operands)
-    call = Call(
-        target.primitive, target.params, operands, target.value, edge.position, target.output
-    )
+    call = Call(target.primitive, target.params, operands, target.value, edge.position, target.output)
     if isinstance(rule, Factor):
         local = rule.local(call)
         value = received * local

@@ -95,6 +95,4 @@ def _outline(width: float, height: float, radius: float) -> str:
 
 
 def _text(x: float, y: float, name: str, text: str, anchor: str = "middle") -> str:
-    return (
-        f'<text class="{name}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
-    )
+    return f'<text class="{name}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'

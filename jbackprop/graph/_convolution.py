@@ -41,8 +41,7 @@ def _canonical(m: jax.Array, call: Call) -> tuple[jax.Array, jax.Array, jax.Arra
     """Message, padded image and kernel with axes (batch, features, space), (out, in, space)."""
     if call.params["batch_group_count"] != 1:
         raise NotImplementedError(
-            "backpropagate: conv_general_dilated, wanted batch_group_count = 1, "
-            f"got {call.params['batch_group_count']}"
+            f"backpropagate: conv_general_dilated, wanted batch_group_count = 1, got {call.params['batch_group_count']}"
         )
     numbers = call.params["dimension_numbers"]
     image = padded(call.a.transpose(numbers.lhs_spec), _padding(call))

@@ -96,9 +96,7 @@ def svg(back: Backpropagation, direction: str = "right", limit: int = LIMIT) -> 
     )
 
 
-def png(
-    back: Backpropagation, direction: str = "right", limit: int = LIMIT, zoom: float = 2.0
-) -> bytes:
+def png(back: Backpropagation, direction: str = "right", limit: int = LIMIT, zoom: float = 2.0) -> bytes:
     """The same drawing as PNG, `zoom` pixels to one of the SVG.
 
     Raises:
@@ -109,13 +107,9 @@ def png(
         import matplotlib
         import resvg_py
     except ImportError as error:
-        raise ImportError(
-            "png: wanted resvg-py and matplotlib; pip install 'jbackprop[graph]'"
-        ) from error
+        raise ImportError("png: wanted resvg-py and matplotlib; pip install 'jbackprop[graph]'") from error
     fonts = f"{matplotlib.get_data_path()}/fonts/ttf"  # so that every machine has DejaVu Sans
-    return bytes(
-        resvg_py.svg_to_bytes(svg_string=drawn, background="#fff", zoom=zoom, font_dirs=[fonts])
-    )
+    return bytes(resvg_py.svg_to_bytes(svg_string=drawn, background="#fff", zoom=zoom, font_dirs=[fonts]))
 
 
 def _drawn(back: Backpropagation) -> list[Node]:
@@ -167,9 +161,7 @@ def _space(back: Backpropagation, down: bool) -> float:
     return SPACE + (22 if down else SMALL * max(map(len, labels), default=0))
 
 
-def _middles(
-    boxes: Mapping[int, Box], places: Layout, space: float, down: bool
-) -> dict[int, float]:
+def _middles(boxes: Mapping[int, Box], places: Layout, space: float, down: bool) -> dict[int, float]:
     """The middle of each layer along the edges: a layer is as thick as its thickest node."""
     thick: dict[int, float] = defaultdict(float)
     for index, b in boxes.items():
@@ -213,9 +205,7 @@ def _node(back: Backpropagation, figure: _Figure, index: int) -> str:
     )
 
 
-def _edge(
-    back: Backpropagation, figure: _Figure, number: int, edge: Edge, message: Message | None
-) -> str:
+def _edge(back: Backpropagation, figure: _Figure, number: int, edge: Edge, message: Message | None) -> str:
     twins = sum(other.source == edge.source for other in figure.arriving[edge.target])
     bow = 0.0 if twins == 1 else BOW if edge.position else -BOW
     route = figure.routes[edge]

@@ -84,9 +84,7 @@ class Graph:
     @cached_property
     def edges(self) -> tuple[Edge, ...]:
         return tuple(
-            Edge(source, node.index, position)
-            for node in self.nodes
-            for position, source in enumerate(node.operands)
+            Edge(source, node.index, position) for node in self.nodes for position, source in enumerate(node.operands)
         )
 
     @cached_property

@@ -60,9 +60,7 @@ def _edges_between(graph: Graph, place: list[int]) -> dict[Edge, Edge]:
     return edges
 
 
-def _grouped(
-    graph: Graph, head: int, depth: int, place: list[int], edges: dict[Edge, Edge]
-) -> Node:
+def _grouped(graph: Graph, head: int, depth: int, place: list[int], edges: dict[Edge, Edge]) -> Node:
     node = graph.nodes[head]
     index = place[head]
     operands = tuple(edge.source for edge in edges.values() if edge.target == index)

@@ -86,9 +86,7 @@ def _rows(vertices: Sequence[_Vertex], segments: Sequence[Segment]) -> list[list
     try:
         import igraph
     except ImportError as error:
-        raise ImportError(
-            "draw: wanted igraph for the layout; pip install 'jbackprop[graph]'"
-        ) from error
+        raise ImportError("draw: wanted igraph for the layout; pip install 'jbackprop[graph]'") from error
     ends = [(u, v) for u, v, _ in segments]
     drawn = igraph.Graph(n=len(vertices), edges=ends, directed=True)
     coords = drawn.layout_sugiyama(layers=[v.layer for v in vertices], maxiter=500).coords
@@ -98,9 +96,7 @@ def _rows(vertices: Sequence[_Vertex], segments: Sequence[Segment]) -> list[list
     return list(rows.values())
 
 
-def _places(
-    vertices: Sequence[_Vertex], segments: Sequence[Segment], rows: Sequence[Sequence[int]]
-) -> np.ndarray:
+def _places(vertices: Sequence[_Vertex], segments: Sequence[Segment], rows: Sequence[Sequence[int]]) -> np.ndarray:
     """Minimise Σ w d under d ≥ ±(xᵤ − xᵥ), neighbours apart; the unknowns are (x, d)."""
     from scipy.optimize import linprog
     from scipy.sparse import coo_array
@@ -117,8 +113,6 @@ def _places(
     bounds = [(vertex.before, None) for vertex in vertices] + [(0, None)] * m
     if not limits:
         return np.array([vertex.before for vertex in vertices])
-    i, j, entries = zip(
-        *((i, j, x) for i, (row, _) in enumerate(limits) for j, x in row.items()), strict=True
-    )
+    i, j, entries = zip(*((i, j, x) for i, (row, _) in enumerate(limits) for j, x in row.items()), strict=True)
     matrix = coo_array((entries, (i, j)), shape=(len(limits), n + m))
     return linprog(cost, matrix.tocsr(), [bound for _, bound in limits], bounds=bounds).x[:n]

@@ -122,10 +122,7 @@ class _Builder:
         if all(self.nodes[index].operation == CONSTANT for index in operands):
             return [self.constant(value) for value in results]
         shared = {"operands": tuple(operands), "primitive": primitive, "params": params}
-        return [
-            self.add(primitive.name, "", value, output=k, scope=scope, **shared)
-            for k, value in enumerate(results)
-        ]
+        return [self.add(primitive.name, "", value, output=k, scope=scope, **shared) for k, value in enumerate(results)]
 
     def relu(self, x: int, scope: tuple[str, ...]) -> int:
         """One node: JAX's rule for relu (0 at 0) is not that of max(x, 0) (½ where both agree)."""
@@ -167,8 +164,7 @@ def _names(f: Callable[..., Any], args: tuple[Any, ...], paths: Sequence[Any]) -
     arguments = _argument_names(f, len(args))
     rests = [jax.tree_util.keystr(path[1:], simple=True, separator=".") for path, _ in paths]
     return [
-        ".".join(filter(None, [arguments[path[0].idx], rest]))
-        for (path, _), rest in zip(paths, rests, strict=True)
+        ".".join(filter(None, [arguments[path[0].idx], rest])) for (path, _), rest in zip(paths, rests, strict=True)
     ]
 
 
@@ -182,9 +178,7 @@ def _argument_names(f: Callable[..., Any], count: int) -> list[str]:
     return names[:count] + [f"{rest}{k}" for k in range(count - len(names))]
 
 
-def _without_dead_nodes(
-    nodes: Sequence[Node], inputs: Sequence[int], outputs: Sequence[int], arguments: Any
-) -> Graph:
+def _without_dead_nodes(nodes: Sequence[Node], inputs: Sequence[int], outputs: Sequence[int], arguments: Any) -> Graph:
     """The inputs and what the outputs depend on, numbered anew, the nameless named v1, v2, …"""
     alive = {*inputs, *outputs}
     for node in reversed(nodes):

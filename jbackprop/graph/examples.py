@@ -75,8 +75,7 @@ def two_layer_net(x, w1, b1, w2, b2, y):
 EXAMPLES = {
     "shared-factors": Example(
         "½(σ(wx + b) − y)²",
-        "∂C/∂a and ∂C/∂z are needed for w and for b, and computed once: both parameters read them "
-        "from the node z.",
+        "∂C/∂a and ∂C/∂z are needed for w and for b, and computed once: both parameters read them from the node z.",
         shared_factors,
         (2.0, 1.0, -2.0, 1.0),
     ),
@@ -89,8 +88,7 @@ EXAMPLES = {
     ),
     "fan-out": Example(
         "A node with two successors",
-        "b is used by x and by y, so it receives two messages, 7 and 2, and its gradient is their "
-        "sum, 9.",
+        "b is used by x and by y, so it receives two messages, 7 and 2, and its gradient is their sum, 9.",
         fan_out,
         (-1.0, 3.0, 4.0),
     ),
