@@ -7,6 +7,8 @@ from . import training as training
 from ._automatic import automatic as automatic
 from ._backprop import autodiff as autodiff
 from ._backprop import backprop as backprop
+from ._residuals import Residual as Residual
+from ._residuals import residuals as residuals
 from .check import GradientError as GradientError
 from .check import assert_gradients as assert_gradients
 from .check import check as check
