@@ -12,3 +12,6 @@ from ._residuals import residuals as residuals
 from .check import GradientError as GradientError
 from .check import assert_gradients as assert_gradients
 from .check import check as check
+from .compare import Comparison as Comparison
+from .compare import Comparisons as Comparisons
+from .compare import compare as compare
