@@ -1,61 +1,107 @@
-"""Arguments written as text: numbers, and random arrays such as f32[8,16]."""
+"""Arguments in words, for the command line: "f32[8,16]" is a random array.
 
+    f32[8,16]      floating point, standard normal: f16, bf16, f32, f64
+    c64[5]         complex, standard normal: c64, c128
+    i32[5]<10      integers from 0 to 9, or 0 and 1 without a bound: i8 to i64, u8 to u64
+    bool[3]        each true or false
+    f32[n,16]      n stands for the size, where one is given
+    key            a random key
+    5.0, -3, true  a number or a truth value
+
+The seed decides the random values; no two arguments share them.
+"""
+
+import ast
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-DTYPES = {
-    "f16": jnp.float16,
-    "bf16": jnp.bfloat16,
-    "f32": jnp.float32,
-    "i8": jnp.int8,
-    "i16": jnp.int16,
-    "i32": jnp.int32,
-    "u8": jnp.uint8,
-    "bool": jnp.bool_,
-}
-SPEC = re.compile(r"(\w+)\[((?:\d+(?:,\d+)*)?)\]")
+_FLOATING = {"f16": "float16", "bf16": "bfloat16", "f32": "float32", "f64": "float64"}
+_COMPLEX = {"c64": "complex64", "c128": "complex128"}
+_INTEGER = {f"{kind[0]}{bits}": f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)}
+_DTYPES = {**_FLOATING, **_COMPLEX, **_INTEGER, "bool": "bool"}
+_SPEC = re.compile(r"(?P<dtype>[a-z]+\d*)\[(?P<shape>[\dn, ]*)\](?:<(?P<bound>\d+))?")
 
 
-def parse_arguments(texts: Sequence[str], seed: int = 0) -> tuple[int | float | jax.Array, ...]:
-    """Numbers as they are; of a dtype and shape an array of random values.
+def arguments(specs: Sequence[str], seed: int = 0, size: int | None = None) -> tuple[Any, ...]:
+    """The value of each spec; the same seed gives the same values.
 
     Args:
-      texts: each an int, a float, or a spec such as f32[3], bf16[2,4], i32[5], bool[].
-      seed: floats are drawn from the normal distribution, ints from 0 … 9, bools at even odds.
+      specs: in the words of the module's docstring.
+      seed: of the random numbers.
+      size: what n stands for.
 
     Raises:
-      ValueError: a text is none of these.
-
-    Example:
-      >>> parse_arguments(["5.0", "3", "f32[2,3]"])[2].shape
-      (2, 3)
+      ValueError: a spec that has no meaning; the message says what to type.
     """
-    rng = np.random.default_rng(seed)
-    return tuple(_parse(text, rng) for text in texts)
+    keys = jax.random.split(jax.random.key(seed), max(1, len(specs)))
+    return tuple(_value(spec.strip(), key, size) for spec, key in zip(specs, keys, strict=False))
 
 
-def _parse(text: str, rng: np.random.Generator) -> int | float | jax.Array:
-    for number in (int, float):
+def option(text: str) -> tuple[str, Any]:
+    """A static option, "name=value": a Python literal (True, 0.1, (0, 1), None), or else a string.
+
+    Raises:
+      ValueError: there is no name, or no equals sign.
+    """
+    name, equals, value = text.partition("=")
+    if not equals or not name.isidentifier():
+        raise ValueError(f"option {text!r}, wanted name=value, as in axis=-1")
+    return name, _literal(value.capitalize() if value in ("true", "false", "none") else value)
+
+
+def _literal(text):
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+def _value(spec, key, size):
+    if spec == "key":
+        return key
+    if spec.lower() in ("true", "false"):
+        return spec.lower() == "true"
+    if match := _SPEC.fullmatch(spec):
+        return _array(spec, key, size, **match.groupdict())
+    return _number(spec)
+
+
+def _number(spec):
+    for kind in (int, float):
         try:
-            return number(text)
+            return kind(spec)
         except ValueError:
             continue
-    spec = SPEC.fullmatch(text.replace(" ", ""))
-    if spec is None or spec[1] not in DTYPES:
-        raise ValueError(
-            f"arguments: wanted numbers or specs such as f32[8,16] (dtypes {', '.join(DTYPES)}), got {text!r}"
-        )
-    shape = tuple(int(size) for size in spec[2].split(",") if size)
-    return _random(DTYPES[spec[1]], shape, rng)
+    raise ValueError(f"argument {spec!r}, wanted an array such as f32[8,16], i32[5]<10 or bool[3], a number, or key")
 
 
-def _random(dtype, shape: tuple[int, ...], rng: np.random.Generator) -> jax.Array:
-    if dtype == jnp.bool_:
-        return jnp.asarray(rng.integers(0, 2, shape), dtype)
+def _array(spec, key, size, dtype, shape, bound):
+    if dtype not in _DTYPES:
+        raise ValueError(f"argument {spec!r}, wanted one of the types {', '.join(_DTYPES)}, got {dtype}")
+    if bound is not None and dtype not in _INTEGER:
+        raise ValueError(f"argument {spec!r}, wanted a bound on integers alone, as in i32[5]<10")
+    dims = tuple(_dimension(spec, word.strip(), size) for word in shape.split(",")) if shape.strip() else ()
+    with jax.enable_x64(dtype in ("f64", "c128", "i64", "u64") or jax.config.read("jax_enable_x64")):
+        return _random(key, dims, jnp.dtype(_DTYPES[dtype]), 2 if bound is None else int(bound))
+
+
+def _dimension(spec, word, size):
+    if word == "n" and size is None:
+        raise ValueError(f"argument {spec!r}, wanted sizes for n: add --sizes 16 64 256")
+    if word == "n":
+        return size
+    if not word.isdigit():
+        raise ValueError(f"argument {spec!r}, wanted dimensions as in f32[8,16], got {word!r}")
+    return int(word)
+
+
+def _random(key, shape, dtype, bound):
+    if jnp.issubdtype(dtype, jnp.bool):
+        return jax.random.bernoulli(key, shape=shape)
     if jnp.issubdtype(dtype, jnp.integer):
-        return jnp.asarray(rng.integers(0, 10, shape), dtype)
-    return jnp.asarray(rng.normal(size=shape), dtype)
+        return jax.random.randint(key, shape, 0, bound, dtype)
+    return jax.random.normal(key, shape, dtype)

@@ -3,7 +3,7 @@
 from functools import partial
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 
 from jbackprop import rules
 
@@ -13,7 +13,7 @@ from ._case import Case, normal
 
 def _logsumexp_case(name, **options):
     rule, reference = partial(rules.logsumexp, **options), partial(jax.nn.logsumexp, **options)
-    largest = jnp.max(jnp.empty((2, 5, 7)), axis=options.get("axis"), keepdims=True)
+    largest = np.max(np.zeros((2, 5, 7)), axis=options.get("axis"), keepdims=True)
     shape = ",".join(map(str, largest.shape))
     return Case(name, rule, reference, (normal(2, 5, 7),), ("float32[2,5,7]", f"float32[{shape}]", f"float32[{shape}]"))
 
