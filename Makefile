@@ -18,6 +18,11 @@ run: $(VENV)/experiments ## train a network on MNIST, its gradients by hand besi
 test: $(VENV)/dev ## run the tests
 	$(BIN)/python -m pytest -n 2
 
+.PHONY: compare
+compare: $(VENV)/dev ## measure every hand-written gradient beside the automatic one (minutes); the table that the README shows
+	@mkdir -p build
+	$(BIN)/python -m jbackprop compare --all --markdown build/compare.md --json build/compare.json --html build/compare.html
+
 .PHONY: check
 check: $(VENV)/dev ## lint, check the format and the types; changes nothing
 	$(BIN)/ruff check .

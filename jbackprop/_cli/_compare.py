@@ -90,8 +90,8 @@ def _drawn(case, options):
     """The case's arguments; several of them stacked, for a transformation along the leading axis."""
     key, dtype = jax.random.key(options.seed), _dtype(options.dtype) or jnp.float32
     if options.transform not in ("vmap", "scan"):
-        return case.draw(key, dtype)
-    draws = [case.draw(key, dtype) for key in jax.random.split(key, _STACKED)]
+        return case.draw(key, dtype, at_scale=True)
+    draws = [case.draw(key, dtype, at_scale=True) for key in jax.random.split(key, _STACKED)]
     return jax.tree.map(lambda *arrays: jnp.stack(arrays), *draws)
 
 

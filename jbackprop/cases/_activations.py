@@ -11,7 +11,7 @@ from ._case import Case, normal
 
 
 def elementwise(name, rule, reference, kept="float32"):
-    return Case(name, rule, reference, (normal(2, 5, 7),), (f"{kept}[2,5,7]",))
+    return Case(name, rule, reference, (normal(2, 5, 7),), (f"{kept}[2,5,7]",), (normal(8, 64, 1024),))
 
 
 ACTIVATIONS = (

@@ -20,6 +20,7 @@ class Case:
       reference: the same function, implemented independently.
       arguments: one function (key, dtype) -> array for each argument.
       kept: the arrays that the forward pass keeps for the backward pass, as "dtype[shape]" in float32.
+      at_scale: arguments of a size that people use, to measure on; those of the proof unless given.
     """
 
     name: str
@@ -27,11 +28,12 @@ class Case:
     reference: Callable[..., jax.Array]
     arguments: tuple[Draw, ...]
     kept: tuple[str, ...]
+    at_scale: tuple[Draw, ...] = ()
 
-    def draw(self, key: jax.Array, dtype: DTypeLike = jnp.float32) -> tuple[jax.Array, ...]:
-        """Random arguments; floating point ones in the dtype."""
-        keys = jax.random.split(key, len(self.arguments))
-        return tuple(draw(key, dtype) for draw, key in zip(self.arguments, keys, strict=True))
+    def draw(self, key: jax.Array, dtype: DTypeLike = jnp.float32, at_scale: bool = False) -> tuple[jax.Array, ...]:
+        """Random arguments, floating point ones in the dtype."""
+        draws = self.at_scale if at_scale and self.at_scale else self.arguments
+        return tuple(draw(key, dtype) for draw, key in zip(draws, jax.random.split(key, len(draws)), strict=True))
 
 
 def normal(*shape: int) -> Draw:

@@ -19,6 +19,7 @@ LINEAR = (
         _linear_reference,
         (normal(5, 3), normal(3, 7), normal(7)),
         ("float32[5,3]", "float32[3,7]", "float32[7]"),
+        (normal(512, 256), normal(256, 1024), normal(1024)),
     ),
     Case(
         "linear, no batch axis",
@@ -26,6 +27,7 @@ LINEAR = (
         _linear_reference,
         (normal(3), normal(3, 7), normal(7)),
         ("float32[3]", "float32[3,7]", "float32[7]"),
+        (normal(256), normal(256, 1024), normal(1024)),
     ),
     Case(
         "linear, two batch axes",
@@ -33,6 +35,7 @@ LINEAR = (
         _linear_reference,
         (normal(2, 5, 3), normal(3, 7), normal(7)),
         ("float32[2,5,3]", "float32[3,7]", "float32[7]"),
+        (normal(8, 64, 256), normal(256, 1024), normal(1024)),
     ),
     Case(
         "linear, no bias",
@@ -40,5 +43,6 @@ LINEAR = (
         _linear_reference,
         (normal(5, 3), normal(3, 7)),
         ("float32[5,3]", "float32[3,7]"),
+        (normal(512, 256), normal(256, 1024)),
     ),
 )

@@ -27,6 +27,7 @@ LOSSES = (
         _summed(optax.l2_loss),
         (normal(5, 7), normal(5, 7)),
         _PAIRED,
+        (normal(512, 1000), normal(512, 1000)),
     ),
     Case(
         "squared_error, no batch axis",
@@ -34,6 +35,7 @@ LOSSES = (
         _summed(optax.l2_loss),
         (normal(7), normal(7)),
         ("float32[7]", "float32[7]"),
+        (normal(1000), normal(1000)),
     ),
     Case(
         "sigmoid_cross_entropy",
@@ -41,6 +43,7 @@ LOSSES = (
         _summed(optax.sigmoid_binary_cross_entropy),
         (normal(5, 7), probabilities(5, 7)),
         _PAIRED,
+        (normal(512, 1000), probabilities(512, 1000)),
     ),
     Case(
         "sigmoid_cross_entropy, two batch axes",
@@ -48,6 +51,7 @@ LOSSES = (
         _summed(optax.sigmoid_binary_cross_entropy),
         (normal(2, 5, 7), classes(2, 2, 5, 7)),
         ("float32[2,5,7]", "int32[2,5,7]"),
+        (normal(8, 64, 1000), classes(2, 8, 64, 1000)),
     ),
     Case(
         "softmax_cross_entropy",
@@ -55,6 +59,7 @@ LOSSES = (
         optax.softmax_cross_entropy_with_integer_labels,
         (normal(5, 7), classes(7, 5)),
         ("float32[5,7]", "float32[5,1]", "float32[5,1]", "int32[5]"),
+        (normal(512, 1000), classes(1000, 512)),
     ),
     Case(
         "softmax_cross_entropy, no batch axis",
@@ -62,6 +67,7 @@ LOSSES = (
         optax.softmax_cross_entropy_with_integer_labels,
         (normal(7), classes(7)),
         ("float32[7]", "float32[1]", "float32[1]", "int32[]"),
+        (normal(1000), classes(1000)),
     ),
     Case(
         "softmax_cross_entropy, two batch axes",
@@ -69,6 +75,7 @@ LOSSES = (
         optax.softmax_cross_entropy_with_integer_labels,
         (normal(2, 5, 7), classes(7, 2, 5)),
         ("float32[2,5,7]", "float32[2,5,1]", "float32[2,5,1]", "int32[2,5]"),
+        (normal(8, 64, 1000), classes(1000, 8, 64)),
     ),
     Case(
         "softmax_cross_entropy, soft targets",
@@ -76,6 +83,7 @@ LOSSES = (
         _softmax_cross_entropy_reference,
         (normal(5, 7), probabilities(5, 7)),
         (*_PAIRED, "float32[5,1]", "float32[5,1]"),
+        (normal(512, 1000), probabilities(512, 1000)),
     ),
     Case(
         "softmax_cross_entropy, any weights",
@@ -83,5 +91,6 @@ LOSSES = (
         _softmax_cross_entropy_reference,
         (normal(5, 7), normal(5, 7)),
         (*_PAIRED, "float32[5,1]", "float32[5,1]"),
+        (normal(512, 1000), normal(512, 1000)),
     ),
 )

@@ -15,7 +15,14 @@ def _logsumexp_case(name, **options):
     rule, reference = partial(rules.logsumexp, **options), partial(jax.nn.logsumexp, **options)
     largest = np.max(np.zeros((2, 5, 7)), axis=options.get("axis"), keepdims=True)
     shape = ",".join(map(str, largest.shape))
-    return Case(name, rule, reference, (normal(2, 5, 7),), ("float32[2,5,7]", f"float32[{shape}]", f"float32[{shape}]"))
+    return Case(
+        name,
+        rule,
+        reference,
+        (normal(2, 5, 7),),
+        ("float32[2,5,7]", f"float32[{shape}]", f"float32[{shape}]"),
+        (normal(8, 64, 1024),),
+    )
 
 
 SOFTMAX = (
