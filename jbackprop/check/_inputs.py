@@ -13,6 +13,7 @@ a NaN itself is nobody's business.
 J.-B. Hiriart-Urruty, C. Lemaréchal, "Fundamentals of Convex Analysis", Springer, 2001, chapter D (subgradients).
 """
 
+import itertools
 from collections.abc import Iterator
 
 import jax
@@ -25,21 +26,21 @@ from ._subject import Subject, cast, exact, precision, pull_back, replaced, roun
 
 _NUMBERS = 2**17
 """How many random numbers `random_inputs` spreads over the input space."""
+_SUSPECTS = 32
+"""At so many entries of an array at most the slopes on both sides are measured."""
 _OCTAVES = ((-10, -4), (-4, 0), (0, 2), (2, 5))
 
 
 def random_inputs(subject: Subject) -> Iterator[Failure]:
     """Thousands of inputs from a thousandth to thirty times the given ones, of both signs: for a fault in a corner."""
-    size = sum(np.size(subject.leaves[i]) for i in subject.wrt)
+    size = max(np.size(subject.leaves[i]) for i in subject.wrt)
     draws = max(4, min(1024, _NUMBERS // max(size, 1)))
     scale = typical(subject)
-    pulls = [_over_draws(pull_back(function, subject.wrt)) for function in (subject.function, subject.twin)]
+    pulls = [_over_draws(function, subject) for function in (subject.function, subject.twin)]
     for number, octaves in enumerate(_OCTAVES):
-        chosen = [_spread(subject.rng(7, number, i), subject.leaves[i], draws, octaves) for i in subject.wrt]
-        held = [np.stack([leaf] * draws) for leaf in subject.leaves]
+        chosen = tuple(_spread(subject.rng(7, number, i), subject.leaves[i], draws, octaves) for i in subject.wrt)
         with precision("float64"):
-            inputs = tuple(chosen[subject.wrt.index(i)] if i in subject.wrt else leaf for i, leaf in enumerate(held))
-            got, wanted = (exact(pull(inputs, subject.cotangents())) for pull in pulls)
+            got, wanted = (exact(pull(chosen, subject.leaves, subject.cotangents())) for pull in pulls)
         for i, (g, w) in enumerate(zip(got, wanted, strict=True)):
             scale[i] = max(scale[i], largest(w))
             allowance = Allowance("float64", subject.length, scale[i])
@@ -63,18 +64,24 @@ def non_finite_inputs(subject: Subject) -> Iterator[Failure]:
 
 
 def batches(subject: Subject) -> Iterator[Failure]:
-    """A batch of none and a batch of one, wherever automatic differentiation can take them."""
-    first = subject.leaves[subject.wrt[0]]
-    if np.ndim(first) < 2:
-        raise NotApplicableError("no argument has a batch axis")
-    for size in (0, 1):
-        leaves = tuple(
-            leaf[:size] if np.ndim(leaf) and np.shape(leaf)[0] == len(first) else leaf for leaf in subject.leaves
-        )
-        yield from _of_batch(subject, leaves, size)
+    """A batch of none, a batch of one and more batch axes than were given, wherever automatic differentiation can.
+
+    The leading axis of the first argument is taken for a batch axis, and those of equal size with it.
+    """
+    first = np.shape(subject.leaves[subject.wrt[0]])
+    if not first:
+        raise NotApplicableError("the first argument has no axis")
+    changes = {
+        "two more batch axes": lambda leaf: np.broadcast_to(leaf, (3, 2, *np.shape(leaf))),
+        "a batch of 0": lambda leaf: leaf[:0],
+        "a batch of 1": lambda leaf: leaf[:1],
+    }
+    for note, change in changes.items():
+        leaves = tuple(change(leaf) if np.shape(leaf)[:1] == first[:1] else leaf for leaf in subject.leaves)
+        yield from _of_batch(subject, leaves, note)
 
 
-def _of_batch(subject, leaves, size):
+def _of_batch(subject, leaves, note):
     try:
         with precision(subject.given):
             outputs = jax.eval_shape(subject.twin, *cast(subject.given, leaves))
@@ -83,7 +90,7 @@ def _of_batch(subject, leaves, size):
     except (TypeError, ValueError):
         return  # not a batch axis, or one that may not be empty
     _, got = subject.evaluate(subject.pull, subject.given, leaves, cotangents)
-    yield from gradients_agree(subject, subject.given, got, wanted, note=f"a batch of {size}")
+    yield from gradients_agree(subject, subject.given, got, wanted, note=note)
 
 
 _FINITE = {
@@ -127,8 +134,14 @@ def _spread(rng, leaf, draws, octaves):
     return leaf * factor
 
 
-def _over_draws(pull):
-    return jax.jit(lambda inputs, u: jax.lax.map(lambda leaves: pull(leaves, u)[1], inputs))
+def _over_draws(function, subject):
+    """(draws of the leaves in wrt, leaves, cotangents) -> the gradients at each draw."""
+    pull = pull_back(function, subject.wrt)
+
+    def over_draws(draws, leaves, u):
+        return jax.lax.map(lambda draw: pull(replaced(leaves, subject.wrt, draw), u)[1], draws)
+
+    return jax.jit(over_draws)
 
 
 def _by_policy(subject, leaves, note, kinks):
@@ -155,15 +168,21 @@ def _by_policy(subject, leaves, note, kinks):
 def _between_slopes(subject, leaves, i, got, suspects):
     """Where the gradient is a choice at a kink: between the slopes of ⟨u, f⟩ on both sides of x.
 
-    Along the axis of each suspect entry, and along the diagonal, in which all entries move: a rule that gives the whole
-    slope to each of several ties passes the first and fails the second.
+    Along the axes of the suspect entries (of a few, where there are many), and along the diagonal, in which all entries
+    move: a rule that gives the whole slope to each of several ties passes the first and fails the second.
     """
-    shape = np.shape(got)
-    axes = [np.where(np.arange(got.size).reshape(shape) == k, 1.0, 0.0) for k in np.flatnonzero(suspects)]
     if not np.isfinite(got).all():
-        return np.zeros(shape, bool)
-    within = [_within(subject, leaves, i, got, direction) for direction in [np.ones(shape), *axes]]
-    return np.full(shape, all(within)) & suspects
+        return np.zeros(got.shape, bool)
+    axes = subject.rng(9).permutation(np.flatnonzero(suspects))[:_SUSPECTS]
+    directions = itertools.chain([np.ones(got.shape)], (_axis(got.shape, k) for k in axes))
+    within = all(_within(subject, leaves, i, got, direction) for direction in directions)
+    return np.full(got.shape, within) & suspects
+
+
+def _axis(shape, k):
+    direction = np.zeros(shape)
+    direction.reshape(-1)[k] = 1
+    return direction
 
 
 def _within(subject, leaves, i, got, direction):

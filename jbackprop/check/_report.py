@@ -5,10 +5,6 @@ import dataclasses
 import numpy as np
 
 
-class GradientError(AssertionError):
-    """A hand-written gradient is wrong; the message says which check found it, where, and by how much."""
-
-
 class NotApplicableError(Exception):
     """A check has nothing to work on here; the message says why."""
 
@@ -40,6 +36,19 @@ class Failure:
         size = f", off by {self.units:.3g} units of rounding" if np.isfinite(self.units) else ""
         note = f" ({self.note})" if self.note else ""
         return f"{self.what}{where}, {self.dtype}: got {_number(self.got)}, wanted {_number(self.wanted)}{size}{note}"
+
+
+class GradientError(AssertionError):
+    """A hand-written gradient is wrong; the message says which check found it, where, and by how much.
+
+    Attributes:
+      check: the name of the check.
+      failure: what it found.
+    """
+
+    def __init__(self, function: str, check: str, failure: Failure):
+        super().__init__(f"{function}: {check}: {failure}")
+        self.check, self.failure = check, failure
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,7 +7,6 @@ import contextlib
 import dataclasses
 import functools
 import inspect
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,6 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jbackprop._automatic import automatic
+
+from ._sums import longest_sum
 
 Arrays = tuple[Any, ...]
 Flat = Callable[..., Arrays]
@@ -74,8 +75,10 @@ class Subject:
 
     @functools.cached_property
     def length(self) -> int:
-        """The longest sum there can be in a value or a gradient: the size of the largest array in sight."""
-        return max(1, *(math.prod(array.shape) for array in (*self.leaves, *self.outputs)))
+        """The longest sum in the values and the gradients, by the rules or automatic."""
+        with precision("float64"):
+            pulls = (pull_back(function, self.wrt) for function in (self.function, self.twin))
+            return max(longest_sum(pull, self.leaves, self.cotangents()) for pull in pulls)
 
     def rng(self, *stream: int) -> np.random.Generator:
         """Random numbers, the same at every run; each check has a stream of its own."""

@@ -1,0 +1,79 @@
+"""Is a mutant wrong at all?  Told from the right rule it was made of, and never from a checker.
+
+A mutant is *equivalent* if its gradients are those of the right rule, to 8 roundings of the largest and in dtype and
+in every NaN, at each of a list of inputs that was written with the faults in view: random ones, entries in every corner
+that a fault names, zeros, ties, half precision, more batch axes, a batch under vmap, one instance called again.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .faults import Rule, more_axes
+
+Arrays = tuple[jax.Array, ...]
+
+
+def equivalent(right: Rule, wrong: Rule, arguments: Sequence[jax.Array]) -> bool:
+    """Whether the gradients of both agree at every input tried; the arguments are of the size to try."""
+    with jax.enable_x64(True):
+        return all(_agree(right, wrong, inputs, mapped) for inputs, mapped in _inputs(right, arguments))
+
+
+def _inputs(right, arguments) -> Iterator[tuple[Arrays, bool]]:
+    """Arguments, and whether to map the functions over their leading axis."""
+    exact = _typed(arguments, jnp.float64)
+    rng = np.random.default_rng(0)
+    yield exact, False
+    yield _changed(exact, lambda a: a * rng.uniform(-1.5, 1.5, a.shape)), False
+    for values in ((2.02, 3.5, -1.2, 60.0, -60.0, 0.7, 2.03), (0.0, 0.5), (0.5, 0.5, -0.25, -0.25), (-0.25, 0.0)):
+        yield _changed(exact, lambda a, values=values: np.resize(values, a.shape)), False
+    yield _typed(arguments, jnp.bfloat16), False
+    yield _changed(_typed(arguments, jnp.float32), lambda a: 1.25 * a), False
+    yield tuple(jnp.stack([a, a]) for a in exact), True
+    yield from _with_more_axes(right, exact)
+
+
+def _with_more_axes(right, arguments):
+    larger = more_axes(arguments)
+    try:
+        jax.eval_shape(right, *larger)
+    except (TypeError, ValueError):
+        return
+    yield larger, False
+
+
+def _agree(right, wrong, arguments, mapped):
+    pulls = (_pulled(f, arguments, mapped) for f in (right, wrong))
+    return all(_same(r, w) for r, w in zip(*pulls, strict=True))
+
+
+def _same(right, wrong):
+    if (right.dtype, right.shape) != (wrong.dtype, wrong.shape):
+        return False
+    if not jnp.issubdtype(right.dtype, jnp.floating):
+        return True
+    eps = float(jnp.finfo(right.dtype).eps)
+    right, wrong = (np.asarray(a, np.float64) for a in (right, wrong))
+    rounding = 8 * eps * np.abs(right).max(initial=0, where=np.isfinite(right))
+    return np.allclose(wrong, right, rtol=0, atol=rounding, equal_nan=True)
+
+
+def _pulled(f, arguments, mapped):
+    f = jax.vmap(f) if mapped else f
+    output, vjp = jax.vjp(f, *arguments)
+    u = np.random.default_rng(1).normal(size=output.shape)
+    return vjp(jnp.asarray(u, output.dtype))
+
+
+def _typed(arguments, dtype):
+    return _changed(arguments, lambda a: a, dtype)
+
+
+def _changed(arguments, change, dtype=None):
+    """The floating point arguments changed, in their dtype or another."""
+    return tuple(
+        jnp.asarray(change(a), dtype or a.dtype) if jnp.issubdtype(a.dtype, jnp.floating) else a for a in arguments
+    )

@@ -1,0 +1,126 @@
+"""Every rule of the table times every fault: who finds it?"""
+
+import dataclasses
+import json
+import multiprocessing
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+from tqdm import tqdm
+
+from jbackprop.cases import CASES, Case
+
+from .equivalence import equivalent
+from .faults import FAULTS, Fault, enlarged
+from .tools import OTHERS, by_check
+
+NO_FAULT = "none: the right rule"
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One mutant, or one right rule, and what each tool said.
+
+    Attributes:
+      case: the rule that it was made of.
+      fault: what was made wrong, or `NO_FAULT`.
+      target: position of the argument whose gradient is wrong.
+      equivalent: whether it is right after all.
+      found: what each tool holds against it, "" for nothing.
+      seconds: how long each tool took.
+    """
+
+    case: str
+    fault: str
+    target: int
+    equivalent: bool
+    found: dict[str, str]
+    seconds: dict[str, float]
+
+
+def run(output: str = "runs/detection", cases: Sequence[str] = (), workers: int = 2) -> list[Row]:
+    """Tries every mutant that is not in the output folder yet; a run that was stopped goes on where it stood.
+
+    Args:
+      output: folder of `rows.jsonl`.
+      cases: names of the cases to try, all unless given.
+      workers: processes to run at a time; each takes one case.
+
+    Raises:
+      ValueError: there is no case of such a name.
+    """
+    names = [case.name for case in CASES]
+    for name in cases:
+        if name not in names:
+            raise ValueError(f"detection: cases, wanted names among {', '.join(names)}, got {name!r}")
+    path = Path(output) / "rows.jsonl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = read(path)
+    done = {row.case for row in rows}
+    todo = [name for name in cases or names if name not in done]
+    with path.open("a") as file, tqdm(total=len(todo), unit="rule", disable=not todo) as bar:
+        for new in _tried(todo, workers):
+            file.writelines(json.dumps(dataclasses.asdict(row), ensure_ascii=False) + "\n" for row in new)
+            file.flush()
+            rows += new
+            bar.update()
+            bar.set_postfix_str(new[0].case)
+    return rows
+
+
+def read(path: Path) -> list[Row]:
+    """The rows of an earlier run."""
+    return [Row(**json.loads(line)) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def _tried(names, workers) -> Iterator[list[Row]]:
+    if workers == 1:
+        yield from map(rows_of, names)
+        return
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=spawn, max_tasks_per_child=4) as pool:
+        for future in as_completed([pool.submit(rows_of, name) for name in names]):
+            yield future.result()
+
+
+def rows_of(name: str) -> list[Row]:
+    """The right rule of a case and all its mutants, tried."""
+    warnings.filterwarnings("ignore", "Explicitly requested dtype float64")  # the tools ask for it in float32 mode
+    (case,) = [case for case in CASES if case.name == name]
+    arguments = case.draw(jax.random.key(0))
+    control = _row(case, NO_FAULT, 0, True, {tool: _timed(call, case.rule, arguments) for tool, call in _tools(())})
+    jax.clear_caches()
+    return [control, *(mutant for fault in FAULTS for mutant in _mutants(case, fault, arguments))]
+
+
+def _mutants(case: Case, fault: Fault, arguments) -> Iterator[Row]:
+    if fault.large:
+        arguments = enlarged(case.rule, arguments)
+    for target, argument in enumerate(arguments or ()):
+        if jnp.issubdtype(argument.dtype, jnp.floating) and fault.applies(case.rule, arguments, target):
+            same = equivalent(case.rule, fault.make(case.rule, target), arguments)
+            verdicts = {
+                tool: _timed(call, fault.make(case.rule, target), arguments) for tool, call in _tools(fault.found_by)
+            }
+            yield _row(case, fault.name, target, same, verdicts)
+
+
+def _tools(first):
+    """Every tool gets a mutant of its own: a fault may remember its calls."""
+    return [("jb.check", lambda rule, arguments: by_check(rule, arguments, first)), *OTHERS.items()]
+
+
+def _row(case, fault, target, same, verdicts):
+    found = {tool: verdict for tool, (verdict, _) in verdicts.items()}
+    seconds = {tool: round(seconds, 3) for tool, (_, seconds) in verdicts.items()}
+    return Row(case.name, fault, target, same, found, seconds)
+
+
+def _timed(tool, rule, arguments):
+    start = time.perf_counter()
+    return tool(rule, arguments), time.perf_counter() - start

@@ -1,0 +1,86 @@
+"""The checkers side by side, each used as its documentation tells its users to.
+
+Each takes a rule and its arguments and returns what it holds against the rule, "" if nothing.  Whatever a rule raises
+while a tool tries it counts as found: the user's test fails.
+"""
+
+from collections.abc import Callable, Sequence
+
+import chex
+import jax
+import jax.numpy as jnp
+from jax.test_util import check_grads
+
+import jbackprop as jb
+
+from .faults import Rule
+
+Tool = Callable[[Rule, Sequence[jax.Array]], str]
+
+
+def by_check(rule: Rule, arguments: Sequence[jax.Array], first: Sequence[str] = ()) -> str:
+    """`jb.check`, without a reference; the name of the check that finds the fault.
+
+    The checks that claim a fault run first, which saves time and changes no verdict.
+    """
+    try:
+        jb.check(rule, *arguments, only=first)
+        jb.check(rule, *arguments, skip=first)
+    except jb.GradientError as error:
+        return error.check
+    return ""
+
+
+def by_check_grads(order: int) -> Tool:
+    """`jax.test_util.check_grads` with its default tolerances, reverse mode, which is all that a custom_vjp has."""
+
+    def tool(rule, arguments):
+        f, floating = _of_floating(rule, arguments)
+        return _raised(lambda: check_grads(f, floating, order=order, modes=("rev",)))
+
+    return tool
+
+
+def by_check_grads_in_float64(rule: Rule, arguments: Sequence[jax.Array]) -> str:
+    """The same at its best: in float64, where its tolerance is 1e-5, and to its default order of two."""
+    with jax.enable_x64(True):
+        return by_check_grads(order=2)(rule, tuple(_doubled(a) for a in arguments))
+
+
+def by_chex(rule: Rule, arguments: Sequence[jax.Array]) -> str:
+    """`chex.assert_numerical_grads` with its default tolerance, reverse mode."""
+    f, floating = _of_floating(rule, arguments)
+    return _raised(lambda: chex.assert_numerical_grads(f, floating, order=1, modes=("rev",)))
+
+
+OTHERS: dict[str, Tool] = {
+    "check_grads, order 1": by_check_grads(order=1),
+    "check_grads, order 2": by_check_grads(order=2),
+    "check_grads, float64": by_check_grads_in_float64,
+    "chex": by_chex,
+}
+
+
+def _of_floating(rule, arguments):
+    """The rule as a function of its floating point arguments; these tools refuse integers."""
+    places = [i for i, a in enumerate(arguments) if jnp.issubdtype(a.dtype, jnp.floating)]
+
+    def f(*floating):
+        whole = list(arguments)
+        for i, a in zip(places, floating, strict=True):
+            whole[i] = a
+        return rule(*whole)
+
+    return f, tuple(arguments[i] for i in places)
+
+
+def _doubled(a):
+    return a.astype(jnp.float64) if jnp.issubdtype(a.dtype, jnp.floating) else a
+
+
+def _raised(call):
+    try:
+        call()
+    except Exception as error:
+        return type(error).__name__
+    return ""
