@@ -56,10 +56,12 @@ def check(
     Args:
       f: any JAX function of trees of arrays; the rule may be f itself or stand somewhere inside it.
       *args: arguments to try it on, of any shape; generic values are best (random, of both signs, no two sizes equal).
-        Python numbers and strings are options and stay as they are.
+        A `jax.ShapeDtypeStruct` is filled with such values.  Python numbers, strings and functions are options and stay
+        as they are; integers and random keys are held while the others move.
       reference: an independent implementation of f.  Without one, a wrong forward pass cannot be told.
       wrt: names or positions of the arguments to differentiate by; all that hold floating point arrays unless given.
-      dtypes: floating point types to prove f in.  float64 is always used to judge the others.
+      dtypes: floating point types to prove f in, one at a time; where the arguments have several, also in those.
+        float64 is always used to judge the others, so f has to take it.
       only: names of the checks to run, all of `CHECKS` unless given.
       skip: names of checks to leave out.
       seed: of the random cotangents, directions and inputs.
@@ -83,7 +85,7 @@ def check(
     _known(skip, "skip")
     _check_dtypes(dtypes)
     subject = lay_flat(f, reference, args, wrt, dtypes, seed)
-    f(*args)  # what it raises is the caller's to see
+    subject.function(*subject.original)  # what it raises is the caller's to see
     results = []
     for name in CHECKS:
         if name in only and name not in skip:

@@ -28,6 +28,8 @@ from ._subject import Arrays, Subject, exact, is_real, precision, real_outputs
 _STEP = 1e-3
 _COORDINATES = 512
 """Up to so many entries of a leaf, every one is moved."""
+_MEMORY = 2**24
+"""How many numbers all directions of a larger leaf, or all slopes along them, may be."""
 _OUTPUTS = 64
 """Up to so many entries of all outputs, every one is pulled back."""
 
@@ -41,7 +43,7 @@ def finite_differences(subject: Subject) -> Iterator[Failure]:
     for i, position in enumerate(subject.wrt):
         leaf = subject.leaves[position]
         if leaf.size:
-            directions = _directions(subject.rng(2, i), leaf)
+            directions = _directions(subject.rng(2, i), leaf, _affordable(subject, leaf))
             yield from _compared(subject, i, directions, cotangents, gradients[i])
 
 
@@ -93,14 +95,20 @@ def _cotangents(subject) -> Arrays:
     return tuple(column.reshape(-1, *out.shape) for column, out in zip(columns, outs, strict=True))
 
 
-def _directions(rng, leaf):
-    """(directions, *leaf.shape)."""
+def _affordable(subject, leaf):
+    """How many directions: 64, fewer where the arrays are large."""
+    largest = max(leaf.size, *(np.prod(out.shape) for out in subject.outputs))
+    return int(np.clip(_MEMORY // largest, 4, 64))
+
+
+def _directions(rng, leaf, count):
+    """(directions, *leaf.shape): the axes, or for a large leaf three quarters of random axes and a quarter of signs."""
     if leaf.size <= _COORDINATES:
         return np.eye(leaf.size).reshape(leaf.size, *leaf.shape)
-    directions = np.zeros((64, leaf.size))
-    directions[np.arange(48), rng.choice(leaf.size, 48, replace=False)] = 1
-    directions[48:] = rng.choice([-1.0, 1.0], size=(16, leaf.size)) / np.sqrt(leaf.size)
-    return directions.reshape(64, *leaf.shape)
+    directions, axes = np.zeros((count, leaf.size)), 3 * count // 4
+    directions[np.arange(axes), rng.choice(leaf.size, axes, replace=False)] = 1
+    directions[axes:] = rng.choice([-1.0, 1.0], size=(count - axes, leaf.size)) / np.sqrt(leaf.size)
+    return directions.reshape(count, *leaf.shape)
 
 
 def _slopes(subject, i, directions):

@@ -33,7 +33,7 @@ class Subject:
       leaves: every array among the arguments, the floating point ones in float64.
       names: what to call each leaf: the argument's name and the path inside it.
       wrt: positions of the leaves to differentiate by.
-      given: the floating point dtype of the arguments as they were given.
+      original: every array among the arguments as it was given.
       dtypes: the floating point dtypes to prove the function in.
       seed: of everything random.
     """
@@ -43,9 +43,14 @@ class Subject:
     leaves: Arrays
     names: tuple[str, ...]
     wrt: tuple[int, ...]
-    given: str
+    original: Arrays
     dtypes: tuple[str, ...]
     seed: int
+
+    @functools.cached_property
+    def given(self) -> str:
+        """The coarsest floating point dtype among the arguments as they were given."""
+        return max((str(self.original[i].dtype) for i in self.wrt), key=lambda dtype: float(jnp.finfo(dtype).eps))
 
     @functools.cached_property
     def twin(self) -> Flat:
@@ -103,35 +108,38 @@ class Subject:
 
 
 def lay_flat(f: Callable, reference: Callable | None, args: Sequence[Any], wrt, dtypes, seed: int) -> Subject:
-    """The subject for f(*args); what is not an array among the arguments stays as it is.
+    """The subject for f(*args); what is not an array among the arguments stays as it is, what is a shape is drawn.
 
     Raises:
-      TypeError: no argument holds a real floating point array to differentiate by.
+      TypeError: no argument holds a real floating point array to differentiate by, or one holds complex numbers.
       ValueError: `wrt` names no argument.
     """
     paths, tree = jax.tree_util.tree_flatten_with_path(tuple(args))
-    places = [i for i, (_, leaf) in enumerate(paths) if is_array(leaf)]
+    whole = [_drawn(leaf, np.random.default_rng((seed, 11, i))) for i, (_, leaf) in enumerate(paths)]
+    places = [i for i, leaf in enumerate(whole) if is_array(leaf)]
+    original = tuple(whole[i] for i in places)
     arguments = _argument_names(f, len(args))
+    positions = [paths[i][0][0].idx for i in places]
+    names = [arguments[p] + jax.tree_util.keystr(paths[i][0][1:]) for p, i in zip(positions, places, strict=True)]
+    _check_real(zip(names, original, strict=True))
     chosen = _chosen(wrt, arguments)
-    leaves = tuple(paths[i][1] for i in places)
-    real = [j for j, i in enumerate(places) if is_real(paths[i][1]) and paths[i][0][0].idx in chosen]
+    real = [j for j, leaf in enumerate(original) if is_real(leaf) and positions[j] in chosen]
     if not real:
         raise TypeError(f"check: args, wanted a floating point array to differentiate by, got {_kinds(args)}")
 
     def flat(function):
         def of_leaves(*arrays):
-            whole = replaced([leaf for _, leaf in paths], places, arrays)
-            return tuple(map(jnp.asarray, jax.tree.leaves(function(*tree.unflatten(whole)))))
+            return _arrays(function(*tree.unflatten(replaced(whole, places, arrays))))
 
         return of_leaves
 
     return Subject(
         function=flat(f),
         reference=None if reference is None else flat(reference),
-        leaves=cast("float64", leaves),
-        names=tuple(arguments[paths[i][0][0].idx] + jax.tree_util.keystr(paths[i][0][1:]) for i in places),
+        leaves=cast("float64", original),
+        names=tuple(names),
         wrt=tuple(real),
-        given=str(leaves[real[0]].dtype),
+        original=original,
         dtypes=tuple(dtypes),
         seed=seed,
     )
@@ -167,6 +175,11 @@ def precision(dtype: str):
     return jax.enable_x64(True) if dtype == "float64" else contextlib.nullcontext()
 
 
+def precision_of(arrays: Sequence[Any]):
+    """A context in which JAX has the dtypes of these arrays."""
+    return precision("float64" if any(array.dtype == np.float64 for array in arrays) else "")
+
+
 def cast(dtype: str, arrays: Sequence[Any]) -> Arrays:
     """The real floating point ones among the arrays in a dtype, as NumPy arrays; the others as they are."""
     return tuple(np.asarray(array).astype(jnp.dtype(dtype)) if is_real(array) else array for array in arrays)
@@ -178,8 +191,8 @@ def rounded(dtype: str, arrays: Sequence[Any]) -> Arrays:
 
 
 def exact(arrays: Sequence[Any]) -> Arrays:
-    """JAX's arrays as NumPy arrays, floating point in float64."""
-    return tuple(np.asarray(array, dtype=np.float64) if is_real(array) else np.asarray(array) for array in arrays)
+    """JAX's arrays as NumPy arrays, floating point in float64, random keys as their numbers."""
+    return tuple(np.asarray(_data(array), dtype=np.float64 if is_real(array) else None) for array in arrays)
 
 
 def is_real(array: Any) -> bool:
@@ -192,6 +205,31 @@ def is_array(leaf: Any) -> bool:
     return isinstance(leaf, jax.Array | np.ndarray | np.generic)
 
 
+def _arrays(tree):
+    """The leaves of a tree of outputs, as arrays; complex ones cannot be proved."""
+    arrays = tuple(map(jnp.asarray, jax.tree.leaves(tree)))
+    _check_real((f"output {i}", array) for i, array in enumerate(arrays))
+    return arrays
+
+
+def _check_real(named):
+    for name, array in named:
+        if jnp.issubdtype(array.dtype, jnp.complexfloating):
+            raise TypeError(f"check: {name}, wanted real numbers (split it into parts), got {array.dtype}")
+
+
+def _drawn(leaf, rng):
+    """Random numbers where a shape was given: normal, or 0 and 1 for integers and booleans."""
+    if not isinstance(leaf, jax.ShapeDtypeStruct):
+        return leaf
+    numbers = rng.normal(size=leaf.shape) if is_real(leaf) else rng.integers(0, 2, size=leaf.shape)
+    return np.asarray(numbers).astype(leaf.dtype)
+
+
+def _data(array):
+    return jax.random.key_data(array) if jnp.issubdtype(array.dtype, jax.dtypes.prng_key) else array
+
+
 def _eighths(rng, shape):
     eighths = np.round(8 * rng.normal(size=shape))
     return np.where(eighths == 0, 1, eighths) / 8
@@ -199,10 +237,11 @@ def _eighths(rng, shape):
 
 def _argument_names(f, count):
     try:
-        names = list(inspect.signature(f).parameters)
+        parameters = inspect.signature(f).parameters.values()
     except (TypeError, ValueError):  # built-in functions tell no signature
-        names = []
-    return [names[i] if i < len(names) else f"argument {i}" for i in range(count)]
+        parameters = ()
+    names = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    return [*names, *(f"argument {i}" for i in range(len(names), count))][:count]
 
 
 def _chosen(wrt, arguments):

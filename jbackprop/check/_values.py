@@ -8,7 +8,7 @@ import numpy as np
 
 from ._compare import gradients_agree, outputs_agree, twin_noise
 from ._report import Failure
-from ._subject import Subject, cast, exact, precision, pull_back, rounded
+from ._subject import Subject, cast, exact, precision, precision_of, pull_back, rounded
 
 
 def structure(subject: Subject) -> Iterator[Failure]:
@@ -18,13 +18,18 @@ def structure(subject: Subject) -> Iterator[Failure]:
     """
     for dtype in subject.dtypes:
         with precision(dtype):
-            leaves = cast(dtype, subject.leaves)
-            _, gradients = jax.eval_shape(pull_back(subject.function, subject.wrt), leaves, subject.cotangents())
-        for i, gradient in enumerate(gradients):
-            wanted = leaves[subject.wrt[i]]
-            if (gradient.shape, gradient.dtype) != (wanted.shape, wanted.dtype):
-                what = f"gradient of {subject.name(i)}"
-                yield Failure(what, dtype, None, _kind(gradient), _kind(wanted))
+            yield from _of_their_kind(subject, dtype, cast(dtype, subject.leaves))
+    if _is_mixed(subject):
+        with precision_of(subject.original):
+            yield from _of_their_kind(subject, "dtypes as given", subject.original)
+
+
+def _of_their_kind(subject, dtype, leaves):
+    _, gradients = jax.eval_shape(pull_back(subject.function, subject.wrt), leaves, subject.cotangents())
+    for i, gradient in enumerate(gradients):
+        wanted = leaves[subject.wrt[i]]
+        if (gradient.shape, gradient.dtype) != (wanted.shape, wanted.dtype):
+            yield Failure(f"gradient of {subject.name(i)}", dtype, None, _kind(gradient), _kind(wanted))
 
 
 def primal(subject: Subject) -> Iterator[Failure]:
@@ -56,6 +61,21 @@ def gradient(subject: Subject) -> Iterator[Failure]:
             _, got = subject.evaluate(subject.pull, dtype, leaves, cotangents)
             noise = _noise(subject, dtype, leaves, cotangents, truth)
             yield from gradients_agree(subject, dtype, got, truth, noise, "against automatic differentiation")
+    if _is_mixed(subject):
+        yield from _in_mixed_dtypes(subject)
+
+
+def _in_mixed_dtypes(subject):
+    with precision_of(subject.original):
+        _, got = map(exact, subject.pull(subject.original, subject.cotangents()))
+        _, automatic = map(exact, subject.pull_twin(subject.original, subject.cotangents()))
+    _, truth = subject.truth
+    noise = twin_noise(automatic, truth)
+    yield from gradients_agree(subject, subject.given, got, truth, noise, "in the dtypes as given")
+
+
+def _is_mixed(subject):
+    return len({str(subject.original[i].dtype) for i in subject.wrt}) > 1
 
 
 def reference_gradient(subject: Subject) -> Iterator[Failure]:

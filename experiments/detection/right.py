@@ -1,0 +1,278 @@
+"""Right functions that nobody here wrote, with custom rules of `jax.custom_jvp` and `jax.custom_vjp`: false alarms?
+
+`optax.scale_gradient` is not among them but at scale 1: it is meant to have another gradient than its function's.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import nn
+from jax.scipy import linalg, special, stats
+
+import jbackprop as jb
+from jbackprop.check import Report
+
+Draw = Callable[[np.random.Generator], np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class RightCall:
+    """A call of somebody else's function.
+
+    Attributes:
+      name: as one would import it.
+      function: to be checked.
+      arguments: one draw of random numbers for each.
+    """
+
+    name: str
+    function: Callable
+    arguments: tuple[Draw, ...]
+
+    def draw(self) -> tuple[jax.Array, ...]:
+        """The arguments; floating point ones in float32."""
+        rng = np.random.default_rng(0)
+        return tuple(jnp.asarray(draw(rng)) for draw in self.arguments)
+
+
+def false_alarms(calls: tuple[RightCall, ...] = ()) -> Iterator[tuple[RightCall, Report]]:
+    """Each call with the report of `jb.check` in float64 and float32."""
+    for call in calls or CALLS:
+        yield call, jb.check(call.function, *call.draw(), dtypes=("float64", "float32"), raises=False)
+        jax.clear_caches()
+
+
+def _normal(*shape: int) -> Draw:
+    return lambda rng: rng.normal(size=shape).astype(np.float32)
+
+
+def _between(low: float, high: float, *shape: int) -> Draw:
+    return lambda rng: rng.uniform(low, high, size=shape).astype(np.float32)
+
+
+def _simplex(*shape: int) -> Draw:
+    return lambda rng: rng.dirichlet(np.ones(shape[-1]), size=shape[:-1]).astype(np.float32)
+
+
+def _whole(end: int, *shape: int) -> Draw:
+    return lambda rng: rng.integers(0, end, size=shape)
+
+
+def _definite(rng):
+    a = rng.normal(size=(4, 4))
+    return (a @ a.T + 4 * np.eye(4)).astype(np.float32)
+
+
+def _each(module: str, functions: tuple[Callable, ...], *draws: Draw) -> list[RightCall]:
+    return [RightCall(f"{module}.{_name(f)}", f, draws) for f in functions]
+
+
+def _name(f):
+    if not isinstance(f, partial):
+        return getattr(f, "__name__", type(f).__name__)
+    given = [str(a) for a in f.args] + [f"{name}={value}" for name, value in f.keywords.items()]
+    return f"{_name(f.func)}({', '.join(given)})"
+
+
+_ACTIVATIONS = (
+    nn.relu,
+    nn.relu6,
+    nn.leaky_relu,
+    nn.elu,
+    nn.celu,
+    nn.selu,
+    nn.gelu,
+    partial(nn.gelu, approximate=False),
+    nn.silu,
+    nn.sigmoid,
+    nn.log_sigmoid,
+    nn.softplus,
+    nn.sparse_plus,
+    nn.sparse_sigmoid,
+    nn.soft_sign,
+    nn.hard_sigmoid,
+    nn.hard_silu,
+    nn.hard_tanh,
+    nn.squareplus,
+    nn.mish,
+    nn.tanh,
+    nn.glu,
+    nn.softmax,
+    nn.log_softmax,
+    nn.logsumexp,
+    nn.logmeanexp,
+    nn.standardize,
+)
+
+_SPECIAL = (
+    special.erf,
+    special.erfc,
+    special.erfcx,
+    special.dawsn,
+    special.ndtr,
+    special.log_ndtr,
+    partial(special.log_ndtr, series_order=2),
+    special.expit,
+    special.i0,
+    special.i0e,
+    special.i1,
+    special.i1e,
+    special.sici,
+    special.fresnel,
+    special.softmax,
+    special.log_softmax,
+    special.logsumexp,
+)
+
+_OF_POSITIVE = (
+    special.digamma,
+    special.gammaln,
+    special.gamma,
+    special.factorial,
+    special.entr,
+    special.expi,
+    special.exp1,
+    special.spence,
+    partial(special.polygamma, 1),
+    partial(special.polygamma, 2),
+    partial(special.expn, 2),
+    partial(special.zeta, q=1.5),
+    partial(special.multigammaln, d=1),
+)
+
+_OF_POSITIVE_PAIRS = (
+    special.xlogy,
+    special.xlog1py,
+    special.kl_div,
+    special.rel_entr,
+    special.betaln,
+    special.beta,
+    special.gammainc,
+    special.gammaincc,
+    special.zeta,
+    special.poch,
+    special.owens_t,
+    special.boxcox,
+    special.boxcox1p,
+    stats.gamma.logpdf,
+    stats.t.logpdf,
+    stats.chi2.logpdf,
+)
+
+_MATRIX = (
+    jnp.linalg.det,
+    jnp.linalg.slogdet,
+    jnp.linalg.inv,
+    jnp.linalg.pinv,
+    jnp.linalg.norm,
+    partial(jnp.linalg.norm, ord="nuc"),
+    jnp.linalg.cholesky,
+    jnp.linalg.eigvalsh,
+    jnp.linalg.eigh,
+    partial(jnp.linalg.matrix_power, n=3),
+    linalg.expm,
+    partial(linalg.cho_solve, (np.eye(4, dtype=np.float32), True)),
+)
+
+_LOSSES_OF_CLASSES = (
+    optax.softmax_cross_entropy,
+    optax.safe_softmax_cross_entropy,
+    optax.losses.poly_loss_cross_entropy,
+    optax.convex_kl_divergence,
+    optax.kl_divergence,
+    optax.losses.generalized_kl_divergence,
+    optax.cosine_distance,
+    optax.cosine_similarity,
+    optax.sigmoid_binary_cross_entropy,
+    optax.sigmoid_focal_loss,
+    optax.squared_error,
+    optax.l2_loss,
+    optax.huber_loss,
+    optax.log_cosh,
+    optax.losses.ranking_softmax_loss,
+)
+
+_LOSSES_OF_NUMBERS = (
+    optax.softmax_cross_entropy_with_integer_labels,
+    optax.losses.multiclass_hinge_loss,
+    optax.losses.multiclass_perceptron_loss,
+    optax.losses.multiclass_sparsemax_loss,
+)
+
+_PROJECTIONS = (
+    optax.projections.projection_simplex,
+    optax.projections.projection_non_negative,
+    optax.projections.projection_l2_ball,
+    optax.projections.projection_l2_sphere,
+    optax.projections.projection_l1_ball,
+    optax.projections.projection_l1_sphere,
+    optax.projections.projection_linf_ball,
+    optax.projections.projection_hypercube,
+)
+
+_NUMPY = (
+    jnp.sinc,
+    jnp.i0,
+    jnp.cumsum,
+    jnp.cumprod,
+    jnp.prod,
+    jnp.max,
+    jnp.min,
+    jnp.sort,
+    jnp.median,
+    jnp.var,
+    jnp.std,
+    jnp.abs,
+    jnp.tanh,
+    jnp.expm1,
+    jnp.arctan,
+    jnp.arcsinh,
+    jnp.nan_to_num,
+)
+
+_NUMPY_PAIRS = (
+    jnp.logaddexp,
+    jnp.logaddexp2,
+    jnp.maximum,
+    jnp.minimum,
+    jnp.hypot,
+    jnp.arctan2,
+    jnp.multiply,
+    jnp.divide,
+    jnp.convolve,
+)
+
+CALLS = (
+    *_each("jax.nn", _ACTIVATIONS, _normal(3, 4)),
+    *_each("jax.nn", (nn.log1mexp,), _between(0.1, 3, 3, 4)),
+    *_each("jax.nn", (nn.dot_product_attention,), _normal(2, 5, 3, 4), _normal(2, 6, 3, 4), _normal(2, 6, 3, 4)),
+    *_each("jax.scipy.special", _SPECIAL, _normal(3, 4)),
+    *_each("jax.scipy.special", (special.logit, special.ndtri), _between(0.1, 0.9, 3, 4)),
+    *_each("jax.scipy.special", (special.erfinv,), _between(-0.9, 0.9, 3, 4)),
+    *_each("jax.scipy.special", _OF_POSITIVE, _between(1.1, 4, 3, 4)),
+    *_each("jax.scipy", _OF_POSITIVE_PAIRS, _between(1.1, 4, 3, 4), _between(1.1, 4, 3, 4)),
+    *_each("jax.scipy.special", (special.hyp1f1,), *(_between(0.5, 2, 5),) * 3),
+    *_each("jax.scipy.special", (special.hyp2f1,), *(_between(0.5, 2, 5),) * 3, _between(0.1, 0.6, 5)),
+    *_each("jax.scipy.special", (special.betainc,), *(_between(1.1, 4, 5),) * 2, _between(0.1, 0.9, 5)),
+    *_each("jax.scipy.stats", (stats.norm.logpdf, stats.norm.logcdf, stats.laplace.logpdf), _normal(3, 4)),
+    *_each("jax.scipy.stats", (stats.norm.ppf,), _between(0.1, 0.9, 3, 4)),
+    *_each("jax.scipy.stats", (stats.beta.logpdf,), _between(0.1, 0.9, 5), *(_between(1.1, 4, 5),) * 2),
+    *_each("jax.numpy", _NUMPY, _normal(3, 4)),
+    *_each("jax.numpy", _NUMPY_PAIRS, _normal(5), _normal(5)),
+    *_each("jax.numpy", (jnp.float_power,), _between(0.5, 2, 5), _normal(5)),
+    *_each("linalg", _MATRIX, _definite),
+    *_each("linalg", (jnp.linalg.solve, linalg.solve_triangular), _definite, _normal(4, 3)),
+    *_each("linalg", (partial(jnp.linalg.svd, compute_uv=False),), _normal(5, 3)),
+    *_each("optax", _LOSSES_OF_CLASSES, _normal(3, 4), _simplex(3, 4)),
+    *_each("optax", _LOSSES_OF_NUMBERS, _normal(3, 4), _whole(4, 3)),
+    *_each("optax", (optax.losses.hinge_loss, optax.losses.sparsemax_loss), _normal(5), _whole(2, 5)),
+    *_each("optax", (optax.losses.triplet_margin_loss,), *(_normal(3, 4),) * 3),
+    *_each("optax.projections", _PROJECTIONS, _normal(5)),
+    *_each("optax", (partial(optax.scale_gradient, scale=1.0),), _normal(3, 4)),
+)
+"""All of them."""
