@@ -90,7 +90,7 @@ def spoilt(rule: Rule, target: int, spoil: Spoil) -> Rule:
 
     def bwd(kept, cotangent):
         residuals, arguments = kept
-        gradients = list(right.backward(residuals, cotangent))
+        gradients = list(right.backward(residuals, cotangent))[: len(arguments)]  # optional ones may be left out
         call = Call(partial(right.backward, residuals), arguments, jnp.asarray(cotangent), target)
         gradients[target] = spoil(call)
         return tuple(gradients)
@@ -112,9 +112,13 @@ def stale(rule: Rule, target: int) -> Rule:
         output, residuals = right.forward(*arguments)
         before = memory.get("residuals", residuals)
         memory["residuals"] = residuals
-        return output, before
+        return output, (before, arguments)
 
-    wrong.defvjp(fwd, right.backward)
+    def bwd(kept, cotangent):
+        residuals, arguments = kept
+        return tuple(right.backward(residuals, cotangent))[: len(arguments)]
+
+    wrong.defvjp(fwd, bwd)
     return wrong
 
 

@@ -83,7 +83,7 @@ def _tried(names, workers) -> Iterator[list[Row]]:
         yield from map(rows_of, names)
         return
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=spawn, max_tasks_per_child=4) as pool:
+    with ProcessPoolExecutor(workers, mp_context=spawn) as pool:
         for future in as_completed([pool.submit(rows_of, name) for name in names]):
             yield future.result()
 

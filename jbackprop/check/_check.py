@@ -113,7 +113,7 @@ def _run(name, subject, at_most=None):
     except NotApplicableError as reason:
         skipped = str(reason)
     except Exception as error:  # whatever a rule raises is a finding about the rule
-        failures = (Failure(name, subject.given, None, f"{type(error).__name__}: {_first_line(error)}", "a result"),)
+        failures = (Failure("call", subject.given, None, f"{type(error).__name__}: {_first_line(error)}", "a result"),)
     return Result(name, failures, skipped, time.perf_counter() - start)
 
 

@@ -15,6 +15,7 @@ L. F. Richardson, "The approximate arithmetical solution by finite differences o
 differential equations", Philosophical Transactions of the Royal Society A 210, 1911.
 """
 
+import math
 from collections.abc import Iterator
 
 import jax
@@ -22,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ._compare import typical
-from ._report import Failure
+from ._report import Failure, NotApplicableError
 from ._subject import Arrays, Subject, exact, is_real, precision, real_outputs
 
 _STEP = 1e-3
@@ -36,6 +37,8 @@ _OUTPUTS = 64
 
 def finite_differences(subject: Subject) -> Iterator[Failure]:
     """The gradient against differences of the values: the whole Jacobian, or random directions and single entries."""
+    if not any(math.prod(out.shape) for out in subject.outputs):
+        raise NotApplicableError("every output is empty")
     cotangents = _cotangents(subject)
     with precision("float64"):
         pulled = jax.jit(lambda leaves, us: jax.lax.map(lambda u: subject.pull(leaves, u)[1], us))
@@ -54,7 +57,7 @@ def _compared(subject, i, directions, cotangents, gradients):
     wanted = np.sum([_contracted(u, slope) for u, slope in zip(cotangents, slopes, strict=True)], axis=0)
     doubt = np.sum([_contracted(np.abs(u), doubt) for u, doubt in zip(cotangents, doubts, strict=True)], axis=0)
     reach = np.abs(directions).reshape(len(directions), -1).sum(axis=1)
-    allowed = doubt + 1e-9 * np.maximum(np.abs(wanted), typical(subject)[i] * reach)
+    allowed = doubt + max(1e-9, _spacing(subject)) * np.maximum(np.abs(wanted), typical(subject)[i] * reach)
     with np.errstate(invalid="ignore"):
         excess = np.where(np.isfinite(wanted), np.abs(got - wanted) / np.maximum(allowed, 1e-300), 0)
     excess = np.where(np.isnan(excess), np.inf, excess)
@@ -88,7 +91,7 @@ def _source(cotangents, which):
 def _cotangents(subject) -> Arrays:
     """(cotangents, *shape) for each output: the unit ones where they are few, else two random ones."""
     outs = [out for out in subject.outputs if is_real(out)]
-    sizes = [int(np.prod(out.shape)) for out in outs]
+    sizes = [math.prod(out.shape) for out in outs]
     if sum(sizes) > _OUTPUTS:
         return tuple(map(np.stack, zip(subject.cotangents(0), subject.cotangents(1), strict=True)))
     columns = np.split(np.eye(sum(sizes)), np.cumsum(sizes)[:-1], axis=1)
@@ -97,7 +100,7 @@ def _cotangents(subject) -> Arrays:
 
 def _affordable(subject, leaf):
     """How many directions: 64, fewer where the arrays are large."""
-    largest = max(leaf.size, *(np.prod(out.shape) for out in subject.outputs))
+    largest = max(leaf.size, *(math.prod(out.shape) for out in subject.outputs))
     return int(np.clip(_MEMORY // largest, 4, 64))
 
 
@@ -121,7 +124,8 @@ def _slopes(subject, i, directions):
     def one(leaves, direction):
         here = values(leaves, 0 * direction)
         ahead, behind, half_ahead, half_behind = (values(leaves, h * direction) for h in _STEPS)
-        slopes = [_extrapolated(*f) for f in zip(here, ahead, behind, half_ahead, half_behind, strict=True)]
+        values_along = zip(here, ahead, behind, half_ahead, half_behind, strict=True)
+        slopes = [_extrapolated(*f, _spacing(subject)) for f in values_along]
         return [slope for slope, _ in slopes], [doubt for _, doubt in slopes]
 
     with precision("float64"):
@@ -133,10 +137,15 @@ def _slopes(subject, i, directions):
 _STEPS = (_STEP, -_STEP, _STEP / 2, -_STEP / 2)
 
 
-def _extrapolated(here, ahead, behind, half_ahead, half_behind):
+def _spacing(subject):
+    """Of the numbers that the function computes with when it is given float64."""
+    return float(jnp.finfo(subject.finest).eps)
+
+
+def _extrapolated(here, ahead, behind, half_ahead, half_behind, spacing):
     forward, backward = (ahead - here) / _STEP, (here - behind) / _STEP
     half_forward, half_backward = (half_ahead - here) / (_STEP / 2), (here - half_behind) / (_STEP / 2)
     coarse, fine = (forward + backward) / 2, (half_forward + half_backward) / 2
     jump = jnp.abs(2 * (half_forward - half_backward) - (forward - backward))
-    rounding = 8 * jnp.finfo("float64").eps * jnp.abs(here).max(initial=0) / _STEP
+    rounding = 8 * spacing * jnp.abs(here).max(initial=0) / _STEP
     return (4 * fine - coarse) / 3, jnp.abs(fine - coarse) + jump + rounding

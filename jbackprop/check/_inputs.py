@@ -19,9 +19,9 @@ from collections.abc import Iterator
 import jax
 import numpy as np
 
-from ._compare import gradients_agree, twin_noise, typical, worst
+from ._compare import gradients_agree, typical, worst
 from ._report import Failure, NotApplicableError
-from ._rounding import UNITS, Allowance, largest
+from ._rounding import UNITS, largest, twin_noise
 from ._subject import Subject, cast, exact, precision, pull_back, replaced, rounded
 
 _NUMBERS = 2**17
@@ -43,8 +43,8 @@ def random_inputs(subject: Subject) -> Iterator[Failure]:
             got, wanted = (exact(pull(chosen, subject.leaves, subject.cotangents())) for pull in pulls)
         for i, (g, w) in enumerate(zip(got, wanted, strict=True)):
             scale[i] = max(scale[i], largest(w))
-            allowance = Allowance("float64", subject.length, scale[i])
-            yield from worst(f"gradient of {subject.name(i)}", g, w, allowance, "random inputs, the first index a draw")
+            what, note = f"gradient of {subject.name(i)}", "random inputs, the first index a draw"
+            yield from worst(what, "float64", g, w, subject.allowance("float64", scale[i]), note)
 
 
 def special_inputs(subject: Subject) -> Iterator[Failure]:
@@ -151,7 +151,7 @@ def _by_policy(subject, leaves, note, kinks):
     _, twin = subject.evaluate(subject.pull_twin, subject.given, start)
     _, truth = subject.evaluate(subject.pull_twin, "float64", start)
     for i, (g, t, w, noise) in enumerate(zip(got, twin, truth, twin_noise(twin, truth), strict=True)):
-        allowance = Allowance(subject.given, subject.length, typical(subject)[i], noise)
+        allowance = subject.allowance(subject.given, typical(subject)[i], noise)
         wanted = np.where(np.isfinite(t), w, np.where(np.isinf(t) & np.isnan(g), t, np.nan))
         wanted = np.where(np.isnan(start[subject.wrt[i]]), np.nan, wanted)
         wrong = (allowance.units(g, wanted) > UNITS) | (np.isinf(wanted) & np.isnan(g))

@@ -11,6 +11,8 @@ N. J. Higham, "Accuracy and Stability of Numerical Algorithms", 2nd edition, SIA
 """
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -59,3 +61,8 @@ def distance(a: np.ndarray, b: np.ndarray) -> float:
     """The largest finite difference of two arrays."""
     with np.errstate(invalid="ignore"):
         return largest(a - b)
+
+
+def twin_noise(got: Sequence[Any], truth: Sequence[Any], factor: float = 4.0) -> list[float]:
+    """How far off automatic differentiation is in a dtype, array by array: a rule may be `factor` times as far off."""
+    return [factor * distance(g, t) for g, t in zip(got, truth, strict=True)]

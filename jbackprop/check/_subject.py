@@ -16,7 +16,8 @@ import numpy as np
 
 from jbackprop._automatic import automatic
 
-from ._sums import longest_sum
+from ._rounding import Allowance, twin_noise
+from ._traced import computed_in, longest_sum
 
 Arrays = tuple[Any, ...]
 Flat = Callable[..., Arrays]
@@ -78,12 +79,37 @@ class Subject:
         """Outputs and gradients at the given arguments by the twin in float64, for `cotangents()`."""
         return self.evaluate(self.pull_twin, "float64")
 
+    def noise(self, dtype: str) -> tuple[list[float], list[float]]:
+        """What automatic differentiation gets wrong in a dtype at the given arguments: each output, each gradient."""
+        return self.noise_at(dtype, self.leaves, self.cotangents())
+
+    def noise_at(self, dtype: str, leaves: Arrays, cotangents: Arrays) -> tuple[list[float], list[float]]:
+        """The same at other arguments; for float64, which nothing finer can judge, from its error in float32."""
+        lower = "float32" if dtype == "float64" else dtype
+        start = rounded(lower, leaves)
+        truth = self.evaluate(self.pull_twin, "float64", start, cotangents)
+        automatic = self.evaluate(self.pull_twin, lower, start, cotangents)
+        share = 2.0**-29 if dtype == "float64" else 1.0
+        outputs, gradients = ([share * n for n in twin_noise(*pair)] for pair in zip(automatic, truth, strict=True))
+        return outputs, gradients
+
     @functools.cached_property
     def length(self) -> int:
         """The longest sum in the values and the gradients, by the rules or automatic."""
         with precision("float64"):
             pulls = (pull_back(function, self.wrt) for function in (self.function, self.twin))
             return max(longest_sum(pull, self.leaves, self.cotangents()) for pull in pulls)
+
+    @functools.cached_property
+    def finest(self) -> str:
+        """The dtype that the function computes in when it is given float64."""
+        with precision("float64"):
+            return computed_in(self.twin, *self.leaves)
+
+    def allowance(self, dtype: str, scale: float = 0.0, noise: float = 0.0) -> Allowance:
+        """What a value or a gradient may be off, computed from arguments in this dtype."""
+        coarser = max(dtype, self.finest, key=lambda name: float(jnp.finfo(name).eps))
+        return Allowance(coarser, self.length, scale, noise)
 
     def rng(self, *stream: int) -> np.random.Generator:
         """Random numbers, the same at every run; each check has a stream of its own."""
@@ -182,7 +208,8 @@ def precision_of(arrays: Sequence[Any]):
 
 def cast(dtype: str, arrays: Sequence[Any]) -> Arrays:
     """The real floating point ones among the arrays in a dtype, as NumPy arrays; the others as they are."""
-    return tuple(np.asarray(array).astype(jnp.dtype(dtype)) if is_real(array) else array for array in arrays)
+    with np.errstate(over="ignore"):  # what is too large for the dtype is its infinity
+        return tuple(np.asarray(array).astype(jnp.dtype(dtype)) if is_real(array) else array for array in arrays)
 
 
 def rounded(dtype: str, arrays: Sequence[Any]) -> Arrays:

@@ -9,7 +9,6 @@ import numpy as np
 
 from ._compare import gradients_agree, outputs_agree, worst
 from ._report import Failure, NotApplicableError
-from ._rounding import Allowance
 from ._subject import Arrays, Subject, cast, exact, precision, pull_back, real_outputs, replaced
 
 _COPIES = 3
@@ -71,8 +70,8 @@ def second_order(subject: Subject) -> Iterator[Failure]:
                 for function in (subject.function, subject.twin)
             )
         for i, (g, w) in enumerate(zip(got, wanted, strict=True)):
-            allowance = Allowance("float64", subject.length**2)
-            yield from worst(f"second derivative by {subject.name(i)}", g, w, allowance, f"{name} over reverse")
+            what, note = f"second derivative by {subject.name(i)}", f"{name} over reverse"
+            yield from worst(what, "float64", g, w, subject.allowance("float64"), note)
 
 
 def sharding(subject: Subject) -> Iterator[Failure]:

@@ -6,8 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ._compare import gradients_agree, outputs_agree, twin_noise
+from ._compare import gradients_agree, outputs_agree
 from ._report import Failure
+from ._rounding import twin_noise
 from ._subject import Subject, cast, exact, precision, precision_of, pull_back, rounded
 
 
@@ -59,7 +60,7 @@ def gradient(subject: Subject) -> Iterator[Failure]:
             cotangents = subject.cotangents(stream)
             _, truth = subject.evaluate(subject.pull_twin, "float64", leaves, cotangents)
             _, got = subject.evaluate(subject.pull, dtype, leaves, cotangents)
-            noise = _noise(subject, dtype, leaves, cotangents, truth)
+            _, noise = subject.noise_at(dtype, leaves, cotangents)
             yield from gradients_agree(subject, dtype, got, truth, noise, "against automatic differentiation")
     if _is_mixed(subject):
         yield from _in_mixed_dtypes(subject)
@@ -85,8 +86,7 @@ def reference_gradient(subject: Subject) -> Iterator[Failure]:
     pull = jax.jit(pull_back(subject.reference, subject.wrt))
     _, truth = subject.evaluate(pull, "float64")
     _, got = subject.evaluate(subject.pull, "float64")
-    noise = _noise(subject, "float64", subject.leaves, subject.cotangents(), truth)
-    yield from gradients_agree(subject, "float64", got, truth, noise, "against the reference's gradient")
+    yield from gradients_agree(subject, "float64", got, truth, note="against the reference's gradient")
 
 
 def linearity(subject: Subject) -> Iterator[Failure]:
@@ -142,24 +142,9 @@ def _values(subject, function, dtype):
 
 
 def _reference_noise(subject):
+    """In float64, told from float32."""
     narrow, wide = (_values(subject, subject.reference, dtype) for dtype in ("float32", "float64"))
-    return _in_float64(twin_noise(narrow, wide))
-
-
-def _noise(subject, dtype, leaves, cotangents, truth):
-    """What automatic differentiation gets wrong in the dtype; for float64, told from its float32 error."""
-    lower = "float32" if dtype == "float64" else dtype
-    start = rounded(lower, leaves)
-    if dtype == "float64":
-        _, truth = subject.evaluate(subject.pull_twin, "float64", start, cotangents)
-    _, automatic = subject.evaluate(subject.pull_twin, lower, start, cotangents)
-    noise = twin_noise(automatic, truth)
-    return _in_float64(noise) if dtype == "float64" else noise
-
-
-def _in_float64(noise):
-    ratio = float(jnp.finfo("float64").eps) / float(jnp.finfo("float32").eps)
-    return [ratio * n for n in noise]
+    return [2.0**-29 * n for n in twin_noise(narrow, wide)]
 
 
 def _kind(array):

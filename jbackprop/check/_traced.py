@@ -1,10 +1,12 @@
-"""How many terms the longest sum of a computation has, read off its jaxpr: rounding grows with its square root."""
+"""What the rounding of a computation depends on, read off its jaxpr: the length of its sums, and its dtypes."""
 
+import itertools
 import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax.extend import core
 
 LINEAR_ALGEBRA = {
@@ -30,9 +32,43 @@ def longest_sum(function: Callable, *args: Any) -> int:
     return _of_jaxpr(jax.make_jaxpr(function)(*args))
 
 
+def computed_in(function: Callable, *args: Any) -> str:
+    """The coarsest floating point dtype that function(*args) rounds anything finer to; float64 if it never does.
+
+    `jax.nn.dot_product_attention` takes float64 and computes its softmax in float32: no gradient of it can be better.
+    """
+    equations = _every_equation(jax.make_jaxpr(function)(*args))
+    rounded_to = [dtype for equation in equations for dtype in _rounded_to(equation)]
+    return max(rounded_to, key=_spacing, default="float64")
+
+
+def _rounded_to(equation) -> Iterator[str]:
+    inputs = [dtype for atom in equation.invars if (dtype := _floating(atom))]
+    finest = min(map(_spacing, inputs), default=math.inf)
+    return (dtype for atom in equation.outvars if (dtype := _floating(atom)) and _spacing(dtype) > finest)
+
+
+def _floating(atom):
+    dtype = getattr(atom.aval, "dtype", None)
+    return str(dtype) if dtype is not None and jnp.issubdtype(dtype, jnp.floating) else ""
+
+
+def _spacing(dtype):
+    return float(jnp.finfo(dtype).eps)
+
+
+def _every_equation(jaxpr) -> Iterator[Any]:
+    for equation in _opened(jaxpr).eqns:
+        inner = list(_inner(equation.params))
+        yield from itertools.chain(*map(_every_equation, inner)) if inner else [equation]
+
+
+def _opened(jaxpr):
+    return jaxpr.jaxpr if isinstance(jaxpr, core.ClosedJaxpr) else jaxpr
+
+
 def _of_jaxpr(jaxpr):
-    jaxpr = jaxpr.jaxpr if isinstance(jaxpr, core.ClosedJaxpr) else jaxpr
-    return max(map(_of_equation, jaxpr.eqns), default=1)
+    return max(map(_of_equation, _opened(jaxpr).eqns), default=1)
 
 
 def _of_equation(equation):
