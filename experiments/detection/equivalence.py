@@ -16,6 +16,16 @@ from .faults import Rule, more_axes
 Arrays = tuple[jax.Array, ...]
 
 
+_VALUES = (
+    (2.02, 1.9, -1.2, 0.7, 2.03),
+    (3.5, 2.9, -1.2, 0.7),
+    (60.0, -60.0, 55.0, 0.7),
+    (0.0, 0.5),
+    (-0.25, 0.0),
+    (0.5, 0.5, -0.25, -0.25),
+)
+
+
 def equivalent(right: Rule, wrong: Rule, arguments: Sequence[jax.Array]) -> bool:
     """Whether the gradients of both agree at every input tried; the arguments are of the size to try."""
     with jax.enable_x64(True):
@@ -28,7 +38,7 @@ def _inputs(right, arguments) -> Iterator[tuple[Arrays, bool]]:
     rng = np.random.default_rng(0)
     yield exact, False
     yield _changed(exact, lambda a: a * rng.uniform(-1.5, 1.5, a.shape)), False
-    for values in ((2.02, 3.5, -1.2, 60.0, -60.0, 0.7, 2.03), (0.0, 0.5), (0.5, 0.5, -0.25, -0.25), (-0.25, 0.0)):
+    for values in (_VALUES:
         yield _changed(exact, lambda a, values=values: np.resize(values, a.shape)), False
     yield _typed(arguments, jnp.bfloat16), False
     yield _changed(_typed(arguments, jnp.float32), lambda a: 1.25 * a), False

@@ -13,7 +13,6 @@ a NaN itself is nobody's business.
 J.-B. Hiriart-Urruty, C. Lemaréchal, "Fundamentals of Convex Analysis", Springer, 2001, chapter D (subgradients).
 """
 
-import itertools
 from collections.abc import Iterator
 
 import jax
@@ -21,7 +20,7 @@ import numpy as np
 
 from ._compare import gradients_agree, typical, worst
 from ._report import Failure, NotApplicableError
-from ._rounding import UNITS, largest, twin_noise
+from ._rounding import SHARE, UNITS, largest, twin_noise
 from ._subject import Subject, cast, exact, precision, pull_back, replaced, rounded
 
 _NUMBERS = 2**17
@@ -36,15 +35,23 @@ def random_inputs(subject: Subject) -> Iterator[Failure]:
     size = max(np.size(subject.leaves[i]) for i in subject.wrt)
     draws = max(4, min(1024, _NUMBERS // max(size, 1)))
     scale = typical(subject)
-    pulls = [_over_draws(function, subject) for function in (subject.function, subject.twin)]
+    pull, pull_twin = (_over_draws(function, subject) for function in (subject.function, subject.twin))
     for number, octaves in enumerate(_OCTAVES):
         chosen = tuple(_spread(subject.rng(7, number, i), subject.leaves[i], draws, octaves) for i in subject.wrt)
-        with precision("float64"):
-            got, wanted = (exact(pull(chosen, subject.leaves, subject.cotangents())) for pull in pulls)
-        for i, (g, w) in enumerate(zip(got, wanted, strict=True)):
+        start = rounded("float32", chosen)
+        got, wanted = (_at_draws(subject, function, "float64", start) for function in (pull, pull_twin))
+        coarse = _at_draws(subject, pull_twin, "float32", start)
+        for i, (g, w, t) in enumerate(zip(got, wanted, coarse, strict=True)):
             scale[i] = max(scale[i], largest(w))
+            noise = np.stack(twin_noise(t, w)) * SHARE
+            allowance = subject.allowance("float64", scale[i], noise.reshape(-1, *[1] * (g.ndim - 1)))
             what, note = f"gradient of {subject.name(i)}", "random inputs, the first index a draw"
-            yield from worst(what, "float64", g, w, subject.allowance("float64", scale[i]), note)
+            yield from worst(what, "float64", g, w, allowance, note)
+
+
+def _at_draws(subject, pull, dtype, draws):
+    with precision(dtype):
+        return exact(pull(cast(dtype, draws), cast(dtype, subject.leaves), subject.cotangents()))
 
 
 def special_inputs(subject: Subject) -> Iterator[Failure]:
@@ -155,8 +162,8 @@ def _by_policy(subject, leaves, note, kinks):
         wanted = np.where(np.isfinite(t), w, np.where(np.isinf(t) & np.isnan(g), t, np.nan))
         wanted = np.where(np.isnan(start[subject.wrt[i]]), np.nan, wanted)
         wrong = (allowance.units(g, wanted) > UNITS) | (np.isinf(wanted) & np.isnan(g))
-        if kinks and wrong.any():
-            wrong &= ~_between_slopes(subject, start, i, g, wrong)
+        if kinks and wrong.any() and _between_slopes(subject, start, i, got, wrong):
+            continue
         if wrong.any():
             entry = tuple(int(k) for k in np.argwhere(wrong)[0])
             units = float(allowance.units(g, wanted)[entry])
@@ -166,17 +173,19 @@ def _by_policy(subject, leaves, note, kinks):
 
 
 def _between_slopes(subject, leaves, i, got, suspects):
-    """Where the gradient is a choice at a kink: between the slopes of ⟨u, f⟩ on both sides of x.
+    """Whether gradient i is a choice at a kink: between the slopes of ⟨u, f⟩ on both sides of x.
 
-    Along the axes of the suspect entries (of a few, where there are many), and along the diagonal, in which all entries
-    move: a rule that gives the whole slope to each of several ties passes the first and fails the second.
+    Along the axes of the suspect entries (of a few, where there are many), and along two diagonals, in which all
+    entries of the leaf move, and those of all leaves: a rule that gives the whole slope to each of several ties passes
+    the first and fails the others.
     """
-    if not np.isfinite(got).all():
-        return np.zeros(got.shape, bool)
+    if not all(np.isfinite(g).all() for g in got):
+        return False
+    zeros = [np.zeros(g.shape) for g in got]
     axes = subject.rng(9).permutation(np.flatnonzero(suspects))[:_SUSPECTS]
-    directions = itertools.chain([np.ones(got.shape)], (_axis(got.shape, k) for k in axes))
-    within = all(_within(subject, leaves, i, got, direction) for direction in directions)
-    return np.full(got.shape, within) & suspects
+    own = [np.ones(got[i].shape), *(_axis(got[i].shape, k) for k in axes)]
+    directions = [[1 + zero for zero in zeros], *([*zeros[:i], direction, *zeros[i + 1 :]] for direction in own)]
+    return all(_within(subject, leaves, got, direction) for direction in directions)
 
 
 def _axis(shape, k):
@@ -185,22 +194,21 @@ def _axis(shape, k):
     return direction
 
 
-def _within(subject, leaves, i, got, direction):
-    low, high = sorted(_one_sided(subject, leaves, i, direction))
+def _within(subject, leaves, got, directions):
+    low, high = sorted(_one_sided(subject, leaves, directions))
     slack = 1e-4 * max(1.0, abs(low), abs(high))
-    return low - slack <= float((got * direction).sum()) <= high + slack
+    slope = sum(float((g * d).sum()) for g, d in zip(got, directions, strict=True))
+    return low - slack <= slope <= high + slack
 
 
-def _one_sided(subject, leaves, i, direction, step=1e-6):
-    position, cotangents = subject.wrt[i], subject.cotangents()
+def _one_sided(subject, leaves, directions):
+    """The slopes of ⟨u, f⟩ ahead of and behind the leaves, all of which move."""
+    step = 1e-6 * max([1.0, *(largest(leaves[position]) for position in subject.wrt)])
 
-    def total(at):
-        moved = list(leaves)
-        moved[position] = at
-        outputs, _ = subject.evaluate(subject.pull, "float64", tuple(moved))
-        return sum(float((u * out).sum()) for u, out in zip(cotangents, outputs, strict=True))
+    def total(step):
+        moved = [leaves[position] + step * d for position, d in zip(subject.wrt, directions, strict=True)]
+        outputs, _ = subject.evaluate(subject.pull, "float64", replaced(leaves, subject.wrt, moved))
+        return sum(float((u * out).sum()) for u, out in zip(subject.cotangents(), outputs, strict=True))
 
-    here = total(leaves[position])
-    return (total(leaves[position] + step * direction) - here) / step, (
-        here - total(leaves[position] - step * direction)
-    ) / step
+    here = total(0)
+    return (total(step) - here) / step, (here - total(-step)) / step

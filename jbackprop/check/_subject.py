@@ -16,7 +16,7 @@ import numpy as np
 
 from jbackprop._automatic import automatic
 
-from ._rounding import Allowance, twin_noise
+from ._rounding import SHARE, Allowance, twin_noise
 from ._traced import computed_in, longest_sum
 
 Arrays = tuple[Any, ...]
@@ -89,7 +89,7 @@ class Subject:
         start = rounded(lower, leaves)
         truth = self.evaluate(self.pull_twin, "float64", start, cotangents)
         automatic = self.evaluate(self.pull_twin, lower, start, cotangents)
-        share = 2.0**-29 if dtype == "float64" else 1.0
+        share = SHARE if dtype == "float64" else 1.0
         outputs, gradients = ([share * n for n in twin_noise(*pair)] for pair in zip(automatic, truth, strict=True))
         return outputs, gradients
 
@@ -106,7 +106,7 @@ class Subject:
         with precision("float64"):
             return computed_in(self.twin, *self.leaves)
 
-    def allowance(self, dtype: str, scale: float = 0.0, noise: float = 0.0) -> Allowance:
+    def allowance(self, dtype: str, scale: float = 0.0, noise: float | np.ndarray = 0.0) -> Allowance:
         """What a value or a gradient may be off, computed from arguments in this dtype."""
         coarser = max(dtype, self.finest, key=lambda name: float(jnp.finfo(name).eps))
         return Allowance(coarser, self.length, scale, noise)

@@ -8,7 +8,7 @@ import numpy as np
 
 from ._compare import gradients_agree, outputs_agree
 from ._report import Failure
-from ._rounding import twin_noise
+from ._rounding import SHARE, twin_noise
 from ._subject import Subject, cast, exact, precision, precision_of, pull_back, rounded
 
 
@@ -144,7 +144,7 @@ def _values(subject, function, dtype):
 def _reference_noise(subject):
     """In float64, told from float32."""
     narrow, wide = (_values(subject, subject.reference, dtype) for dtype in ("float32", "float64"))
-    return [2.0**-29 * n for n in twin_noise(narrow, wide)]
+    return [SHARE * n for n in twin_noise(narrow, wide)]
 
 
 def _kind(array):
