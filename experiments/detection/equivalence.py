@@ -38,7 +38,7 @@ def _inputs(right, arguments) -> Iterator[tuple[Arrays, bool]]:
     rng = np.random.default_rng(0)
     yield exact, False
     yield _changed(exact, lambda a: a * rng.uniform(-1.5, 1.5, a.shape)), False
-    for values in (_VALUES:
+    for values in _VALUES:
         yield _changed(exact, lambda a, values=values: np.resize(values, a.shape)), False
     yield _typed(arguments, jnp.bfloat16), False
     yield _changed(_typed(arguments, jnp.float32), lambda a: 1.25 * a), False

@@ -41,10 +41,9 @@ def random_inputs(subject: Subject) -> Iterator[Failure]:
         start = rounded("float32", chosen)
         got, wanted = (_at_draws(subject, function, "float64", start) for function in (pull, pull_twin))
         coarse = _at_draws(subject, pull_twin, "float32", start)
-        for i, (g, w, t) in enumerate(zip(got, wanted, coarse, strict=True)):
+        for i, (g, w, noise) in enumerate(zip(got, wanted, twin_noise(coarse, wanted), strict=True)):
             scale[i] = max(scale[i], largest(w))
-            noise = np.stack(twin_noise(t, w)) * SHARE
-            allowance = subject.allowance("float64", scale[i], noise.reshape(-1, *[1] * (g.ndim - 1)))
+            allowance = subject.allowance("float64", scale[i], SHARE * noise)
             what, note = f"gradient of {subject.name(i)}", "random inputs, the first index a draw"
             yield from worst(what, "float64", g, w, allowance, note)
 
