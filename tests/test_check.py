@@ -11,7 +11,8 @@ import optax
 import pytest
 
 import jbackprop as jb
-from experiments.detection.faults import FAULTS, Fault, enlarged, spoilt, stale
+from experiments.detection.faults import FAULTS
+from experiments.detection.mutants import Fault, enlarged, spoilt, stale
 from jbackprop import rules
 from jbackprop.check import CHECKS
 

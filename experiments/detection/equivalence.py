@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .faults import Rule, more_axes
+from .mutants import Rule, more_axes
 
 Arrays = tuple[jax.Array, ...]
 

@@ -1,131 +1,19 @@
-"""The family of faults: each makes a wrong rule of a right one.
+"""The family of faults, each a way to make a wrong rule of a right one.
 
 A fault spoils the gradient of one argument, the target, and leaves the values and the other gradients as they are.
 Where it cannot be committed (no second argument of equal shape, no axis to sum over) the rule is left out of its count.
 """
 
-import dataclasses
-from collections.abc import Callable, Sequence
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jbackprop._halves import halves
-
-Rule = Callable[..., jax.Array]
-
-
-@dataclasses.dataclass(frozen=True)
-class Call:
-    """What the backward half has in hand when it goes wrong.
-
-    Attributes:
-      pull: the right backward half, cotangent -> one gradient for each argument.
-      arguments: of the forward half.
-      cotangent: of its output.
-      target: position of the argument whose gradient is to be spoilt.
-    """
-
-    pull: Callable[[jax.Array], Sequence[jax.Array | None]]
-    arguments: tuple[jax.Array, ...]
-    cotangent: jax.Array
-    target: int
-
-    @property
-    def x(self) -> jax.Array:
-        """The target."""
-        return self.arguments[self.target]
-
-    @property
-    def dx(self) -> jax.Array:
-        """Its right gradient."""
-        return self.of(self.cotangent)
-
-    def of(self, cotangent: jax.Array) -> jax.Array:
-        """The target's gradient for another cotangent."""
-        return jnp.asarray(self.pull(cotangent)[self.target])
-
-
-def _always(rule, arguments, target):
-    return True
-
-
-Spoil = Callable[[Call], jax.Array]
-Applies = Callable[[Rule, Sequence[jax.Array], int], bool]
-Make = Callable[[Rule, int], Rule]
-
-
-@dataclasses.dataclass(frozen=True)
-class Fault:
-    """One way to be wrong.
-
-    Attributes:
-      name: a line of the table.
-      make: (right rule, target) -> wrong rule.
-      found_by: the checks of `jb.check` that claim to find it.
-      applies: whether the fault can be committed in a rule at given arguments.
-      large: whether it is to be tried on larger arrays than the case has.
-    """
-
-    name: str
-    make: Make
-    found_by: tuple[str, ...]
-    applies: Applies = _always
-    large: bool = False
-
-
-def spoilt(rule: Rule, target: int, spoil: Spoil) -> Rule:
-    """The rule with another gradient of its target."""
-    right = halves(rule, "detection: rule")
-
-    @jax.custom_vjp
-    def wrong(*arguments):
-        return right.forward(*arguments)[0]
-
-    def fwd(*arguments):
-        output, residuals = right.forward(*arguments)
-        return output, (residuals, arguments)
-
-    def bwd(kept, cotangent):
-        residuals, arguments = kept
-        gradients = list(right.backward(residuals, cotangent))[: len(arguments)]  # optional ones may be left out
-        call = Call(partial(right.backward, residuals), arguments, jnp.asarray(cotangent), target)
-        gradients[target] = spoil(call)
-        return tuple(gradients)
-
-    wrong.defvjp(fwd, bwd)
-    return wrong
-
-
-def stale(rule: Rule, target: int) -> Rule:
-    """The rule with the residuals of the call before, for all arguments: a cache in Python."""
-    del target
-    right, memory = halves(rule, "detection: rule"), {}
-
-    @jax.custom_vjp
-    def wrong(*arguments):
-        return right.forward(*arguments)[0]
-
-    def fwd(*arguments):
-        output, residuals = right.forward(*arguments)
-        before = memory.get("residuals", residuals)
-        memory["residuals"] = residuals
-        return output, (before, arguments)
-
-    def bwd(kept, cotangent):
-        residuals, arguments = kept
-        return tuple(right.backward(residuals, cotangent))[: len(arguments)]
-
-    wrong.defvjp(fwd, bwd)
-    return wrong
-
+from .mutants import Fault, always, more_axes, spoilt, stale
 
 _GRADIENT = ("gradient", "finite differences")
 
 
-def _fault(name, spoil, applies=_always, found_by=_GRADIENT, large=False):
+def _fault(name, spoil, applies=always, found_by=_GRADIENT, large=False):
     return Fault(name, lambda rule, target: spoilt(rule, target, spoil), found_by, applies, large)
 
 
@@ -187,12 +75,6 @@ def _has_twin(rule, arguments, target):
     return _twin_of(arguments, target) is not None
 
 
-def more_axes(arguments: Sequence[jax.Array], axes: tuple[int, ...] = (3, 2)) -> tuple[jax.Array, ...]:
-    """The arguments with more batch axes in front of the first, and of those that share its leading axis."""
-    lead = arguments[0].shape[:1]
-    return tuple(jnp.broadcast_to(a, (*axes, *a.shape)) if lead and a.shape[:1] == lead else a for a in arguments)
-
-
 def _takes_more_axes(rule, arguments, target):
     if arguments[0].ndim > 2:
         return True
@@ -201,22 +83,6 @@ def _takes_more_axes(rule, arguments, target):
     except (TypeError, ValueError):
         return False
     return True
-
-
-def enlarged(rule: Rule, arguments: Sequence[jax.Array], times: int = 40) -> tuple[jax.Array, ...] | None:
-    """The arguments with the first one's leading axis `times` as long, in all that share it; None if that cannot be."""
-    lead = arguments[0].shape[:1]
-    larger = tuple(
-        jnp.concatenate([(1 + k / 64) * a if jnp.issubdtype(a.dtype, jnp.floating) else a for k in range(times)])
-        if lead and a.shape[:1] == lead
-        else a
-        for a in arguments
-    )
-    try:
-        jax.eval_shape(rule, *larger)
-    except (TypeError, ValueError):
-        return None
-    return larger
 
 
 # ----- how it goes wrong --------------------------------------------------------------------------------------------

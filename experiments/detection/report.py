@@ -1,13 +1,13 @@
 """The rows of the study as tables: per fault, in total, and what was missed."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from .study import NO_FAULT, Row
 
 
-def markdown(rows: Sequence[Row]) -> str:
-    """The whole report."""
-    return "\n\n".join([_detection(rows), _alarms(rows), _checks(rows), _exceptions(rows)]) + "\n"
+def markdown(rows: Sequence[Row], right: Mapping[str, Sequence[str]]) -> str:
+    """The whole report, of the mutants and of the calls of right functions."""
+    return "\n\n".join([_detection(rows), _alarms(rows), _checks(rows), _exceptions(rows), _right(right)]) + "\n"
 
 
 def summary(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
@@ -73,6 +73,13 @@ def _exceptions(rows):
         if bool(row.found["jb.check"]) == row.equivalent
     ]
     return "## Where jb.check was wrong\n\n" + (_table(["rule", "fault", "argument", "verdict"], lines) or "Nowhere.")
+
+
+def _right(found):
+    """Somebody else's functions, which are right."""
+    alarms = [[name, failure] for name, failures in found.items() for failure in failures]
+    count = f"{len(found)} calls, {len({name for name, _ in alarms})} false alarms."
+    return f"## Right functions of others\n\n{count}\n\n" + _table(["function", "what was held against it"], alarms)
 
 
 def _table(head, lines):

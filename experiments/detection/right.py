@@ -4,8 +4,10 @@
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -13,9 +15,9 @@ import numpy as np
 import optax
 from jax import nn
 from jax.scipy import linalg, special, stats
+from tqdm import tqdm
 
 import jbackprop as jb
-from jbackprop.check import Report
 
 Draw = Callable[[np.random.Generator], np.ndarray]
 
@@ -40,11 +42,33 @@ class RightCall:
         return tuple(jnp.asarray(draw(rng)) for draw in self.arguments)
 
 
-def false_alarms(calls: tuple[RightCall, ...] = ()) -> Iterator[tuple[RightCall, Report]]:
-    """Each call with the report of `jb.check` in float64 and float32."""
-    for call in calls or CALLS:
-        yield call, jb.check(call.function, *call.draw(), dtypes=("float64", "float32"), raises=False)
-        jax.clear_caches()
+def run(output: str = "runs/detection") -> dict[str, list[str]]:
+    """What `jb.check` holds against each call in float64 and float32, beyond those in the output folder already.
+
+    Args:
+      output: folder of `right.jsonl`.
+    """
+    path = Path(output) / "right.jsonl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    found = read(path)
+    todo = [call for call in CALLS if call.name not in found]
+    with path.open("a") as file:
+        for call in tqdm(todo, unit="call", disable=not todo):
+            found[call.name] = _failures(call)
+            file.write(json.dumps([call.name, found[call.name]], ensure_ascii=False) + "\n")
+            file.flush()
+            jax.clear_caches()
+    return found
+
+
+def read(path: Path) -> dict[str, list[str]]:
+    """What an earlier run found."""
+    return dict(map(json.loads, path.read_text().splitlines())) if path.exists() else {}
+
+
+def _failures(call):
+    report = jb.check(call.function, *call.draw(), dtypes=("float64", "float32"), raises=False)
+    return [f"{result.check}: {failure}" for result in report.results for failure in result.failures]
 
 
 def _normal(*shape: int) -> Draw:

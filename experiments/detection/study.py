@@ -16,7 +16,8 @@ from tqdm import tqdm
 from jbackprop.cases import CASES, Case
 
 from .equivalence import equivalent
-from .faults import FAULTS, Fault, enlarged
+from .faults import FAULTS
+from .mutants import Fault, enlarged
 from .tools import OTHERS, by_check
 
 NO_FAULT = "none: the right rule"

@@ -13,7 +13,7 @@ from jax.test_util import check_grads
 
 import jbackprop as jb
 
-from .faults import Rule
+from .mutants import Rule
 
 Tool = Callable[[Rule, Sequence[jax.Array]], str]
 

@@ -92,7 +92,7 @@ def check(
             results.append(_run(name, subject, at_most=1 if raises else None))
             if raises and results[-1].failures:
                 raise GradientError(_name(f), name, results[-1].failures[0])
-    kept = kept_arrays(subject)
+    kept = _kept(subject)
     described = tuple(f"{array.dtype}[{','.join(map(str, array.shape))}]" for array in kept)
     return Report(_name(f), tuple(results), described, sum(array.size * array.dtype.itemsize for array in kept))
 
@@ -115,6 +115,13 @@ def _run(name, subject, at_most=None):
     except Exception as error:  # whatever a rule raises is a finding about the rule
         failures = (Failure("call", subject.given, None, f"{type(error).__name__}: {_first_line(error)}", "a result"),)
     return Result(name, failures, skipped, time.perf_counter() - start)
+
+
+def _kept(subject):
+    try:
+        return kept_arrays(subject)
+    except Exception:  # it cannot be differentiated: what the checks have found
+        return ()
 
 
 def _known(names, argument):
