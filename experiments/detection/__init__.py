@@ -4,7 +4,7 @@ Every rule of `jbackprop.cases` is made wrong in every way of a family of faults
 to `jax.test_util.check_grads` and to `chex.assert_numerical_grads`.  The tables say who found what, fault by fault, and
 who refused right rules.
 
-`faults` are the ways to be wrong and `mutants` what makes a rule so; `equivalence` tells, without any checker, whether a
+`faults` are the ways to be wrong and `mutants` what makes a rule so; `equivalence` tells without any checker whether a
 mutant is wrong at all; `tools` are the checkers; `study` tries all of it, `right` tries functions that nobody here
 wrote, and `report` writes it down.
 """

@@ -2,7 +2,7 @@
 
 A mutant is *equivalent* if its gradients are those of the right rule, to 8 roundings of the largest and in dtype and
 in every NaN, at each of a list of inputs that was written with the faults in view: random ones, entries in every corner
-that a fault names, zeros, ties, half precision, more batch axes, a batch under vmap, one instance called again.
+that a fault names in each argument, zeros, ties, half precision, more batch axes, a batch under vmap, one instance called again.
 """
 
 from collections.abc import Iterator, Sequence
@@ -39,7 +39,9 @@ def _inputs(right, arguments) -> Iterator[tuple[Arrays, bool]]:
     yield exact, False
     yield _changed(exact, lambda a: a * rng.uniform(-1.5, 1.5, a.shape)), False
     for values in _VALUES:
-        yield _changed(exact, lambda a, values=values: np.resize(values, a.shape)), False
+        for i, a in enumerate(exact):
+            if jnp.issubdtype(a.dtype, jnp.floating):
+                yield (*exact[:i], jnp.asarray(np.resize(values, a.shape), a.dtype), *exact[i + 1 :]), False
     yield _typed(arguments, jnp.bfloat16), False
     yield _changed(_typed(arguments, jnp.float32), lambda a: 1.25 * a), False
     yield tuple(jnp.stack([a, a]) for a in exact), True

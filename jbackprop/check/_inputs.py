@@ -54,10 +54,16 @@ def _at_draws(subject, pull, dtype, draws):
 
 
 def special_inputs(subject: Subject) -> Iterator[Failure]:
-    """Zeros, ties, subnormal, small, large and huge numbers: agreement, or a choice at a kink."""
+    """Zeros, ties, subnormal, small, large and huge numbers: agreement, or a choice at a kink.
+
+    In every argument at once, and in each while the others are as given: of two equal ones a difference is zero, and
+    hides what is wrong with it.
+    """
     for name, values in _FINITE.items():
-        leaves = _filled(subject, values)
-        yield from _by_policy(subject, leaves, f"inputs {name}", kinks=True)
+        yield from _by_policy(subject, _filled(subject, values, subject.wrt), f"inputs {name}", kinks=True)
+        for position in subject.wrt if len(subject.wrt) > 1 else ():
+            note = f"{subject.names[position]} {name}"
+            yield from _by_policy(subject, _filled(subject, values, [position]), note, kinks=True)
 
 
 def non_finite_inputs(subject: Subject) -> Iterator[Failure]:
@@ -117,9 +123,8 @@ _FINITE = {
 }
 
 
-def _filled(subject, values):
-    filled = [_repeated(values, subject.leaves[i]) for i in subject.wrt]
-    return replaced(subject.leaves, subject.wrt, filled)
+def _filled(subject, values, positions):
+    return replaced(subject.leaves, positions, [_repeated(values, subject.leaves[i]) for i in positions])
 
 
 def _repeated(values, leaf):
