@@ -2,7 +2,7 @@
 
 A mutant is *equivalent* if its gradients are those of the right rule, to 8 roundings of the largest and in dtype and
 in every NaN, at each of a list of inputs that was written with the faults in view: random ones; in each argument in turn
-the corners that a fault names, zeros and ties; half precision, more batch axes, a batch under vmap, one instance again.
+the corners that a fault names, zeros and ties; half precision, more batch axes, a batch under vmap, a call again.
 """
 
 from collections.abc import Iterator, Sequence
