@@ -1,8 +1,8 @@
 """Is a mutant wrong at all?  Told from the right rule it was made of, and never from a checker.
 
 A mutant is *equivalent* if its gradients are those of the right rule, to 8 roundings of the largest and in dtype and
-in every NaN, at each of a list of inputs that was written with the faults in view: random ones; in each argument in turn
-the corners that a fault names, zeros and ties; half precision, more batch axes, a batch under vmap, a call again.
+in every NaN, at each of a list of inputs written with the faults in view: random ones; in each argument in
+turn the corners that a fault names, zeros and ties; half precision, more batch axes, a batch under vmap, a call again.
 """
 
 from collections.abc import Iterator, Sequence

@@ -96,9 +96,10 @@ class Subject:
     @functools.cached_property
     def length(self) -> int:
         """The longest sum in the values and the gradients, by the rules or automatic."""
+        cotangents = self.cotangents()
         with precision("float64"):
             pulls = (pull_back(function, self.wrt) for function in (self.function, self.twin))
-            return max(longest_sum(pull, self.leaves, self.cotangents()) for pull in pulls)
+            return max(longest_sum(pull, self.leaves, cotangents) for pull in pulls)
 
     @functools.cached_property
     def finest(self) -> str:

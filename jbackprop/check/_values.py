@@ -17,16 +17,17 @@ def structure(subject: Subject) -> Iterator[Failure]:
 
     JAX lets a rule return another floating point dtype, and then fails far away, in a scan for example.
     """
+    cotangents = subject.cotangents()  # outside, where float64 is not switched on
     for dtype in subject.dtypes:
         with precision(dtype):
-            yield from _of_their_kind(subject, dtype, cast(dtype, subject.leaves))
+            yield from _of_their_kind(subject, dtype, cast(dtype, subject.leaves), cotangents)
     if _is_mixed(subject):
         with precision_of(subject.original):
-            yield from _of_their_kind(subject, "dtypes as given", subject.original)
+            yield from _of_their_kind(subject, "dtypes as given", subject.original, cotangents)
 
 
-def _of_their_kind(subject, dtype, leaves):
-    _, gradients = jax.eval_shape(pull_back(subject.function, subject.wrt), leaves, subject.cotangents())
+def _of_their_kind(subject, dtype, leaves, cotangents):
+    _, gradients = jax.eval_shape(pull_back(subject.function, subject.wrt), leaves, cotangents)
     for i, gradient in enumerate(gradients):
         wanted = leaves[subject.wrt[i]]
         if (gradient.shape, gradient.dtype) != (wanted.shape, wanted.dtype):
