@@ -9,7 +9,9 @@ from ._backprop import autodiff as autodiff
 from ._backprop import backprop as backprop
 from ._residuals import Residual as Residual
 from ._residuals import residuals as residuals
+from .check import CHECKS as CHECKS
 from .check import GradientError as GradientError
+from .check import Report as Report
 from .check import assert_gradients as assert_gradients
 from .check import check as check
 from .compare import Comparison as Comparison

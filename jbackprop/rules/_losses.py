@@ -123,7 +123,8 @@ def _softmax_cross_entropy_fwd(logits, labels):
     largest, total = exponentials(logits, axis=-1)
     y = _distribution(logits, labels)
     surprise = jnp.log(total) - (widen(logits) - largest)
-    values = (y * jnp.where(y == 0, 0, surprise)).sum(axis=-1)
+    surprise = jnp.where((y == 0) & jnp.isinf(surprise), 0, surprise)  # an impossible class that is not wanted
+    values = (y * surprise).sum(axis=-1)
     return values.astype(logits.dtype), (logits, largest, total, labels)
 
 
