@@ -17,3 +17,4 @@ from .check import check as check
 from .compare import Comparison as Comparison
 from .compare import Comparisons as Comparisons
 from .compare import compare as compare
+from .explain import explain as explain

@@ -11,11 +11,16 @@ import jax
 from jbackprop import rules
 from jbackprop._halves import halves
 
-from ._layer import Layer, no_gradient, no_parameters
+from ._layer import About, Layer, no_gradient, no_parameters
 
 
-def _activation(rule: Callable[..., jax.Array]) -> Layer:
-    """The layer of a rule of one array; `functools.partial` sets the rule's options."""
+def _activation(rule: Callable[..., jax.Array], pulled: str = "") -> Layer:
+    """The layer of a rule of one array; `functools.partial` sets the rule's options.
+
+    `pulled` is the right-hand side of δ, for a rule that is not entry by entry.
+    """
+    name = getattr(rule, "func", rule).__name__
+    about = About(name, f"{name}({{x}})", input=pulled or f"{{dy}} ⊙ {name}′({{x}})")
     rule_forward, rule_backward = halves(rule, "activation: rule")
 
     def forward(params, z, key=None):
@@ -28,7 +33,7 @@ def _activation(rule: Callable[..., jax.Array]) -> Layer:
     def apply(params, z, key=None):
         return rule(z)
 
-    return Layer(no_parameters, forward, backward, no_gradient, apply)
+    return Layer(no_parameters, forward, backward, no_gradient, apply, about=about)
 
 
 def relu() -> Layer:
@@ -78,9 +83,9 @@ def gelu(approximate: bool = True) -> Layer:
 
 def softmax(axis: int = -1) -> Layer:
     """a = e^z / Σ e^z along an axis."""
-    return _activation(partial(rules.softmax, axis=axis))
+    return _activation(partial(rules.softmax, axis=axis), "{y} ⊙ ({dy} − Σ {y} ⊙ {dy})")
 
 
 def log_softmax(axis: int = -1) -> Layer:
     """a = z − log Σ e^z along an axis."""
-    return _activation(partial(rules.log_softmax, axis=axis))
+    return _activation(partial(rules.log_softmax, axis=axis), "{dy} − exp({y}) Σ {dy}")

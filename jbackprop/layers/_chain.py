@@ -6,9 +6,12 @@ Every gradient of an earlier layer contains the product of all later Jacobians; 
 of numbers for each example, ∂C/∂aˡ, handed from layer to layer.
 """
 
+from collections.abc import Iterator, Sequence
+from typing import Any
+
 import jax
 
-from ._layer import Layer, total
+from ._layer import Layer, Params, total
 
 
 def chain(*layers: Layer) -> Layer:
@@ -29,7 +32,7 @@ def chain(*layers: Layer) -> Layer:
 
     def forward(params, a, key=None):
         cache = []
-        for layer, layer_params, layer_key in _in_order(params, key):
+        for layer, layer_params, layer_key in in_order(layers, params, key):
             a, kept = layer.forward(layer_params, a, layer_key)
             cache.append(kept)
         return a, tuple(cache)
@@ -46,15 +49,19 @@ def chain(*layers: Layer) -> Layer:
         return tuple(layer.gradient(*part, contract) for layer, *part in parts)
 
     def apply(params, a, key=None):
-        for layer, layer_params, layer_key in _in_order(params, key):
+        for layer, layer_params, layer_key in in_order(layers, params, key):
             a = layer.apply(layer_params, a, layer_key)
         return a
 
-    def _in_order(params, key):
-        keys = [None] * len(layers) if key is None else jax.random.split(key, len(layers))
-        return zip(layers, params, keys, strict=True)
+    return Layer(init, forward, backward, gradient, apply, parts=layers)
 
-    return Layer(init, forward, backward, gradient, apply)
+
+def in_order(
+    layers: Sequence[Layer], params: Sequence[Params], key: jax.Array | None
+) -> Iterator[tuple[Layer, Params, Any]]:
+    """Each layer of a chain with its own parameters and its own key."""
+    keys = [None] * len(layers) if key is None else jax.random.split(key, len(layers))
+    return zip(layers, params, keys, strict=True)
 
 
 def _check(layers):

@@ -47,6 +47,25 @@ total = Contraction(outer=rules.weight_gradient, summed=rules.bias_gradient)
 """The gradient: aᵀδ and Σδ, summed over every axis but the last."""
 
 
+class About(NamedTuple):
+    """How `jbackprop.explain` speaks of a layer; what is empty it finds a general word for.
+
+    In the equations {x} stands for the layer's input, {y} for its output, {dx} and {dy} for their gradients, and {l} for
+    the number of the layer, written above.
+
+    Attributes:
+      name: such as "linear"; by default the function that made the layer.
+      output: the right-hand side of y, such as "{x} W{l} + b{l}".
+      delta: the right-hand side of δ, such as "{dy} ⊙ {x}".
+      input: the right-hand side of ∂C/∂x, such as "{delta} W{l}ᵀ", where {delta} is δ.
+    """
+
+    name: str = ""
+    output: str = ""
+    delta: str = ""
+    input: str = ""
+
+
 @dataclasses.dataclass(frozen=True)
 class Layer:
     """An immutable record of pure functions; the module's docstring gives their signatures.
@@ -58,6 +77,8 @@ class Layer:
         or `()` where there are no parameters.
       gradient: the parameters' gradients from the cache and δ, in the words of a `Contraction`.
       apply: the output alone, differentiable by JAX.
+      parts: the layers that this one is the composition of, in order, if it is one.
+      about: names and equations, for people to read.
     """
 
     init: Callable[..., tuple[Params, Any]]
@@ -65,6 +86,8 @@ class Layer:
     backward: Callable[[Params, Any, Any], tuple[Any, Any]]
     gradient: Callable[..., Params]
     apply: Callable[..., Any]
+    parts: tuple["Layer", ...] = ()
+    about: About = About()
 
 
 def no_parameters(key: jax.Array, shape: Shape) -> tuple[Params, Shape]:
@@ -82,6 +105,7 @@ def define(
     backward: Callable[[Params, Any, Any], tuple[Any, Any]],
     init: Callable[..., tuple[Params, Any]] = no_parameters,
     gradient: Callable[..., Params] = no_gradient,
+    about: About = About(),
 ) -> Layer:
     """A layer of your own.  Its `apply` is made from the other functions, as a `jax.custom_vjp`.
 
@@ -92,6 +116,7 @@ def define(
       backward: (params, cache, dy) -> dx, delta; delta is () without parameters.
       init: (key, shape) -> params, out_shape; by default there are no parameters and the shape stays.
       gradient: (params, cache, delta, contract=total) -> a tree like the parameters.
+      about: names and equations, for people to read.
 
     Example: y = s ⊙ x with a trained scale s.
 
@@ -124,7 +149,11 @@ def define(
         return like(gradient(params, cache, delta), params), dx, None
 
     rule.defvjp(fwd, bwd)
-    return Layer(init, forward, backward, gradient, apply=lambda params, x, key=None: rule(params, x, key))
+
+    def apply(params, x, key=None):
+        return rule(params, x, key)
+
+    return Layer(init, forward, backward, gradient, apply, about=about)
 
 
 def like(gradients: Params, params: Params) -> Params:

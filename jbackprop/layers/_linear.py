@@ -12,7 +12,7 @@ from jax.nn import initializers
 from jbackprop import rules
 from jbackprop._halves import halves
 
-from ._layer import Layer, total
+from ._layer import About, Layer, total
 
 
 def linear(
@@ -62,4 +62,7 @@ def linear(
     def apply(params, a, key=None):
         return rules.linear(a, params["w"], params.get("b"))
 
-    return Layer(init, forward, backward, gradient, apply)
+    return Layer(init, forward, backward, gradient, apply, about=_ABOUT if bias else _ABOUT._replace(output="{x} W{l}"))
+
+
+_ABOUT = About(output="{x} W{l} + b{l}", delta="{dy}", input="{delta} W{l}ᵀ")

@@ -1,0 +1,253 @@
+"""Both ways through a network, a layer at a time: by its own functions, and by `jax.vjp` without any of them.
+
+    aˡ, cacheˡ = fˡ(aˡ⁻¹)                      aˡ, pullˡ = jax.vjp(fˡ without rules, pˡ, aˡ⁻¹)
+    ∂C/∂aˡ⁻¹, δˡ = backwardˡ(cacheˡ, ∂C/∂aˡ)   ∂C/∂pˡ, ∂C/∂aˡ⁻¹ = pullˡ(∂C/∂aˡ)
+    ∂C/∂pˡ = gradientˡ(cacheˡ, δˡ)
+
+The automatic way calls no layer's `forward`, `backward` or `gradient`.  It is gone backward twice: once more with the
+rounding of every ∂C/∂aˡ, of relative size ε and random sign, in place of the gradient.  What arrives is how far off a
+right result may be, beyond the rounding of the last step.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jbackprop._automatic import automatic
+from jbackprop._halves import Halves
+from jbackprop.layers import Contraction, Layer, Params, total
+from jbackprop.layers._chain import in_order
+
+
+class Step(NamedTuple):
+    """One layer in its place.
+
+    Attributes:
+      path: its number in the chain, and in the chains around that.
+      layer: the record.
+      params: its parameters.
+      key: its random key, or None.
+    """
+
+    path: tuple[int, ...]
+    layer: Layer
+    params: Params
+    key: Any
+
+    @property
+    def name(self) -> str:
+        """What the layer calls itself; else the function in which its forward pass was written."""
+        made_by = getattr(self.layer.forward, "__qualname__", "").split(".<locals>.")[:-1]
+        return self.layer.about.name or (made_by[-1] if made_by else "layer")
+
+    @property
+    def place(self) -> str:
+        return f"layer {'.'.join(map(str, self.path))}, {self.name}" if self.path else self.name
+
+    def apply(self, params: Params, x: Any) -> Any:
+        """The layer's output without its hand-written rules."""
+        return automatic(self.layer.apply)(params, x, self.key)
+
+
+class Word(NamedTuple):
+    """What a layer said to name a gradient.
+
+    Attributes:
+      name: of the contraction's function, such as "outer".
+      arguments: what was handed to it.
+      value: what it returned.
+    """
+
+    name: str
+    arguments: tuple[Any, ...]
+    value: Any
+
+
+class ByHand(NamedTuple):
+    """What a layer's own functions compute.
+
+    Attributes:
+      x: its input.
+      y: its output.
+      cache: what it kept.
+      dy: ∂C/∂y, from the backward pass of what comes after it.
+      delta: δ.
+      gradients: ∂C/∂params.
+      words: how it named them.
+    """
+
+    x: Any
+    y: Any
+    cache: Any
+    dy: Any
+    delta: Any
+    gradients: Any
+    words: list[Word]
+
+
+class Automatic(NamedTuple):
+    """What `jax.vjp` finds for a layer.
+
+    Attributes:
+      y, dy, gradients: as in `ByHand`.
+      dy_noise, gradients_noise: what rounding does to the last two.
+    """
+
+    y: Any
+    dy: Any
+    gradients: Any
+    dy_noise: Any
+    gradients_noise: Any
+
+
+class Pass(NamedTuple):
+    """A way through the whole network.
+
+    Attributes:
+      values: the losses of the examples.
+      layers: what was found for each layer.
+      dx: ∂C/∂x of the network's input.
+      dx_noise: what rounding does to it.
+    """
+
+    values: jax.Array
+    layers: list[Any]
+    dx: Any
+    dx_noise: Any = None
+
+
+def in_place(net: Layer, params: Params, key: jax.Array | None) -> list[Step]:
+    """The network's layers in order, chains inside chains laid flat.
+
+    Raises:
+      ValueError: params is not one entry for each layer of a chain.
+    """
+    return list(_laid_flat(net, params, key, ()))
+
+
+def _laid_flat(layer, params, key, path) -> Iterator[Step]:
+    if not layer.parts:
+        yield Step(path, layer, params, key)
+        return
+    if not isinstance(params, Sequence) or len(params) != len(layer.parts):
+        got = f"{len(params)}" if isinstance(params, Sequence) else type(params).__name__
+        where = f" of layer {'.'.join(map(str, path))}" if path else ""
+        raise ValueError(f"explain: params, wanted one entry for each of {len(layer.parts)} layers{where}, got {got}")
+    for i, (part, part_params, part_key) in enumerate(in_order(layer.parts, params, key)):
+        yield from _laid_flat(part, part_params, part_key, (*path, i))
+
+
+def automatically(steps: Sequence[Step], loss: Callable, x: Any, y: Any) -> Pass:
+    """Values, gradients and their rounding without any hand-written rule.
+
+    Raises:
+      ValueError: a layer or the loss refuses what it is given, or there is no example.
+    """
+    outputs, pulls = [], []
+    for step in steps:
+        x, pull = _said(f"x, wanted an input that {step.place} takes", x, jax.vjp, step.apply, step.params, x)
+        outputs.append(x)
+        pulls.append(pull)
+    wanted = f"y, wanted targets for an output {_kinds(x)}"
+    values, pull = _said(wanted, y, jax.vjp, lambda output: automatic(loss)(output, y), x)
+    if not values.size:
+        raise ValueError(f"explain: x, wanted at least one example, got losses {values.shape}")
+    (d_output,) = pull(jnp.full_like(values, 1 / values.size))
+    signs = np.random.default_rng(0)
+    noise = jax.tree.map(lambda d: _rounding(d, signs), d_output)
+    arrived, gradients = _pulled(pulls, d_output, lambda d, _: d)
+    arrived_noise, gradients_noise = _pulled(pulls, noise, lambda e, l: _plus_rounding(e, arrived[l], signs))
+    layers = map(Automatic, outputs, arrived[1:], gradients, arrived_noise[1:], gradients_noise)
+    return Pass(values, list(layers), arrived[0], arrived_noise[0])
+
+
+def _pulled(pulls, d_output, at_each):
+    """∂C/∂ of the first input and of each output, changed by `at_each` as they arrive; ∂C/∂params of each layer."""
+    arrived, gradients = [d_output], []
+    for l in reversed(range(len(pulls))):
+        dparams, dx = pulls[l](arrived[0])
+        arrived.insert(0, at_each(dx, l))
+        gradients.insert(0, dparams)
+    return arrived, gradients
+
+
+def _plus_rounding(noise, gradient, signs):
+    return jax.tree.map(lambda e, d: e if _is_void(d) else e + _rounding(d, signs), noise, gradient)
+
+
+def _rounding(d, signs):
+    """ε of the entry's own size, up or down."""
+    if _is_void(d):
+        return d
+    return d * jnp.asarray(float(jnp.finfo(d.dtype).eps) * signs.choice([-1.0, 1.0], d.shape), d.dtype)
+
+
+def by_hand(steps: Sequence[Step], loss: Halves, x: Any, y: Any, twins: Sequence[Automatic]) -> Pass:
+    """The layers' own values and gradients.
+
+    Where a backward pass returns something of another shape than its input, the layer before it goes on with the
+    automatic gradient, so that it can be looked at too.
+
+    Raises:
+      ValueError: a layer's function fails.
+    """
+    forward = []
+    for step in steps:
+        output, cache = _said(f"{step.place}: forward, wanted to run", x, step.layer.forward, step.params, x, step.key)
+        forward.append((x, output, cache))
+        x = output
+    values, residuals = loss.forward(x, y)
+    dy, *_ = loss.backward(residuals, jnp.full_like(values, 1 / values.size))
+    layers = []
+    for step, kept, twin in reversed(list(zip(steps, forward, twins, strict=True))):
+        usable = dy if _shapes(dy) == _shapes(twin.dy) else twin.dy
+        dx, *rest = _backward(step, kept[-1], usable)
+        layers.insert(0, ByHand(*kept, dy, *rest))
+        dy = dx
+    return Pass(values, layers, dy)
+
+
+def _backward(step, cache, dy):
+    dx, delta = _said(f"{step.place}: backward, wanted to run", dy, step.layer.backward, step.params, cache, dy)
+    return dx, delta, *named(step, cache, delta)
+
+
+def named(step: Step, cache: Any, delta: Any) -> tuple[Params, list[Word]]:
+    """A layer's gradient, and the words of the contraction in which it named it."""
+    words = []
+
+    def listening(name, word):
+        def spoken(*arguments):
+            words.append(Word(name, arguments, word(*arguments)))
+            return words[-1].value
+
+        return spoken
+
+    listener = Contraction(*(listening(name, word) for name, word in zip(total._fields, total, strict=True)))
+    wanted = f"{step.place}: gradient, wanted to run"
+    return _said(wanted, delta, step.layer.gradient, step.params, cache, delta, listener), words
+
+
+def _said(wanted, given, f, *arguments):
+    """f(*arguments); what it raises becomes one line."""
+    try:
+        return f(*arguments)
+    except (TypeError, ValueError, KeyError, IndexError, AttributeError) as error:
+        reason = f"{error}".strip().partition("\n")[0]
+        raise ValueError(f"explain: {wanted}, got {_kinds(given)}: {reason}") from error
+
+
+def _kinds(tree):
+    return ", ".join(f"{jnp.result_type(leaf)}{list(jnp.shape(leaf))}" for leaf in jax.tree.leaves(tree)) or "nothing"
+
+
+def _shapes(tree):
+    return jax.tree.structure(tree), [jnp.shape(leaf) for leaf in jax.tree.leaves(tree)]
+
+
+def _is_void(d):
+    """Whether a gradient is JAX's for an integer."""
+    return d.dtype == jax.dtypes.float0
