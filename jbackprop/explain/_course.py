@@ -15,7 +15,8 @@ import jax.numpy as jnp
 
 from jbackprop import rules
 
-from ._row import Block, Row, leaves
+from ._passes import leaves
+from ._row import Block, Row
 
 _OUTPUT_ACTIVATIONS: dict[Any, Callable[[jax.Array], jax.Array]] = {
     rules.sigmoid_cross_entropy: jax.nn.sigmoid,

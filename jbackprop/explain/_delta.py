@@ -7,47 +7,62 @@
 - A δ that is ∂C/∂y, as with every z = … + b, agrees with ∂C/∂y, or the layer makes the right gradients from ∂C/∂y.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 
-from ._passes import Automatic, ByHand, Step, named
-from ._row import agree, leaves
+from ._passes import Automatic, ByHand, Step, leaves, named
+from ._row import agree
 
 
-def automatic_delta(step: Step, hand: ByHand, twin: Automatic, length: int) -> Any:
-    """δ's automatic value, or None; `length` is that of the longest sum in sight."""
+class Evidence(NamedTuple):
+    """What δ is judged by.
+
+    Attributes:
+      per_example: the per-example gradients (batch, n) of each parameter that gets `summed(δ)`, by its name.
+      from_dy: what the layer's `gradient` makes of ∂C/∂y in the place of δ, or None.
+    """
+
+    per_example: dict[str, Any]
+    from_dy: Any
+
+
+def gather(step: Step, hand: ByHand, twin: Automatic) -> Evidence:
+    """The evidence for one layer."""
     if not isinstance(hand.delta, jax.Array):
-        return None
-    for word in hand.words:
-        if word.name == "summed" and word.arguments[0] is hand.delta and hand.delta.ndim == 2:
-            delta = _per_example(step, hand, twin, word.value, length)
-            if delta is not None:
-                return delta
-    return _of_output(step, hand, twin, length)
+        return Evidence({}, None)
+    sums = [name for name, param in leaves(step.params).items() if _is_sum(name, param, hand)]
+    from_dy = named(step, hand.x, hand.cache, twin.dy)[0] if _shape(twin.dy) == hand.delta.shape else None
+    return Evidence({name: _per_example(step, hand.x, twin.dy, name) for name in sums}, from_dy)
 
 
-def _per_example(step, hand, twin, value, length):
-    """The per-example gradients of the parameter whose gradient is `value`, (batch, n)."""
-    wanted = leaves(twin.gradients)
-    name = next((name for name, made in leaves(hand.gradients).items() if made is value), None)
-    if name not in wanted or wanted[name].shape != value.shape:
-        return None
+def _is_sum(name, param, hand):
+    """Whether a parameter gets the plain sum of δ over the examples."""
+    word = hand.words.get(name)
+    return word is not None and word.name == "summed" and word.of_delta and hand.delta.shape[1:] == param.shape
 
+
+def _per_example(step, x, dy, name):
     def one(x, dy):
         x, dy = jax.tree.map(lambda a: a[None], (x, dy))
         _, pull = jax.vjp(lambda params: step.apply(params, x), step.params)
         return leaves(pull(dy)[0])[name]
 
-    delta = jax.vmap(one)(hand.x, twin.dy)
-    return delta if agree(delta.sum(axis=0), wanted[name], length) else None
+    return jax.vmap(one)(x, dy)
 
 
-def _of_output(step, hand, twin, length):
-    """∂C/∂y, if that is what δ is or what `gradient` wants of it."""
-    if not isinstance(twin.dy, jax.Array) or twin.dy.shape != hand.delta.shape:
+def automatic_delta(hand: ByHand, twin: Automatic, evidence: Evidence, length: int) -> Any:
+    """δ's automatic value, or None where there is no evidence; `length` is that of the longest sum in sight."""
+    wanted = leaves(twin.gradients)
+    for name, per_example in evidence.per_example.items():
+        if agree(per_example.sum(axis=0), wanted[name], length):
+            return per_example
+    if evidence.from_dy is None:
         return None
-    if agree(hand.delta, twin.dy, length):
-        return twin.dy
-    made, wanted = leaves(named(step, hand.cache, twin.dy)[0]), leaves(twin.gradients)
-    return twin.dy if all(agree(made.get(name), wanted[name], length) for name in wanted) else None
+    made = leaves(evidence.from_dy)
+    right = agree(hand.delta, twin.dy, length) or all(agree(made.get(name), wanted[name], length) for name in wanted)
+    return twin.dy if right else None
+
+
+def _shape(tree):
+    return tree.shape if isinstance(tree, jax.Array) else None

@@ -13,10 +13,10 @@ from jbackprop._halves import halves
 from jbackprop.layers import Layer, like
 
 from . import _symbols
-from ._delta import automatic_delta
+from ._delta import automatic_delta, gather
 from ._explanation import Explanation
-from ._passes import Pass, Step, automatically, by_hand, in_place
-from ._row import Block, Role, Row, agree, judge, leaves
+from ._passes import Pass, Step, automatically, by_hand, in_place, leaves
+from ._row import Block, Role, Row, agree, judge
 from ._symbols import Symbols, d, symbols
 
 Explain = Callable[..., Explanation]
@@ -63,21 +63,36 @@ def explain(net: Layer, loss: Callable[..., jax.Array]) -> Explain:
 
     def explained(params: Any, x: Any, y: Any, key: jax.Array | None = None) -> Explanation:
         x, y = jax.tree.map(jnp.asarray, (x, y))
-        steps = in_place(net, params, key)
-        twin = automatically(steps, loss, x, y)
-        hand = by_hand(steps, loss_halves, x, y, twin.layers)
-        return _tabled(steps, loss, x, hand, twin)
+        hand, twin, evidence = jax.jit(_both_ways(net, loss, loss_halves))(params, x, y, key)
+        _check_targets(loss, hand, y)
+        return _tabled(in_place(net, params, key), loss, x, hand, twin, evidence)
 
     return explained
 
 
-def _tabled(steps, loss, x, hand: Pass, twin: Pass) -> Explanation:
-    words = list(symbols(steps))
-    length = _longest(x, steps, twin)
-    parts = zip(steps, words, hand.layers, twin.layers, _arrivals(steps, words, loss), strict=True)
+def _both_ways(net, loss, loss_halves):
+    def both_ways(params, x, y, key):
+        steps = in_place(net, params, key)
+        twin = automatically(steps, loss, x, y)
+        hand = by_hand(steps, loss_halves, x, y, twin.layers)
+        evidence = list(map(gather, steps, hand.layers, twin.layers))
+        return hand._replace(layers=[layer._replace(cache=None) for layer in hand.layers]), twin, evidence
+
+    return both_ways
+
+
+def _check_targets(loss, hand, y):
+    """A loss may refuse targets when it can see them, which under `jit` it could not."""
+    if not np.isfinite(hand.values).all():
+        loss(hand.layers[-1].y, y)
+
+
+def _tabled(steps, loss, x, hand: Pass, twin: Pass, evidence) -> Explanation:
+    words, length = list(symbols(steps)), _longest(x, steps, twin)
+    parts = zip(steps, words, hand.layers, twin.layers, evidence, _arrivals(steps, words, loss), strict=True)
     layers = tuple(
-        Block(step.place, tuple(_rows(step, says, by_hand, by_vjp, arrival, length)), says.number, step.params)
-        for step, says, by_hand, by_vjp, arrival in parts
+        Block(step.place, tuple(_rows(step, says, *found, length)), says.number, step.params)
+        for step, says, *found in parts
     )
     return Explanation(
         x=x,
@@ -110,10 +125,10 @@ def _arrivals(steps: Sequence[Step], words: Sequence[Symbols], loss) -> Iterator
     yield words[-1].filled(_LOSSES.get(rule, "∂loss/∂{y} / m")), f"loss, {_name(loss)}: backward"
 
 
-def _rows(step: Step, says: Symbols, hand, twin, arrival, length) -> Iterator[Row]:
+def _rows(step: Step, says: Symbols, hand, twin, evidence, arrival, length) -> Iterator[Row]:
     forward, (equation, sender) = f"{step.place}: forward", arrival
     yield from _paired("value", says.y, _symbols.output(step, says), forward, hand.y, twin.y, length)
-    wanted = automatic_delta(step, hand, twin, length)
+    wanted = automatic_delta(hand, twin, evidence, length)
     same = _is_received(hand.delta, hand.dy) and wanted is not None and agree(wanted, twin.dy, length)
     symbol = f"{says.delta} = {d(says.y)}" if same else d(says.y)
     yield from _paired("received", symbol, equation, sender, hand.dy, twin.dy, length, twin.dy_noise)
@@ -142,7 +157,7 @@ def _gradient_rows(step, says, hand, twin, length):
         if not jnp.issubdtype(param.dtype, jnp.floating):
             continue
         value = made.get(name)
-        equation = _symbols.gradient(value, hand, says)
+        equation = _symbols.gradient(hand.words.get(name), says)
         value = like(value, param) if isinstance(value, jax.Array) else value
         verdict = judge(value, wanted[name], length, noise[name])
         symbol, place = d(_symbols.parameter(name, says.l)), f"{step.place}: gradient"

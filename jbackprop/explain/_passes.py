@@ -9,6 +9,7 @@ rounding of every ∂C/∂aˡ, of relative size ε and random sign, in place of 
 right result may be, beyond the rounding of the last step.
 """
 
+import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -52,18 +53,20 @@ class Step(NamedTuple):
         return automatic(self.layer.apply)(params, x, self.key)
 
 
-class Word(NamedTuple):
-    """What a layer said to name a gradient.
+@jax.tree_util.register_static
+@dataclasses.dataclass(frozen=True)
+class Word:
+    """How a layer named a parameter's gradient, as in `contract.outer(a, delta)`.
 
     Attributes:
       name: of the contraction's function, such as "outer".
-      arguments: what was handed to it.
-      value: what it returned.
+      of_input: whether its first argument is the layer's input.
+      of_delta: whether its last argument is δ, or a part of δ, as it is.
     """
 
     name: str
-    arguments: tuple[Any, ...]
-    value: Any
+    of_input: bool
+    of_delta: bool
 
 
 class ByHand(NamedTuple):
@@ -76,7 +79,7 @@ class ByHand(NamedTuple):
       dy: ∂C/∂y, from the backward pass of what comes after it.
       delta: δ.
       gradients: ∂C/∂params.
-      words: how it named them.
+      words: how it named them, by the parameter's name.
     """
 
     x: Any
@@ -85,7 +88,7 @@ class ByHand(NamedTuple):
     dy: Any
     delta: Any
     gradients: Any
-    words: list[Word]
+    words: dict[str, Word]
 
 
 class Automatic(NamedTuple):
@@ -204,31 +207,34 @@ def by_hand(steps: Sequence[Step], loss: Halves, x: Any, y: Any, twins: Sequence
     layers = []
     for step, kept, twin in reversed(list(zip(steps, forward, twins, strict=True))):
         usable = dy if _shapes(dy) == _shapes(twin.dy) else twin.dy
-        dx, *rest = _backward(step, kept[-1], usable)
+        dx, *rest = _backward(step, kept[0], kept[-1], usable)
         layers.insert(0, ByHand(*kept, dy, *rest))
         dy = dx
     return Pass(values, layers, dy)
 
 
-def _backward(step, cache, dy):
+def _backward(step, x, cache, dy):
     dx, delta = _said(f"{step.place}: backward, wanted to run", dy, step.layer.backward, step.params, cache, dy)
-    return dx, delta, *named(step, cache, delta)
+    return dx, delta, *named(step, x, cache, delta)
 
 
-def named(step: Step, cache: Any, delta: Any) -> tuple[Params, list[Word]]:
-    """A layer's gradient, and the words of the contraction in which it named it."""
-    words = []
+def named(step: Step, x: Any, cache: Any, delta: Any) -> tuple[Params, dict[str, Word]]:
+    """A layer's gradients, and the words of the contraction in which it named them."""
+    said = []
 
     def listening(name, word):
         def spoken(*arguments):
-            words.append(Word(name, arguments, word(*arguments)))
-            return words[-1].value
+            value = word(*arguments)
+            of_delta = any(arguments[-1] is leaf for leaf in jax.tree.leaves(delta))
+            said.append((value, Word(name, arguments[0] is x, of_delta)))
+            return value
 
         return spoken
 
     listener = Contraction(*(listening(name, word) for name, word in zip(total._fields, total, strict=True)))
     wanted = f"{step.place}: gradient, wanted to run"
-    return _said(wanted, delta, step.layer.gradient, step.params, cache, delta, listener), words
+    gradients = _said(wanted, delta, step.layer.gradient, step.params, cache, delta, listener)
+    return gradients, {name: word for name, made in leaves(gradients).items() for value, word in said if made is value}
 
 
 def _said(wanted, given, f, *arguments):
@@ -246,6 +252,12 @@ def _kinds(tree):
 
 def _shapes(tree):
     return jax.tree.structure(tree), [jnp.shape(leaf) for leaf in jax.tree.leaves(tree)]
+
+
+def leaves(tree: Any) -> dict[str, Any]:
+    """The arrays of a tree by the names of their places; "" for a tree that is one array."""
+    found = jax.tree_util.tree_leaves_with_path(tree)
+    return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in found}
 
 
 def _is_void(d):

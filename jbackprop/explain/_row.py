@@ -3,7 +3,6 @@
 import dataclasses
 from typing import Any, Literal, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -112,12 +111,6 @@ def _plain(array):
 
 def _shape(array):
     return f"{jnp.result_type(array)}[{','.join(map(str, jnp.shape(array)))}]"
-
-
-def leaves(tree: Any) -> dict[str, jax.Array]:
-    """The arrays of a tree by the names of their places; "" for a tree that is one array."""
-    named = jax.tree_util.tree_leaves_with_path(tree)
-    return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in named}
 
 
 class Block(NamedTuple):

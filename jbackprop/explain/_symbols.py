@@ -11,7 +11,7 @@ import jax
 
 from jbackprop.graph._text import superscript
 
-from ._passes import ByHand, Step
+from ._passes import Step, Word
 
 
 class Symbols(NamedTuple):
@@ -79,14 +79,10 @@ def delta(step: Step, words: Symbols) -> str:
     return words.filled(step.layer.about.delta) or f"backward({d(words.y)})"
 
 
-def gradient(made: object, hand: ByHand, words: Symbols) -> str:
+def gradient(word: Word | None, words: Symbols) -> str:
     """The right-hand side of a parameter's gradient, in the word in which the layer named it."""
-    word = next((word for word in hand.words if word.value is made), None)
     if word is None:
         return f"gradient({words.delta})"
-    *inputs, signal = word.arguments
-    signal = words.delta if any(signal is leaf for leaf in jax.tree.leaves(hand.delta)) else f"({words.delta} …)"
-    if word.name == "summed":
-        return f"Σ {signal}"
-    kept = words.x if inputs and inputs[0] is hand.x else "cache"
-    return f"{kept}ᵀ {signal}" if word.name == "outer" else f"{word.name}({signal})"
+    signal = words.delta if word.of_delta else f"({words.delta} …)"
+    sums = {"outer": f"{words.x if word.of_input else 'cache'}ᵀ {signal}", "summed": f"Σ {signal}"}
+    return sums.get(word.name, f"{word.name}({signal})")

@@ -21,7 +21,7 @@ def table(blocks: Sequence[Block], first_difference: Row | None) -> str:
     cells = [_HEADER, *(_cells(row, first_difference) for block in blocks for row in block.rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = [_aligned(_HEADER, widths)]
-    for block in blocks:
+    for block in (block for block in blocks if block.rows):
         lines += ["", block.title, *(_aligned(_cells(row, first_difference), widths) for row in block.rows)]
     return "\n".join([*lines, "", conclusion(blocks, first_difference)])
 
