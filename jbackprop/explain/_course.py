@@ -6,7 +6,6 @@
 dW and db are the same numbers, transposed; dZ and dA are m times ours.
 """
 
-import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -32,7 +31,6 @@ def course(explanation: Any, form: str, mean: str, automatic: bool) -> dict[str,
             raise ValueError(f"course: {name}, wanted one of {', '.join(wanted)}, got {got!r}")
     if form == "column" and explanation.batch_axes != 1:
         raise ValueError(f"course: form, wanted 'row' for {explanation.batch_axes} batch axes, got 'column'")
-    scale = explanation.examples if mean == "dW" else 1
     read = _automatic if automatic else _by_hand
     entries = dict(_entries(explanation, read, explanation.examples if mean == "dW" else 1))
     return {name: _column(name, array) for name, array in entries.items()} if form == "column" else entries
@@ -55,21 +53,21 @@ def _entries(explanation, read, m) -> Iterator[tuple[str, jax.Array]]:
     else:
         yield from _named("A0", leaves(explanation.x))
         yield from _gradients("dA0", input_block, read, m)
-    for l in range(1, layers[-1].number + 1):
-        first, *activations = [block for block in layers if block.number == l]
-        yield from _pair(f"Z{l}", first, read, m)
-        yield from _parameters(l, first, read)
-        yield from _activation(l, first, activations, explanation, read, m)
+    for number in range(1, layers[-1].number + 1):
+        first, *activations = [block for block in layers if block.number == number]
+        yield from _pair(f"Z{number}", first, read, m)
+        yield from _parameters(number, first, read)
+        yield from _activation(f"A{number}", first, activations, explanation, read, m)
 
 
-def _activation(l, first, activations, explanation, read, m):
+def _activation(name, first, activations, explanation, read, m):
     """A and dA: of the last activation, or of the layer itself where it has none."""
     outermost = first is explanation.layers[-1]
     squash = _OUTPUT_ACTIVATIONS.get(getattr(explanation.loss, "func", explanation.loss)) if outermost else None
     if squash is None:
-        yield from _pair(f"A{l}", (first, *activations)[-1], read, m)
+        yield from _pair(name, (first, *activations)[-1], read, m)
     else:
-        yield from ((name, squash(z)) for name, z in _named(f"A{l}", _by_role(first, "value", read)))
+        yield from ((part, squash(z)) for part, z in _named(name, _by_role(first, "value", read)))
 
 
 def _pair(name, block, read, m):
@@ -82,10 +80,10 @@ def _gradients(name, block, read, m):
     yield from ((key, m * gradient) for key, gradient in _named(name, _by_role(block, "received", read)))
 
 
-def _parameters(l, block, read):
+def _parameters(number, block, read):
     gradients = _by_role(block, "gradient", read)
     for name, param in leaves(block.params).items():
-        symbol = {"w": "W", "": "params"}.get(name, name) + str(l)
+        symbol = {"w": "W", "": "params"}.get(name, name) + str(number)
         yield symbol, param
         if name in gradients:
             yield f"d{symbol}", gradients[name]

@@ -22,7 +22,7 @@ from ._symbols import Symbols, d, symbols
 Explain = Callable[..., Explanation]
 """(params, x, y, key=None) -> the table."""
 
-_LOSSES = {
+_LOSSES: dict[Any, str] = {
     rules.squared_error: "({y} − y) / m",
     rules.sigmoid_cross_entropy: "(sigmoid({y}) − y) / m",
     rules.softmax_cross_entropy: "(softmax({y}) − y) / m",
@@ -91,8 +91,8 @@ def _tabled(steps, loss, x, hand: Pass, twin: Pass, evidence) -> Explanation:
     words, length = list(symbols(steps)), _longest(x, steps, twin)
     parts = zip(steps, words, hand.layers, twin.layers, evidence, _arrivals(steps, words, loss), strict=True)
     layers = tuple(
-        Block(step.place, tuple(_rows(step, says, *found, length)), says.number, step.params)
-        for step, says, *found in parts
+        Block(step.place, tuple(_rows(step, says, by, vjp, told, arrival, length)), says.number, step.params)
+        for step, says, by, vjp, told, arrival in parts
     )
     return Explanation(
         x=x,
@@ -128,12 +128,12 @@ def _arrivals(steps: Sequence[Step], words: Sequence[Symbols], loss) -> Iterator
 def _rows(step: Step, says: Symbols, hand, twin, evidence, arrival, length) -> Iterator[Row]:
     forward, (equation, sender) = f"{step.place}: forward", arrival
     yield from _paired("value", says.y, _symbols.output(step, says), forward, hand.y, twin.y, length)
-    wanted = automatic_delta(hand, twin, evidence, length)
-    same = _is_received(hand.delta, hand.dy) and wanted is not None and agree(wanted, twin.dy, length)
+    wanted, noise = automatic_delta(hand, twin, evidence, length)
+    same = _is_received(hand.delta, hand.dy) and wanted is not None and agree(wanted, twin.dy, length, twin.dy_noise)
     symbol = f"{says.delta} = {d(says.y)}" if same else d(says.y)
     yield from _paired("received", symbol, equation, sender, hand.dy, twin.dy, length, twin.dy_noise)
     if not same:
-        yield from _delta_rows(step, says, hand, wanted, length, twin.dy_noise)
+        yield from _delta_rows(step, says, hand, wanted, length, noise)
     yield from _gradient_rows(step, says, hand, twin, length)
 
 
@@ -153,14 +153,14 @@ def _delta_rows(step, says, hand, wanted, length, noise):
 
 def _gradient_rows(step, says, hand, twin, length):
     made, wanted, noise = leaves(hand.gradients), leaves(twin.gradients), leaves(twin.gradients_noise)
-    for name, param in leaves(step.params).items():
+    for name, param in sorted(leaves(step.params).items(), key=lambda entry: -entry[1].ndim):  # weights first
         if not jnp.issubdtype(param.dtype, jnp.floating):
             continue
         value = made.get(name)
         equation = _symbols.gradient(hand.words.get(name), says)
         value = like(value, param) if isinstance(value, jax.Array) else value
         verdict = judge(value, wanted[name], length, noise[name])
-        symbol, place = d(_symbols.parameter(name, says.l)), f"{step.place}: gradient"
+        symbol, place = d(_symbols.parameter(name, says)), f"{step.place}: gradient"
         yield Row(symbol, "gradient", equation, place, value, wanted[name], verdict, name)
 
 

@@ -68,8 +68,8 @@ class Explanation:
     def course(self, form: str = "column", mean: str = "dW", automatic: bool = False) -> dict[str, jax.Array]:
         """A dictionary in the notation of courses: A0, Z1, A1, dA1, dZ1, W1, b1, dW1, db1 and so on.
 
-        Layer l is a layer with parameters and the activations after it.  A of the last is the output activation that the
-        loss holds, where it holds one: then there is no dA of it, for dZ comes from the loss at once.
+        Layer l is a layer with parameters and the activations after it.  A of the last is the output activation that
+        the loss holds, where it holds one: then there is no dA of it, for dZ comes from the loss at once.
 
         Args:
           form: "column" for examples in columns, W (n_out, n_in) and b (n_out, 1); "row" for ours, examples in rows.

@@ -4,9 +4,9 @@
     ∂C/∂aˡ⁻¹, δˡ = backwardˡ(cacheˡ, ∂C/∂aˡ)   ∂C/∂pˡ, ∂C/∂aˡ⁻¹ = pullˡ(∂C/∂aˡ)
     ∂C/∂pˡ = gradientˡ(cacheˡ, δˡ)
 
-The automatic way calls no layer's `forward`, `backward` or `gradient`.  It is gone backward twice: once more with the
-rounding of every ∂C/∂aˡ, of relative size ε and random sign, in place of the gradient.  What arrives is how far off a
-right result may be, beyond the rounding of the last step.
+The automatic way calls no layer's `forward`, `backward` or `gradient`.  It is gone backward twice, the second time with
+every ∂C/∂aˡ changed by its rounding, of relative size ε and random sign.  How far the two end apart, in the same
+arithmetic, is how far off a right result may be where sums cancel.
 """
 
 import dataclasses
@@ -159,33 +159,33 @@ def automatically(steps: Sequence[Step], loss: Callable, x: Any, y: Any) -> Pass
     if not values.size:
         raise ValueError(f"explain: x, wanted at least one example, got losses {values.shape}")
     (d_output,) = pull(jnp.full_like(values, 1 / values.size))
+    arrived, gradients = _pulled(pulls, d_output)
     signs = np.random.default_rng(0)
-    noise = jax.tree.map(lambda d: _rounding(d, signs), d_output)
-    arrived, gradients = _pulled(pulls, d_output, lambda d, _: d)
-    arrived_noise, gradients_noise = _pulled(pulls, noise, lambda e, l: _plus_rounding(e, arrived[l], signs))
+    again = _pulled(pulls, d_output, lambda d: _rounded(d, signs))
+    arrived_noise, gradients_noise = jax.tree.map(_difference, (arrived, gradients), again)
     layers = map(Automatic, outputs, arrived[1:], gradients, arrived_noise[1:], gradients_noise)
     return Pass(values, list(layers), arrived[0], arrived_noise[0])
 
 
-def _pulled(pulls, d_output, at_each):
-    """∂C/∂ of the first input and of each output, changed by `at_each` as they arrive; ∂C/∂params of each layer."""
-    arrived, gradients = [d_output], []
-    for l in reversed(range(len(pulls))):
-        dparams, dx = pulls[l](arrived[0])
-        arrived.insert(0, at_each(dx, l))
+def _pulled(pulls, d_output, changed=lambda d: d):
+    """∂C/∂ of the first input and of each output, changed on the way; ∂C/∂params of each layer."""
+    arrived, gradients = [jax.tree.map(changed, d_output)], []
+    for pull in reversed(pulls):
+        dparams, dx = pull(arrived[0])
+        arrived.insert(0, jax.tree.map(changed, dx))
         gradients.insert(0, dparams)
     return arrived, gradients
 
 
-def _plus_rounding(noise, gradient, signs):
-    return jax.tree.map(lambda e, d: e if _is_void(d) else e + _rounding(d, signs), noise, gradient)
-
-
-def _rounding(d, signs):
-    """ε of the entry's own size, up or down."""
+def _rounded(d, signs):
+    """Each entry larger or smaller by ε of itself."""
     if _is_void(d):
         return d
-    return d * jnp.asarray(float(jnp.finfo(d.dtype).eps) * signs.choice([-1.0, 1.0], d.shape), d.dtype)
+    return d * jnp.asarray(1 + float(jnp.finfo(d.dtype).eps) * signs.choice([-1.0, 1.0], d.shape), d.dtype)
+
+
+def _difference(a, b):
+    return a if _is_void(a) else b - a
 
 
 def by_hand(steps: Sequence[Step], loss: Halves, x: Any, y: Any, twins: Sequence[Automatic]) -> Pass:

@@ -21,21 +21,24 @@ class Symbols(NamedTuple):
       x: its input.
       y: its output.
       number: l.
-      l: the same as a superscript.
     """
 
     x: str
     y: str
     number: int
-    l: str
+
+    @property
+    def raised(self) -> str:
+        """l, written above."""
+        return superscript(self.number)
 
     @property
     def delta(self) -> str:
-        return f"δ{self.l}"
+        return f"δ{self.raised}"
 
     def filled(self, equation: str) -> str:
         """An equation of `layers.About` in these words; what is not among them stays."""
-        words = {"x": self.x, "y": self.y, "dx": d(self.x), "dy": d(self.y), "delta": self.delta, "l": self.l}
+        words = {"x": self.x, "y": self.y, "dx": d(self.x), "dy": d(self.y), "delta": self.delta, "l": self.raised}
         return re.sub(r"\{(\w+)\}", lambda match: words.get(match[1], match[0]), equation)
 
 
@@ -53,15 +56,15 @@ def symbols(steps: Sequence[Step]) -> Iterator[Symbols]:
         else:
             y = f"a{superscript(number)}{primes or ('′' if number == 0 else '')}"
             primes += "′"
-        yield Symbols(x, y, number, superscript(number))
+        yield Symbols(x, y, number)
         x = y
 
 
-def parameter(name: str, l: str) -> str:
+def parameter(name: str, words: Symbols) -> str:
     """Its symbol: W¹ for w, (query.w)¹ for one with a longer name."""
     if not name:
-        return f"params{l}"
-    return f"{'W' if name == 'w' else name}{l}" if name.isidentifier() else f"({name}){l}"
+        return f"params{words.raised}"
+    return f"{'W' if name == 'w' else name}{words.raised}" if name.isidentifier() else f"({name}){words.raised}"
 
 
 def output(step: Step, words: Symbols) -> str:

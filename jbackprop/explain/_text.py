@@ -33,8 +33,8 @@ def conclusion(blocks: Sequence[Block], first_difference: Row | None) -> str:
         counts = f"{kinds.count('exact')} exactly, {kinds.count('rounding')} to rounding"
         alone = f"; {kinds.count('alone')} cannot be compared" if "alone" in kinds else ""
         return f"Every row agrees with automatic differentiation: {counts}{alone}."
-    at_fault, text = first_difference.source, first_difference.verdict.text.removeprefix("DIFFERS ")
-    return f"First difference: {first_difference.symbol} of {at_fault}, {text}."
+    symbol, source, text = first_difference.symbol, first_difference.source, first_difference.verdict.text
+    return f"First difference: {symbol}, computed by {source}.  It {text.replace('DIFFERS', 'differs')}."
 
 
 def summary(array: Any) -> str:

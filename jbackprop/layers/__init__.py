@@ -22,6 +22,7 @@ from ._activations import softmax as softmax
 from ._activations import softplus as softplus
 from ._activations import tanh as tanh
 from ._chain import chain as chain
+from ._layer import UNNAMED as UNNAMED
 from ._layer import About as About
 from ._layer import Contraction as Contraction
 from ._layer import Layer as Layer

@@ -50,20 +50,23 @@ total = Contraction(outer=rules.weight_gradient, summed=rules.bias_gradient)
 class About(NamedTuple):
     """How `jbackprop.explain` speaks of a layer; what is empty it finds a general word for.
 
-    In the equations {x} stands for the layer's input, {y} for its output, {dx} and {dy} for their gradients, and {l} for
-    the number of the layer, written above.
+    In the equations {x} stands for the layer's input, {y} for its output, {dx} and {dy} for their gradients, {delta}
+    for its δ, and {l} for its number, written above.
 
     Attributes:
       name: such as "linear"; by default the function that made the layer.
       output: the right-hand side of y, such as "{x} W{l} + b{l}".
       delta: the right-hand side of δ, such as "{dy} ⊙ {x}".
-      input: the right-hand side of ∂C/∂x, such as "{delta} W{l}ᵀ", where {delta} is δ.
+      input: the right-hand side of ∂C/∂x, such as "{delta} W{l}ᵀ".
     """
 
     name: str = ""
     output: str = ""
     delta: str = ""
     input: str = ""
+
+
+UNNAMED = About()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +90,7 @@ class Layer:
     gradient: Callable[..., Params]
     apply: Callable[..., Any]
     parts: tuple["Layer", ...] = ()
-    about: About = About()
+    about: About = UNNAMED
 
 
 def no_parameters(key: jax.Array, shape: Shape) -> tuple[Params, Shape]:
@@ -105,7 +108,7 @@ def define(
     backward: Callable[[Params, Any, Any], tuple[Any, Any]],
     init: Callable[..., tuple[Params, Any]] = no_parameters,
     gradient: Callable[..., Params] = no_gradient,
-    about: About = About(),
+    about: About = UNNAMED,
 ) -> Layer:
     """A layer of your own.  Its `apply` is made from the other functions, as a `jax.custom_vjp`.
 
