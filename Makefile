@@ -34,13 +34,17 @@ format: $(VENV)/dev ## format the code and mend what the linter can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+.PHONY: docs
+docs: $(VENV)/docs ## write the API reference, its derivations and the worked examples to site/
+	$(BIN)/python -m experiments.docs site
+
 .PHONY: clean
 clean: ## remove the environment and everything generated, the runs too
-	rm -rf $(VENV) runs build dist .ruff_cache .pytest_cache
+	rm -rf $(VENV) runs site build dist .ruff_cache .pytest_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp for each extra: installed, and not since pyproject.toml changed.
-$(VENV)/experiments $(VENV)/dev: $(VENV)/%: pyproject.toml | $(BIN)/python
+$(VENV)/experiments $(VENV)/docs $(VENV)/dev: $(VENV)/%: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
 	@touch $@
 

@@ -42,6 +42,8 @@ class Settings:
     """The largest norm that a whole gradient may have; a longer one is scaled down."""
     seed: int = 0
     """Draws the initial parameters and the order of the examples."""
+    explain: bool = False
+    """Write the backprop table of one mini-batch, after the training, as explain.html and explain.txt."""
     out: Path = Path("runs")
     """The folder in which the run makes its own."""
 
@@ -81,6 +83,8 @@ def train(experiment: str, settings: Settings, net: layers.Layer, data: Data) ->
     if settings.backward == "both":
         print(report.agreement(*(state.params for state in states.values())))
     print(report.paths(plots.draw(run)))
+    if settings.explain:
+        _explain(net, states[settings.backwards[0]].params, data.x[batch], data.y[batch], run)
 
 
 def _fit(settings, net, data, backpropagates, run):
@@ -98,6 +102,13 @@ def _fit(settings, net, data, backpropagates, run):
             run.log(backward=name, epoch=epoch, step=int(states[name].step), **held_out, **_means(metrics))
             training.check_finite(metrics)
     return states
+
+
+def _explain(net, params, x, y, run):
+    table = jb.explain(net, rules.softmax_cross_entropy)(params, x, y)
+    for name in ("explain.txt", "explain.html"):
+        table.save(run.folder / name, f"{run.folder.name}: one mini-batch after the training")
+        print(f"table: {run.folder / name}")
 
 
 def _optimizer(settings):

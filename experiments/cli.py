@@ -8,10 +8,10 @@ from collections.abc import Sequence
 
 import tyro
 
-from . import digits_mlp, mnist_mlp
+from . import digits_mlp, gallery, mnist_mlp
 from .errors import InputError
 
-EXPERIMENTS = {"digits-mlp": digits_mlp, "mnist-mlp": mnist_mlp}
+EXPERIMENTS = {"digits-mlp": digits_mlp, "gallery": gallery, "mnist-mlp": mnist_mlp}
 
 
 def main(arguments: Sequence[str]) -> None:

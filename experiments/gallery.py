@@ -1,10 +1,15 @@
 """All worked examples as pages, with an index and the count of products."""
 
+import dataclasses
 from html import escape
 from pathlib import Path
 
 from jbackprop import graph
 from jbackprop.graph.examples import EXAMPLES, Example
+
+from .errors import InputError
+
+SUMMARY = "Worked examples of backprop as pages to step through, with an index: a minute."
 
 INDEX = """<!doctype html>
 <html lang="en">
@@ -44,6 +49,26 @@ computes each product once.</p>
 </body>
 </html>
 """
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """The settings of gallery."""
+
+    out: Path = Path("runs") / "gallery"
+    """The folder to write to."""
+
+
+def run(settings: Settings) -> None:
+    """Writes it, and prints the path of its index.
+
+    Raises:
+      InputError: the folder cannot be written.
+    """
+    try:
+        print(f"page: {write(settings.out)}")
+    except OSError as error:
+        raise InputError(f"--out, wanted a folder to write to, got {settings.out} ({error.strerror})") from None
 
 
 def write(folder: str | Path) -> Path:

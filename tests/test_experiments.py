@@ -65,7 +65,7 @@ def test_help_lists_every_setting_with_its_default(experiment, capsys):
     text = capsys.readouterr().out
     assert stop.value.code == 0
     settings = ["backward", "epochs", "batch-size", "learning-rate", "momentum", "weight-decay", "clip-norm"]
-    settings += ["seed", "out", "hidden", "activation"] + ["data-dir"] * (experiment == "mnist-mlp")
+    settings += ["seed", "explain", "out", "hidden", "activation"] + ["data-dir"] * (experiment == "mnist-mlp")
     assert all(f"--{name} " in text for name in settings)
     assert text.count("(default: ") == len(settings)
 

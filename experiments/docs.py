@@ -1,0 +1,96 @@
+"""The API reference as pages, with the derivations from the docstrings and the gallery inside: `make docs`.
+
+A rule is a `jax.custom_vjp` object and its derivation stands in a private module; neither is what pdoc looks for.  So
+the modules are changed before it looks at them, in this process alone: each rule becomes its plain function, and each
+package's docstring is followed by those of its private modules.
+"""
+
+import importlib
+import inspect
+import pkgutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import jax
+
+import jbackprop
+
+from . import gallery
+
+_WELCOME = """
+
+[Worked examples, to step through](gallery/index.html)
+· [How to write and debug a layer](jbackprop/explain.html)
+"""
+
+
+def write(folder: str | Path) -> Path:
+    """Writes the reference and the gallery.
+
+    Returns:
+      The path of the first page.
+
+    Raises:
+      OSError: the folder cannot be written.
+    """
+    from pdoc import pdoc, render
+
+    gallery.write(Path(folder) / "gallery")
+    for module in list(public_modules()):
+        _prepare(module)
+    jbackprop.__doc__ = f"{jbackprop.__doc__}{_WELCOME}"
+    render.configure(docformat="google", show_source=False)
+    pdoc("jbackprop", output_directory=Path(folder))
+    return Path(folder) / "index.html"
+
+
+def public_modules() -> Iterator[ModuleType]:
+    """jbackprop and every module in it without an underscore."""
+    yield jbackprop
+    for found in pkgutil.walk_packages(jbackprop.__path__, "jbackprop."):
+        if "._" not in found.name and not found.name.endswith("__main__"):
+            yield importlib.import_module(found.name)
+
+
+def public_objects(module: ModuleType) -> dict[str, Any]:
+    """The functions, rules and classes of ours that a module offers by name."""
+    named = {name: value for name, value in vars(module).items() if not name.startswith("_")}
+    ours = f"{module.__name__}." if hasattr(module, "__path__") else f"{module.__name__}"
+    return {name: value for name, value in named.items() if _home(value).startswith(ours.rstrip("."))}
+
+
+def plain(value: Any) -> Any:
+    """A rule's function; anything else as it is."""
+    return value.fun if isinstance(value, jax.custom_vjp) else value
+
+
+def _home(value: Any) -> str:
+    """The module in which a function, rule or class was written; none for data and modules."""
+    value = plain(value)
+    return value.__module__ if inspect.isfunction(value) or inspect.isclass(value) else ""
+
+
+def _prepare(module: ModuleType) -> None:
+    objects = public_objects(module)
+    for name, value in objects.items():
+        setattr(module, name, plain(value))
+    parts = [name for name, value in vars(module).items() if isinstance(value, ModuleType) and not name.startswith("_")]
+    parts = [name for name in parts if getattr(module, name).__name__ == f"{module.__name__}.{name}"]
+    vars(module)["__all__"] = [*parts, *objects]
+    module.__doc__ = "\n\n".join([inspect.cleandoc(module.__doc__ or ""), *_families(module)])
+
+
+def _families(module: ModuleType) -> Iterator[str]:
+    """The docstrings of a package's private modules, each under its name."""
+    for found in pkgutil.iter_modules(getattr(module, "__path__", [])):
+        if found.name.startswith("_") and found.name != "__main__":
+            family = importlib.import_module(f"{module.__name__}.{found.name}")
+            if family.__doc__ and "\n" in family.__doc__.strip():
+                yield f"---\n\n### {found.name.strip('_').replace('_', ' ')}\n\n{inspect.cleandoc(family.__doc__)}"
+
+
+if __name__ == "__main__":
+    print(f"docs: {write(*sys.argv[1:] or ['site'])}")
