@@ -8,7 +8,9 @@ package's docstring is followed by those of its private modules.
 import importlib
 import inspect
 import pkgutil
+import re
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -42,7 +44,7 @@ def write(folder: str | Path) -> Path:
     for module in list(public_modules()):
         _prepare(module)
     jbackprop.__doc__ = f"{jbackprop.__doc__}{_WELCOME}"
-    render.configure(docformat="google", show_source=False)
+    render.configure(docformat="google", show_source=False, template_directory=Path(__file__).parent / "docs_theme")
     pdoc("jbackprop", output_directory=Path(folder))
     return Path(folder) / "index.html"
 
@@ -80,7 +82,7 @@ def _prepare(module: ModuleType) -> None:
     parts = [name for name, value in vars(module).items() if isinstance(value, ModuleType) and not name.startswith("_")]
     parts = [name for name in parts if getattr(module, name).__name__ == f"{module.__name__}.{name}"]
     vars(module)["__all__"] = [*parts, *objects]
-    module.__doc__ = "\n\n".join([inspect.cleandoc(module.__doc__ or ""), *_families(module)])
+    module.__doc__ = "\n\n".join([_readable(module.__doc__ or ""), *_families(module)])
 
 
 def _families(module: ModuleType) -> Iterator[str]:
@@ -89,7 +91,18 @@ def _families(module: ModuleType) -> Iterator[str]:
         if found.name.startswith("_") and found.name != "__main__":
             family = importlib.import_module(f"{module.__name__}.{found.name}")
             if family.__doc__ and "\n" in family.__doc__.strip():
-                yield f"---\n\n### {found.name.strip('_').replace('_', ' ')}\n\n{inspect.cleandoc(family.__doc__)}"
+                yield f"---\n\n### {found.name.strip('_').replace('_', ' ')}\n\n{_readable(family.__doc__)}"
+
+
+def _readable(docstring: str) -> str:
+    """A docstring as Markdown: a paragraph with columns in it is indented, and so left as it is."""
+    return re.sub(r"(?:^\S.*\n?)+", _set_off, inspect.cleandoc(docstring), flags=re.MULTILINE)
+
+
+def _set_off(paragraph: re.Match[str]) -> str:
+    text = paragraph[0]
+    has_columns = re.search(r"\S {3,}\S", text) and ">>>" not in text
+    return textwrap.indent(text, "    ") if has_columns else text
 
 
 if __name__ == "__main__":

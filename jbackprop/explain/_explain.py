@@ -49,13 +49,21 @@ def explain(net: Layer, loss: Callable[..., jax.Array]) -> Explain:
       TypeError: net is not a layer, or the loss has no backward pass of its own.
 
     Example:
-      >>> import jax, jax.numpy as jnp
+      >>> import jax.numpy as jnp
       >>> import jbackprop as jb
       >>> from jbackprop import layers, rules
       >>> net = layers.chain(layers.linear(2, bias=False), layers.relu())
       >>> params = ({"w": jnp.array([[1.0, -1.0]])}, ())
       >>> table = jb.explain(net, rules.squared_error)(params, jnp.array([[3.0]]), jnp.array([[1.0, 0.0]]))
-      >>> print(table)
+      >>> for row in table.rows:
+      ...     print(f"{row.symbol:11} = {row.equation}: {row.value}, {row.verdict.text}")
+      z¹          = x W¹: [[ 3. -3.]], exact
+      a¹          = relu(z¹): [[3. 0.]], exact
+      C           = 1/m Σ squared_error(a¹, y): 2.0, exact
+      ∂C/∂a¹      = (a¹ − y) / m: [[2. 0.]], exact
+      δ¹ = ∂C/∂z¹ = ∂C/∂a¹ ⊙ relu′(z¹): [[2. 0.]], exact
+      ∂C/∂W¹      = xᵀ δ¹: [[6. 0.]], exact
+      ∂C/∂x       = δ¹ W¹ᵀ: [[2.]], exact
     """
     if not isinstance(net, Layer):
         raise TypeError(f"explain: net, wanted a Layer, got {net!r}")
