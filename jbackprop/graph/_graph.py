@@ -44,10 +44,12 @@ class Node:
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """The value's shape."""
         return self.value.shape
 
     @property
     def dtype(self) -> Any:
+        """The value's dtype."""
         return self.value.dtype
 
     @property
@@ -130,6 +132,7 @@ class Backpropagation:
 
     @property
     def cost(self) -> Node:
+        """The node of the result, whose gradients these are."""
         return self.graph.nodes[self.graph.outputs[0]]
 
     @cached_property

@@ -23,6 +23,7 @@ class Example:
     arguments: tuple[Any, ...]
 
     def backpropagate(self) -> Backpropagation:
+        """The graph of the function at its arguments, with its messages."""
         return backpropagate(trace(self.function, *self.arguments))
 
 
