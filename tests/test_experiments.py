@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments import __main__, classifier, data, idx, runs
+from experiments import __main__, classifier, data, gallery, idx, runs
 from experiments.errors import InputError
 
 PNG = b"\x89PNG\r\n"
@@ -55,7 +55,7 @@ def only_run(root):
 
 def test_help_lists_the_experiments(capsys):
     assert main("--help") == main() == 0
-    assert {"digits-mlp", "mnist-mlp"} <= set(capsys.readouterr().out.split())
+    assert {"digits-mlp", "gallery", "mnist-mlp"} <= set(capsys.readouterr().out.split())
 
 
 @pytest.mark.parametrize("experiment", ["digits-mlp", "mnist-mlp"])
@@ -66,13 +66,13 @@ def test_help_lists_every_setting_with_its_default(experiment, capsys):
     assert stop.value.code == 0
     settings = ["backward", "epochs", "batch-size", "learning-rate", "momentum", "weight-decay", "clip-norm"]
     settings += ["seed", "explain", "out", "hidden", "activation"] + ["data-dir"] * (experiment == "mnist-mlp")
-    assert all(f"--{name} " in text for name in settings)
+    assert all(re.search(rf"--{name}[ ,]", text) for name in settings)
     assert text.count("(default: ") == len(settings)
 
 
 def test_digits_end_to_end(tmp_path, capsys):
     pytest.importorskip("sklearn")
-    assert main("digits-mlp", "--out", tmp_path, "--epochs", 12, "--hidden", 24) == 0
+    assert main("digits-mlp", "--out", tmp_path, "--epochs", 12, "--hidden", 24, "--explain") == 0
     run, printed = only_run(tmp_path), capsys.readouterr().out
     config = json.loads((run / "config.json").read_text())
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
@@ -83,9 +83,23 @@ def test_digits_end_to_end(tmp_path, capsys):
     for name in "training.png", "deltas.png":
         assert (run / name).read_bytes().startswith(PNG)
         assert f"plot: {run / name}" in printed
+    for name in "explain.txt", "explain.html":
+        assert "Every row agrees with automatic differentiation" in (run / name).read_text()
+        assert f"table: {run / name}" in printed
     rows = {line.split()[0]: line.split()[1:] for line in printed.splitlines() if line}
     assert all(float(cell) > 0 for name in ("manual", "automatic") for cell in rows[name])
     assert float(printed.split("between the two: ")[1].split()[0]) < 1e-4
+
+
+def test_gallery(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(gallery, "EXAMPLES", {"fan-out": gallery.EXAMPLES["fan-out"]})
+    monkeypatch.setattr(gallery.graph, "plot_products", lambda path: None)
+    assert main("gallery", "--out", tmp_path / "pages") == 0
+    assert capsys.readouterr().out == f"page: {tmp_path / 'pages' / 'index.html'}\n"
+    assert "fan-out.html" in (tmp_path / "pages" / "index.html").read_text()
+    (tmp_path / "file").write_text("")
+    assert main("gallery", "--out", tmp_path / "file") == 2
+    assert "--out, wanted a folder to write to, got" in capsys.readouterr().err
 
 
 def test_mnist_from_its_files(folder, tmp_path, capsys):
