@@ -159,29 +159,39 @@ def automatically(steps: Sequence[Step], loss: Callable, x: Any, y: Any) -> Pass
     if not values.size:
         raise ValueError(f"explain: x, wanted at least one example, got losses {values.shape}")
     (d_output,) = pull(jnp.full_like(values, 1 / values.size))
-    arrived, gradients = _pulled(pulls, d_output)
+    arrived, gradients = _pulled(steps, pulls, d_output, lambda d, size: d)
     signs = np.random.default_rng(0)
-    again = _pulled(pulls, d_output, lambda d: _rounded(d, signs))
+    again = _pulled(steps, pulls, d_output, lambda d, size: _rounded(d, size, signs))
     arrived_noise, gradients_noise = jax.tree.map(_difference, (arrived, gradients), again)
     layers = map(Automatic, outputs, arrived[1:], gradients, arrived_noise[1:], gradients_noise)
     return Pass(values, list(layers), arrived[0], arrived_noise[0])
 
 
-def _pulled(pulls, d_output, changed=lambda d: d):
-    """∂C/∂ of the first input and of each output, changed on the way; ∂C/∂params of each layer."""
-    arrived, gradients = [jax.tree.map(changed, d_output)], []
-    for pull in reversed(pulls):
+def _pulled(steps, pulls, d_output, changed):
+    """∂C/∂ of the first input and of each output, changed on the way; ∂C/∂params of each layer.
+
+    `changed` is told how large the terms may be that cancel in ∂C/∂x: without parameters, as large as ∂C/∂y.
+    """
+    arrived, gradients = [jax.tree.map(lambda d: changed(d, 0), d_output)], []
+    for step, pull in reversed(list(zip(steps, pulls, strict=True))):
+        size = 0 if jax.tree.leaves(step.params) else _largest(arrived[0])
         dparams, dx = pull(arrived[0])
-        arrived.insert(0, jax.tree.map(changed, dx))
+        arrived.insert(0, jax.tree.map(lambda d, size=size: changed(d, size), dx))
         gradients.insert(0, dparams)
     return arrived, gradients
 
 
-def _rounded(d, signs):
-    """Each entry larger or smaller by ε of itself."""
+def _largest(tree):
+    sizes = [jnp.abs(d).max(initial=0).astype(jnp.float32) for d in jax.tree.leaves(tree) if not _is_void(d)]
+    return jnp.stack(sizes).max() if sizes else 0
+
+
+def _rounded(d, size, signs):
+    """Each entry larger or smaller by ε of itself and of `size`."""
     if _is_void(d):
         return d
-    return d * jnp.asarray(1 + float(jnp.finfo(d.dtype).eps) * signs.choice([-1.0, 1.0], d.shape), d.dtype)
+    epsilon = jnp.asarray(float(jnp.finfo(d.dtype).eps) * signs.choice([-1.0, 1.0], d.shape), d.dtype)
+    return d + epsilon * (jnp.abs(d) + size).astype(d.dtype)
 
 
 def _difference(a, b):
