@@ -4,7 +4,7 @@
     ∂C/∂aˡ⁻¹, δˡ = backwardˡ(cacheˡ, ∂C/∂aˡ)   ∂C/∂pˡ, ∂C/∂aˡ⁻¹ = pullˡ(∂C/∂aˡ)
     ∂C/∂pˡ = gradientˡ(cacheˡ, δˡ)
 
-The automatic way calls no layer's `forward`, `backward` or `gradient`.  It is gone backward twice, the second time with
+The automatic way calls no layer's `backward` or `gradient`.  It is gone backward twice, the second time with
 every ∂C/∂aˡ changed by its rounding, of relative size ε and random sign.  How far the two end apart, in the same
 arithmetic, is how far off a right result may be where sums cancel.
 """
