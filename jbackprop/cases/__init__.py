@@ -9,7 +9,8 @@ from ._activations import ACTIVATIONS
 from ._case import Case as Case
 from ._linear import LINEAR
 from ._losses import LOSSES
+from ._more_activations import PIECEWISE, SMOOTH
 from ._softmax import SOFTMAX
 
-CASES = (*LINEAR, *ACTIVATIONS, *SOFTMAX, *LOSSES)
+CASES = (*LINEAR, *ACTIVATIONS, *PIECEWISE, *SMOOTH, *SOFTMAX, *LOSSES)
 """Every rule of the library, with its options."""

@@ -37,57 +37,28 @@ import numpy as np
 from jax.scipy.stats import norm
 from jaxtyping import Array, Float
 
-from ._arrays import check_floating, widen
+from ._elementwise import define_derivative, the_input, the_output, wide
 
 _SELU_ALPHA = 1.6732632423543772848170429916717
 _SELU_SCALE = 1.0507009873554804934193349852946
 
 
-def _input(z, a, *options):
-    return z
-
-
-def _output(z, a, *options):
-    return a
-
-
-def _derivative(rule, keep, pull):
-    """Gives a rule its backward pass: δ = pull(∂C/∂a, kept, *options), where kept = keep(z, a, *options)."""
-
-    def fwd(z, *options):
-        a = rule.fun(z, *options)  # the plain function: forward mode over the backward pass must get through
-        return a, keep(z, a, *options)
-
-    def bwd(*arguments):
-        *options, kept, da = arguments
-        wide = kept if kept.dtype == bool else widen(kept)
-        return (pull(widen(da), wide, *options).astype(da.dtype),)
-
-    rule.defvjp(fwd, bwd)
-
-
-def _wide(name, sigma, z):
-    """σ(z) computed in float32 at least and rounded once."""
-    check_floating(name, z=z)
-    return sigma(widen(z)).astype(jnp.result_type(z))
-
-
 @jax.custom_vjp
 def relu(z: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     """max(z, 0), as `jax.nn.relu`."""
-    return _wide("relu", lambda z: jnp.where(z <= 0, 0, z), z)
+    return wide("relu", lambda z: jnp.where(z <= 0, 0, z), z)
 
 
-_derivative(relu, _output, lambda da, a: jnp.where(a > 0, da, 0))
+define_derivative(relu, the_output, lambda da, a: jnp.where(a > 0, da, 0))
 
 
 @partial(jax.custom_vjp, nondiff_argnames=("negative_slope",))
 def leaky_relu(z: Float[Array, "*shape"], negative_slope: float = 0.01) -> Float[Array, "*shape"]:
     """z where z ≥ 0, else negative_slope · z, as `jax.nn.leaky_relu`."""
-    return _wide("leaky_relu", lambda z: jnp.where(z >= 0, z, negative_slope * z), z)
+    return wide("leaky_relu", lambda z: jnp.where(z >= 0, z, negative_slope * z), z)
 
 
-_derivative(
+define_derivative(
     leaky_relu,
     lambda z, a, negative_slope: z >= 0,
     lambda da, positive, negative_slope: jnp.where(positive, da, negative_slope * da),
@@ -99,7 +70,7 @@ def elu(z: Float[Array, "*shape"], alpha: float = 1.0) -> Float[Array, "*shape"]
     """z where z > 0, else α (eᶻ − 1), as `jax.nn.elu`; ValueError unless α ≥ 0."""
     if alpha < 0:
         raise ValueError(f"elu: alpha, wanted a number that is not negative, got {alpha}")
-    return _wide("elu", partial(_elu, alpha=alpha), z)
+    return wide("elu", partial(_elu, alpha=alpha), z)
 
 
 def _elu(z, alpha):
@@ -107,18 +78,18 @@ def _elu(z, alpha):
     return jnp.where(z > 0, z, alpha * jnp.expm1(negative))
 
 
-_derivative(elu, _output, lambda da, a, alpha: jnp.where(a > 0, da, da * (a + alpha)))
+define_derivative(elu, the_output, lambda da, a, alpha: jnp.where(a > 0, da, da * (a + alpha)))
 
 
 @jax.custom_vjp
 def selu(z: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     """λ elu(z, α) with the two constants that keep mean 0 and variance 1, as `jax.nn.selu`."""
-    return _wide("selu", lambda z: _SELU_SCALE * _elu(z, _SELU_ALPHA), z)
+    return wide("selu", lambda z: _SELU_SCALE * _elu(z, _SELU_ALPHA), z)
 
 
-_derivative(
+define_derivative(
     selu,
-    _output,
+    the_output,
     lambda da, a: da * jnp.where(a > 0, _SELU_SCALE, a + _SELU_SCALE * _SELU_ALPHA),
 )
 
@@ -126,34 +97,34 @@ _derivative(
 @jax.custom_vjp
 def sigmoid(z: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     """1 / (1 + e⁻ᶻ), as `jax.nn.sigmoid`."""
-    return _wide("sigmoid", jax.lax.logistic, z)
+    return wide("sigmoid", jax.lax.logistic, z)
 
 
-_derivative(sigmoid, _output, lambda da, a: da * a * (1 - a))
+define_derivative(sigmoid, the_output, lambda da, a: da * a * (1 - a))
 
 
 @jax.custom_vjp
 def tanh(z: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     """(eᶻ − e⁻ᶻ) / (eᶻ + e⁻ᶻ), as `jax.numpy.tanh`."""
-    return _wide("tanh", jnp.tanh, z)
+    return wide("tanh", jnp.tanh, z)
 
 
-_derivative(tanh, _output, lambda da, a: da * (1 + a) * (1 - a))
+define_derivative(tanh, the_output, lambda da, a: da * (1 + a) * (1 - a))
 
 
 @jax.custom_vjp
 def softplus(z: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     """log(1 + eᶻ), as `jax.nn.softplus`."""
-    return _wide("softplus", lambda z: jnp.logaddexp(z, 0), z)
+    return wide("softplus", lambda z: jnp.logaddexp(z, 0), z)
 
 
-_derivative(softplus, _output, lambda da, a: da * -jnp.expm1(-a))
+define_derivative(softplus, the_output, lambda da, a: da * -jnp.expm1(-a))
 
 
 @jax.custom_vjp
 def silu(z: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     """z · sigmoid(z), also called swish, as `jax.nn.silu`."""
-    return _wide("silu", lambda z: z * jax.lax.logistic(z), z)
+    return wide("silu", lambda z: z * jax.lax.logistic(z), z)
 
 
 def _silu_pull(da, z):
@@ -161,7 +132,9 @@ def _silu_pull(da, z):
     return da * (s + z * s * (1 - s))
 
 
-_derivative(silu, _input, _silu_pull)
+define_derivative(silu, the_input, _silu_pull)
+
+swish = silu
 
 
 @partial(jax.custom_vjp, nondiff_argnames=("approximate",))
@@ -173,7 +146,7 @@ def gelu(z: Float[Array, "*shape"], approximate: bool = True) -> Float[Array, "*
       approximate: True for z · sigmoid(2u), u = √(2/π) (z + 0.044715 z³), which is ½ z (1 + tanh u); False for the
         exact z Φ(z), by the error function.
     """
-    return _wide("gelu", _gelu_tanh if approximate else _gelu_erf, z)
+    return wide("gelu", _gelu_tanh if approximate else _gelu_erf, z)
 
 
 def _gelu_tanh(z):
@@ -197,4 +170,4 @@ def _gelu_tanh_slope(z):
     return s + z * s * (1 - s) * 2 * _SQRT_2_OVER_PI * (1 + 3 * 0.044715 * z**2)
 
 
-_derivative(gelu, _input, _gelu_pull)
+define_derivative(gelu, the_input, _gelu_pull)

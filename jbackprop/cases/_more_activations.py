@@ -1,0 +1,72 @@
+"""Cases of the activations with pieces, of the less common smooth ones, and of the one with a parameter."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+
+from jbackprop import rules
+
+from ._activations import elementwise
+from ._case import Case, normal
+
+
+def _relu_squared_reference(z):
+    return z * jax.nn.relu(z)
+
+
+def _log1mexp_reference(z):
+    return jnp.log(-jnp.expm1(-z))
+
+
+def _prelu_reference(z, slope):
+    return jax.nn.leaky_relu(z, slope)
+
+
+PIECEWISE = (
+    elementwise("relu6", rules.relu6, jax.nn.relu6),
+    elementwise("hard_tanh", rules.hard_tanh, jax.nn.hard_tanh),
+    elementwise("hard_sigmoid", rules.hard_sigmoid, jax.nn.hard_sigmoid, "bool"),
+    elementwise("hard_silu", rules.hard_silu, jax.nn.hard_silu),
+    elementwise("relu_squared", rules.relu_squared, _relu_squared_reference),
+    elementwise("sparse_plus", rules.sparse_plus, jax.nn.sparse_plus),
+    elementwise("sparse_sigmoid", rules.sparse_sigmoid, jax.nn.sparse_sigmoid, "bool"),
+    Case(
+        "prelu",
+        rules.prelu,
+        _prelu_reference,
+        (normal(2, 5, 7), normal()),
+        ("float32[2,5,7]", "float32[]"),
+    ),
+    Case(
+        "prelu, a slope for each channel",
+        rules.prelu,
+        _prelu_reference,
+        (normal(2, 5, 7), normal(7)),
+        ("float32[2,5,7]", "float32[7]"),
+    ),
+    Case(
+        "prelu, no batch axis",
+        rules.prelu,
+        _prelu_reference,
+        (normal(7), normal(7)),
+        ("float32[7]", "float32[7]"),
+    ),
+)
+
+SMOOTH = (
+    elementwise("celu", rules.celu, jax.nn.celu),
+    elementwise("celu, alpha 0.7", partial(rules.celu, alpha=0.7), partial(jax.nn.celu, alpha=0.7)),
+    elementwise("log_sigmoid", rules.log_sigmoid, jax.nn.log_sigmoid),
+    elementwise("soft_sign", rules.soft_sign, jax.nn.soft_sign),
+    elementwise("squareplus", rules.squareplus, jax.nn.squareplus),
+    elementwise("squareplus, b 0.5", partial(rules.squareplus, b=0.5), partial(jax.nn.squareplus, b=0.5)),
+    elementwise("mish", rules.mish, jax.nn.mish),
+    Case(
+        "log1mexp",
+        rules.log1mexp,
+        _log1mexp_reference,
+        (lambda key, dtype: abs(normal(2, 5, 7)(key, dtype)) + 0.125,),
+        ("float32[2,5,7]",),
+    ),
+)

@@ -1,0 +1,39 @@
+"""What the functions of single entries share: the value in enough precision, and the backward pass from one line."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from ._arrays import check_floating, widen
+
+
+def define_derivative(rule: jax.custom_vjp, keep: Callable, pull: Callable) -> None:
+    """Gives a rule its backward pass: δ = pull(∂C/∂a, kept, *options), where kept = keep(z, a, *options)."""
+
+    def fwd(z, *options):
+        a = rule.fun(z, *options)  # the plain function: forward mode over the backward pass must get through
+        return a, keep(z, a, *options)
+
+    def bwd(*arguments):
+        *options, kept, da = arguments
+        known = kept if kept.dtype == bool else widen(kept)
+        return (pull(widen(da), known, *options).astype(da.dtype),)
+
+    rule.defvjp(fwd, bwd)
+
+
+def the_input(z, a, *options):
+    """What `keep` is where the slope is a function of the input."""
+    return z
+
+
+def the_output(z, a, *options):
+    """What `keep` is where the slope is a function of the output."""
+    return a
+
+
+def wide(name: str, sigma: Callable, z: jax.Array) -> jax.Array:
+    """σ(z) computed in float32 at least and rounded once; TypeError unless z is floating point."""
+    check_floating(name, z=z)
+    return sigma(widen(z)).astype(jnp.result_type(z))

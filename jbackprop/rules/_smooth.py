@@ -1,0 +1,129 @@
+"""a = σ(z), entry by entry, σ smooth: the less common ones.
+
+As for every function of single entries, δ = ∂C/∂a ⊙ σ'(z).
+
+    σ            σ'                                                                 kept
+    celu         1 where a > 0, else 1 + a/α             (e^{z/α} = 1 + a/α)        a       1 at 0, as on both sides
+    log_sigmoid  1 − eᵃ                                  (eᵃ = sigmoid(z))          a
+    soft_sign    (1 − |a|)²                              (1 − |a| = 1/(1 + |z|))    a
+    squareplus   a² / (a² + b/4)                         (a² − z a = b/4)           a
+    mish         t + z (1 − t)(1 + t) s                  t = tanh log(1 + eᶻ)       z
+                                                         s = sigmoid(z)
+    log1mexp     1 / (eᶻ − 1)                                                       z
+
+The tanh of mish is a ratio of polynomials in one exponential, e = e^{−|z|}, from which s comes too:
+
+    tanh log(1 + eᶻ) = (w² − 1) / (w² + 1), w = 1 + eᶻ      = n / d      n = 1 + 2e, d = n + 2e²     for z ≥ 0
+                                                                         n = e² + 2e, d = n + 2      for z < 0
+
+so that 1 − t = (d − n)/d is had without cancellation, and one exponential serves both passes each.
+
+J. T. Barron, "Continuously differentiable exponential linear units", arXiv:1704.07483, 2017 (celu).
+J. Turian, J. Bergstra, Y. Bengio, "Quadratic features and deep architectures for chunking", NAACL, 2009 (soft_sign).
+J. T. Barron, "Squareplus: a softplus-like algebraic rectifier", arXiv:2112.11687, 2021.
+D. Misra, "Mish: a self regularized non-monotonic activation function", BMVC, 2020.
+M. Mächler, "Accurately computing log(1 − exp(−|a|))", vignette of the R package Rmpfr, 2012 (log1mexp).
+"""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from ._elementwise import define_derivative, the_input, the_output, wide
+
+
+@partial(jax.custom_vjp, nondiff_argnames=("alpha",))
+def celu(z: Float[Array, "*shape"], alpha: float = 1.0) -> Float[Array, "*shape"]:
+    """z where z > 0, else α (e^{z/α} − 1), as `jax.nn.celu`; ValueError unless α > 0."""
+    if alpha <= 0:
+        raise ValueError(f"celu: alpha, wanted a positive number, got {alpha}")
+    return wide("celu", partial(_celu, alpha=alpha), z)
+
+
+def _celu(z, alpha):
+    negative = jnp.where(z > 0, 0, z)  # expm1 must not overflow in the branch that is not taken
+    return jnp.where(z > 0, z, alpha * jnp.expm1(negative / alpha))
+
+
+define_derivative(celu, the_output, lambda da, a, alpha: jnp.where(a > 0, da, da * (1 + a / alpha)))
+
+
+@jax.custom_vjp
+def log_sigmoid(z: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """−log(1 + e⁻ᶻ), as `jax.nn.log_sigmoid`."""
+    return wide("log_sigmoid", lambda z: -jnp.logaddexp(-z, 0), z)
+
+
+define_derivative(log_sigmoid, the_output, lambda da, a: da * -jnp.expm1(a))
+
+
+@jax.custom_vjp
+def soft_sign(z: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """z / (1 + |z|), as `jax.nn.soft_sign`."""
+    return wide("soft_sign", lambda z: z / (1 + jnp.abs(z)), z)
+
+
+define_derivative(soft_sign, the_output, lambda da, a: da * jnp.square(1 - jnp.abs(a)))
+
+
+@partial(jax.custom_vjp, nondiff_argnames=("b",))
+def squareplus(z: Float[Array, "*shape"], b: float = 4.0) -> Float[Array, "*shape"]:
+    """(z + √(z² + b)) / 2, as `jax.nn.squareplus`; ValueError unless b > 0 (for b = 0 it is `relu`)."""
+    if b <= 0:
+        raise ValueError(f"squareplus: b, wanted a positive number, got {b}")
+    return wide("squareplus", partial(_squareplus, b=b), z)
+
+
+def _squareplus(z, b):
+    """For z < 0 from the other root of a² − z a = b/4, since z + √ cancels."""
+    far = (jnp.abs(z) + jnp.sqrt(jnp.square(z) + b)) / 2
+    return jnp.where(z >= 0, far, b / 4 / far)
+
+
+def _squareplus_pull(da, a, b):
+    square = jnp.square(jnp.minimum(a, 1e15))  # beyond, the slope is 1, and a² may overflow to ∞/∞
+    return da * square / (square + b / 4)
+
+
+define_derivative(squareplus, the_output, _squareplus_pull)
+
+
+@jax.custom_vjp
+def mish(z: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """z · tanh(softplus(z)), as `jax.nn.mish`."""
+    return wide("mish", lambda z: z * _mish_gate(z)[0], z)
+
+
+def _mish_gate(z):
+    """t = tanh log(1 + eᶻ), 1 − t and sigmoid(z), from one exponential."""
+    positive = z >= 0
+    e = jnp.exp(jnp.where(positive, -z, z))
+    n = jnp.where(positive, 1 + 2 * e, e * (e + 2))
+    rest = jnp.where(positive, 2 * e * e, 2)
+    return n / (n + rest), rest / (n + rest), jnp.where(positive, 1, e) / (1 + e)
+
+
+def _mish_pull(da, z):
+    t, rest, s = _mish_gate(z)
+    return da * (t + z * rest * (1 + t) * s)
+
+
+define_derivative(mish, the_input, _mish_pull)
+
+
+@jax.custom_vjp
+def log1mexp(z: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """log(1 − e⁻ᶻ) for z > 0, as `jax.nn.log1mexp`; −∞ at 0, and NaN below."""
+    return wide("log1mexp", _log1mexp, z)
+
+
+def _log1mexp(z):
+    small = z < 0.6931472  # log 2: there both forms are as good
+    return jnp.where(
+        small, jnp.log(-jnp.expm1(-jnp.where(small, z, 0.5))), jnp.log1p(-jnp.exp(-jnp.where(small, 1, z)))
+    )
+
+
+define_derivative(log1mexp, the_input, lambda da, z: da / jnp.expm1(z))
