@@ -7,10 +7,11 @@ implementation that shares no code with ours: of `jax.nn`, of optax, or written 
 
 from ._activations import ACTIVATIONS
 from ._case import Case as Case
+from ._gated import GATED
 from ._linear import LINEAR
 from ._losses import LOSSES
 from ._more_activations import PIECEWISE, SMOOTH
 from ._softmax import SOFTMAX
 
-CASES = (*LINEAR, *ACTIVATIONS, *PIECEWISE, *SMOOTH, *SOFTMAX, *LOSSES)
+CASES = (*LINEAR, *ACTIVATIONS, *PIECEWISE, *SMOOTH, *GATED, *SOFTMAX, *LOSSES)
 """Every rule of the library, with its options."""

@@ -13,6 +13,10 @@ from ._activations import silu as silu
 from ._activations import softplus as softplus
 from ._activations import swish as swish
 from ._activations import tanh as tanh
+from ._gated import geglu as geglu
+from ._gated import glu as glu
+from ._gated import reglu as reglu
+from ._gated import swiglu as swiglu
 from ._linear import bias_gradient as bias_gradient
 from ._linear import input_gradient as input_gradient
 from ._linear import linear as linear

@@ -127,12 +127,13 @@ def silu(z: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     return wide("silu", lambda z: z * jax.lax.logistic(z), z)
 
 
-def _silu_pull(da, z):
+def silu_slope(z):
+    """σ' of silu, in z's dtype."""
     s = jax.lax.logistic(z)
-    return da * (s + z * s * (1 - s))
+    return s + z * s * (1 - s)
 
 
-define_derivative(silu, the_input, _silu_pull)
+define_derivative(silu, the_input, lambda da, z: da * silu_slope(z))
 
 swish = silu
 
@@ -146,22 +147,24 @@ def gelu(z: Float[Array, "*shape"], approximate: bool = True) -> Float[Array, "*
       approximate: True for z · sigmoid(2u), u = √(2/π) (z + 0.044715 z³), which is ½ z (1 + tanh u); False for the
         exact z Φ(z), by the error function.
     """
-    return wide("gelu", _gelu_tanh if approximate else _gelu_erf, z)
+    return wide("gelu", partial(gelu_value, approximate=approximate), z)
+
+
+def gelu_value(z, approximate):
+    """σ of gelu, in z's dtype."""
+    return _gelu_tanh(z) if approximate else z * norm.cdf(z)
 
 
 def _gelu_tanh(z):
     return z * jax.lax.logistic(2 * _SQRT_2_OVER_PI * (z + 0.044715 * z**3))
 
 
-def _gelu_erf(z):
-    return z * norm.cdf(z)
-
-
 _SQRT_2_OVER_PI = np.sqrt(2 / np.pi).item()
 
 
-def _gelu_pull(da, z, approximate):
-    return da * (_gelu_tanh_slope(z) if approximate else norm.cdf(z) + z * norm.pdf(z))
+def gelu_slope(z, approximate):
+    """σ' of gelu, in z's dtype."""
+    return _gelu_tanh_slope(z) if approximate else norm.cdf(z) + z * norm.pdf(z)
 
 
 def _gelu_tanh_slope(z):
@@ -170,4 +173,4 @@ def _gelu_tanh_slope(z):
     return s + z * s * (1 - s) * 2 * _SQRT_2_OVER_PI * (1 + 3 * 0.044715 * z**2)
 
 
-define_derivative(gelu, the_input, _gelu_pull)
+define_derivative(gelu, the_input, lambda da, z, approximate: da * gelu_slope(z, approximate))

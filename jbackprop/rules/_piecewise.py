@@ -150,10 +150,9 @@ def _prelu_fwd(z, slope):
 
 def _prelu_bwd(residuals, da):
     z, slope = residuals
-    wide_z, wide_da = widen(z), widen(da)
-    dz = jnp.where(z >= 0, wide_da, widen(slope) * wide_da)
-    shared = tuple(range(z.ndim - slope.ndim))
-    dslope = (wide_da * jnp.where(z >= 0, 0, wide_z)).sum(axis=shared)
+    da, shared = widen(da), tuple(range(z.ndim - slope.ndim))
+    dz = jnp.where(z >= 0, da, widen(slope) * da)
+    dslope = jnp.where(z >= 0, 0, da * widen(z)).sum(axis=shared)
     return dz.astype(z.dtype), dslope.astype(slope.dtype)
 
 

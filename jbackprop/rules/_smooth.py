@@ -4,19 +4,16 @@ As for every function of single entries, δ = ∂C/∂a ⊙ σ'(z).
 
     σ            σ'                                                                 kept
     celu         1 where a > 0, else 1 + a/α             (e^{z/α} = 1 + a/α)        a       1 at 0, as on both sides
-    log_sigmoid  1 − eᵃ                                  (eᵃ = sigmoid(z))          a
+    log_sigmoid  sigmoid(−z)                                                        z
     soft_sign    (1 − |a|)²                              (1 − |a| = 1/(1 + |z|))    a
     squareplus   a² / (a² + b/4)                         (a² − z a = b/4)           a
-    mish         t + z (1 − t)(1 + t) s                  t = tanh log(1 + eᶻ)       z
-                                                         s = sigmoid(z)
+    mish         t + z s (1 − t²)                        t = tanh log(1 + eᶻ)       z
     log1mexp     1 / (eᶻ − 1)                                                       z
 
-The tanh of mish is a ratio of polynomials in one exponential, e = e^{−|z|}, from which s comes too:
+The tanh of mish is a ratio of polynomials in s = sigmoid(z) and q = sigmoid(−z), in which nothing cancels or overflows:
 
-    tanh log(1 + eᶻ) = (w² − 1) / (w² + 1), w = 1 + eᶻ      = n / d      n = 1 + 2e, d = n + 2e²     for z ≥ 0
-                                                                         n = e² + 2e, d = n + 2      for z < 0
-
-so that 1 − t = (d − n)/d is had without cancellation, and one exponential serves both passes each.
+    t = (w² − 1) / (w² + 1), w = 1 + eᶻ = 1/q      t = (1 − q²) / (1 + q²) = s (1 + q) / (1 + q²)
+                                                   1 − t² = (2q / (1 + q²))²
 
 J. T. Barron, "Continuously differentiable exponential linear units", arXiv:1704.07483, 2017 (celu).
 J. Turian, J. Bergstra, Y. Bengio, "Quadratic features and deep architectures for chunking", NAACL, 2009 (soft_sign).
@@ -56,7 +53,7 @@ def log_sigmoid(z: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     return wide("log_sigmoid", lambda z: -jnp.logaddexp(-z, 0), z)
 
 
-define_derivative(log_sigmoid, the_output, lambda da, a: da * -jnp.expm1(a))
+define_derivative(log_sigmoid, the_input, lambda da, z: da * jax.lax.logistic(-z))
 
 
 @jax.custom_vjp
@@ -97,17 +94,14 @@ def mish(z: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
 
 
 def _mish_gate(z):
-    """t = tanh log(1 + eᶻ), 1 − t and sigmoid(z), from one exponential."""
-    positive = z >= 0
-    e = jnp.exp(jnp.where(positive, -z, z))
-    n = jnp.where(positive, 1 + 2 * e, e * (e + 2))
-    rest = jnp.where(positive, 2 * e * e, 2)
-    return n / (n + rest), rest / (n + rest), jnp.where(positive, 1, e) / (1 + e)
+    """t = s (1 + q) / (1 + q²), s and q."""
+    s, q = jax.lax.logistic(z), jax.lax.logistic(-z)
+    return s * (1 + q) / (1 + q * q), s, q
 
 
 def _mish_pull(da, z):
-    t, rest, s = _mish_gate(z)
-    return da * (t + z * rest * (1 + t) * s)
+    t, s, q = _mish_gate(z)
+    return da * (t + z * s * jnp.square(2 * q / (1 + q * q)))
 
 
 define_derivative(mish, the_input, _mish_pull)

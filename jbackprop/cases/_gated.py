@@ -1,0 +1,41 @@
+"""Cases of the gated units."""
+
+from functools import partial
+
+import jax
+
+from jbackprop import rules
+
+from ._case import Case, normal
+
+
+def _gate_reference(activation):
+    return lambda gate, value: activation(gate) * value
+
+
+def _pair(name, rule, activation, *shape):
+    kept = f"float32[{','.join(map(str, shape))}]"
+    return Case(name, rule, _gate_reference(activation), (normal(*shape), normal(*shape)), (kept, kept))
+
+
+GATED = (
+    Case("glu", rules.glu, jax.nn.glu, (normal(5, 6),), ("float32[5,6]",)),
+    Case(
+        "glu, axis 1",
+        partial(rules.glu, axis=1),
+        partial(jax.nn.glu, axis=1),
+        (normal(3, 4, 5),),
+        ("float32[3,4,5]",),
+    ),
+    _pair("swiglu", rules.swiglu, jax.nn.silu, 5, 7),
+    _pair("swiglu, two batch axes", rules.swiglu, jax.nn.silu, 2, 5, 7),
+    _pair("geglu", rules.geglu, jax.nn.gelu, 5, 7),
+    _pair(
+        "geglu, exact",
+        partial(rules.geglu, approximate=False),
+        partial(jax.nn.gelu, approximate=False),
+        5,
+        7,
+    ),
+    _pair("reglu, no batch axis", rules.reglu, jax.nn.relu, 7),
+)
