@@ -7,11 +7,14 @@ implementation that shares no code with ours: of `jax.nn`, of optax, or written 
 
 from ._activations import ACTIVATIONS
 from ._case import Case as Case
+from ._dropout import DROPOUT
 from ._gated import GATED
 from ._linear import LINEAR
 from ._losses import LOSSES
 from ._more_activations import PIECEWISE, SMOOTH
+from ._on_purpose import ON_PURPOSE as ON_PURPOSE
+from ._on_purpose import Replaced as Replaced
 from ._softmax import SOFTMAX
 
-CASES = (*LINEAR, *ACTIVATIONS, *PIECEWISE, *SMOOTH, *GATED, *SOFTMAX, *LOSSES)
+CASES = (*LINEAR, *ACTIVATIONS, *PIECEWISE, *SMOOTH, *GATED, *DROPOUT, *SOFTMAX, *LOSSES)
 """Every rule of the library, with its options."""

@@ -13,6 +13,7 @@ from ._activations import silu as silu
 from ._activations import softplus as softplus
 from ._activations import swish as swish
 from ._activations import tanh as tanh
+from ._dropout import dropout as dropout
 from ._gated import geglu as geglu
 from ._gated import glu as glu
 from ._gated import reglu as reglu
@@ -24,6 +25,12 @@ from ._linear import weight_gradient as weight_gradient
 from ._losses import sigmoid_cross_entropy as sigmoid_cross_entropy
 from ._losses import softmax_cross_entropy as softmax_cross_entropy
 from ._losses import squared_error as squared_error
+from ._on_purpose import clip_gradient as clip_gradient
+from ._on_purpose import clip_gradient_norm as clip_gradient_norm
+from ._on_purpose import reverse_gradient as reverse_gradient
+from ._on_purpose import scale_gradient as scale_gradient
+from ._on_purpose import stop_gradient as stop_gradient
+from ._on_purpose import straight_through as straight_through
 from ._piecewise import hard_sigmoid as hard_sigmoid
 from ._piecewise import hard_silu as hard_silu
 from ._piecewise import hard_swish as hard_swish
