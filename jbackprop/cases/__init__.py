@@ -12,9 +12,24 @@ from ._gated import GATED
 from ._linear import LINEAR
 from ._losses import LOSSES
 from ._more_activations import PIECEWISE, SMOOTH
+from ._more_losses import MORE_LOSSES
 from ._on_purpose import ON_PURPOSE as ON_PURPOSE
 from ._on_purpose import Replaced as Replaced
+from ._similarity import SIMILARITY
 from ._softmax import SOFTMAX
+from ._softmax_cross_entropy import SOFTMAX_CROSS_ENTROPY
 
-CASES = (*LINEAR, *ACTIVATIONS, *PIECEWISE, *SMOOTH, *GATED, *DROPOUT, *SOFTMAX, *LOSSES)
+CASES = (
+    *LINEAR,
+    *ACTIVATIONS,
+    *PIECEWISE,
+    *SMOOTH,
+    *GATED,
+    *DROPOUT,
+    *SOFTMAX,
+    *LOSSES,
+    *MORE_LOSSES,
+    *SIMILARITY,
+    *SOFTMAX_CROSS_ENTROPY,
+)
 """Every rule of the library, with its options."""

@@ -13,7 +13,10 @@ from ._activations import silu as silu
 from ._activations import softplus as softplus
 from ._activations import swish as swish
 from ._activations import tanh as tanh
+from ._divergence import kl_divergence as kl_divergence
+from ._divergence import kl_divergence_with_log_targets as kl_divergence_with_log_targets
 from ._dropout import dropout as dropout
+from ._focal import sigmoid_focal as sigmoid_focal
 from ._gated import geglu as geglu
 from ._gated import glu as glu
 from ._gated import reglu as reglu
@@ -22,9 +25,11 @@ from ._linear import bias_gradient as bias_gradient
 from ._linear import input_gradient as input_gradient
 from ._linear import linear as linear
 from ._linear import weight_gradient as weight_gradient
+from ._linear_softmax_cross_entropy import linear_softmax_cross_entropy as linear_softmax_cross_entropy
 from ._losses import sigmoid_cross_entropy as sigmoid_cross_entropy
-from ._losses import softmax_cross_entropy as softmax_cross_entropy
 from ._losses import squared_error as squared_error
+from ._margin import multiclass_hinge as multiclass_hinge
+from ._margin import triplet as triplet
 from ._on_purpose import clip_gradient as clip_gradient
 from ._on_purpose import clip_gradient_norm as clip_gradient_norm
 from ._on_purpose import reverse_gradient as reverse_gradient
@@ -40,6 +45,12 @@ from ._piecewise import relu6 as relu6
 from ._piecewise import relu_squared as relu_squared
 from ._piecewise import sparse_plus as sparse_plus
 from ._piecewise import sparse_sigmoid as sparse_sigmoid
+from ._regression import absolute_error as absolute_error
+from ._regression import huber as huber
+from ._regression import log_cosh as log_cosh
+from ._similarity import cosine_distance as cosine_distance
+from ._similarity import cosine_similarity as cosine_similarity
+from ._similarity import nt_xent as nt_xent
 from ._smooth import celu as celu
 from ._smooth import log1mexp as log1mexp
 from ._smooth import log_sigmoid as log_sigmoid
@@ -49,3 +60,4 @@ from ._smooth import squareplus as squareplus
 from ._softmax import log_softmax as log_softmax
 from ._softmax import logsumexp as logsumexp
 from ._softmax import softmax as softmax
+from ._softmax_cross_entropy import softmax_cross_entropy as softmax_cross_entropy

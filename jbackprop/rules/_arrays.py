@@ -19,6 +19,14 @@ def check_same_shape(rule: str, **arrays: jax.Array) -> None:
         raise ValueError(f"{rule}: {second}, wanted shape {wanted} (that of {first}), got {got}")
 
 
+def check_pair(loss: str, **pair: jax.Array) -> None:
+    """Raises ValueError unless two arrays have one shape of at least one axis, the features."""
+    check_same_shape(loss, **pair)
+    for name, array in pair.items():
+        if jnp.ndim(array) < 1:
+            raise ValueError(f"{loss}: {name}, wanted at least one axis (the features), got ()")
+
+
 def widen(x: jax.Array) -> jax.Array:
     """x in float32 at least: half precision is for storage, sums and products of several factors need more."""
     x = jnp.asarray(x)

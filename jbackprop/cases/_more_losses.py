@@ -1,0 +1,75 @@
+"""Cases of the losses of an error, of the focal loss and of divergences."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jbackprop import rules
+
+from ._case import Case, classes, normal, probabilities
+
+
+def _summed(loss, **options):
+    """optax leaves the features apart; a cost of an example is their sum."""
+    return lambda prediction, target: loss(prediction, target, **options).sum(axis=-1)
+
+
+def _log_probabilities(*shape):
+    return lambda key, dtype: jax.nn.log_softmax(jax.random.normal(key, shape)).astype(dtype)
+
+
+def _kl_reference(log_predictions, targets):
+    return (targets * jnp.log(targets / jnp.exp(log_predictions))).sum(axis=-1)
+
+
+_PAIRED = ("float32[5,7]", "float32[5,7]")
+_REAL = (normal(5, 7), normal(5, 7))
+
+MORE_LOSSES = (
+    Case("absolute_error", rules.absolute_error, _summed(lambda a, y: jnp.abs(a - y)), _REAL, _PAIRED),
+    Case("huber", rules.huber, _summed(optax.huber_loss), _REAL, _PAIRED),
+    Case(
+        "huber, delta 0.3, two batch axes",
+        partial(rules.huber, delta=0.3),
+        _summed(optax.huber_loss, delta=0.3),
+        (normal(2, 5, 7), normal(2, 5, 7)),
+        ("float32[2,5,7]", "float32[2,5,7]"),
+    ),
+    Case(
+        "log_cosh, no batch axis",
+        rules.log_cosh,
+        _summed(lambda a, y: jnp.log(jnp.cosh(a - y))),
+        (normal(7), normal(7)),
+        ("float32[7]", "float32[7]"),
+    ),
+    Case(
+        "sigmoid_focal",
+        rules.sigmoid_focal,
+        _summed(optax.sigmoid_focal_loss),
+        (normal(5, 7), classes(2, 5, 7)),
+        ("float32[5,7]", "int32[5,7]"),
+    ),
+    Case(
+        "sigmoid_focal, soft labels, alpha 0.3, gamma 1.5",
+        partial(rules.sigmoid_focal, alpha=0.3, gamma=1.5),
+        _summed(optax.sigmoid_focal_loss, alpha=0.3, gamma=1.5),
+        (normal(5, 7), probabilities(5, 7)),
+        _PAIRED,
+    ),
+    Case(
+        "kl_divergence",
+        rules.kl_divergence,
+        _kl_reference,
+        (_log_probabilities(5, 7), probabilities(5, 7)),
+        _PAIRED,
+    ),
+    Case(
+        "kl_divergence_with_log_targets",
+        rules.kl_divergence_with_log_targets,
+        optax.losses.kl_divergence_with_log_targets,
+        (_log_probabilities(5, 7), _log_probabilities(5, 7)),
+        _PAIRED,
+    ),
+)
