@@ -12,7 +12,7 @@ from jbackprop import rules
 from ._case import Case, normal
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Replaced(Case):
     """A rule with a gradient of its own choice.
 
@@ -45,26 +45,33 @@ _X = normal(5, 7)
 _KEPT = ("float32[]",)
 
 ON_PURPOSE = (
-    Replaced("straight_through", rules.straight_through, jnp.round, (_X,), (), lambda dy, x: dy),
+    Replaced("straight_through", rules.straight_through, jnp.round, (_X,), (), pulled=lambda dy, x: dy),
     Replaced(
         "straight_through, sign",
         partial(rules.straight_through, quantise=jnp.sign),
         jnp.sign,
         (normal(2, 5, 7),),
         (),
-        lambda dy, x: dy,
+        pulled=lambda dy, x: dy,
     ),
     Replaced(
-        "reverse_gradient", rules.reverse_gradient, _identity, (_X, normal()), _KEPT, lambda dy, x, scale: -scale * dy
+        "reverse_gradient",
+        rules.reverse_gradient,
+        _identity,
+        (_X, normal()),
+        _KEPT,
+        pulled=lambda dy, x, scale: -scale * dy,
     ),
-    Replaced("scale_gradient", rules.scale_gradient, _identity, (_X, normal()), _KEPT, lambda dy, x, scale: scale * dy),
+    Replaced(
+        "scale_gradient", rules.scale_gradient, _identity, (_X, normal()), _KEPT, pulled=lambda dy, x, scale: scale * dy
+    ),
     Replaced(
         "clip_gradient",
         rules.clip_gradient,
         _identity,
         (_X, _positive),
         _KEPT,
-        lambda dy, x, limit: jnp.clip(dy, -limit, limit),
+        pulled=lambda dy, x, limit: jnp.clip(dy, -limit, limit),
         linear=False,
     ),
     Replaced(
@@ -73,7 +80,7 @@ ON_PURPOSE = (
         _identity,
         (_X, _positive),
         _KEPT,
-        _shrunk(-1),
+        pulled=_shrunk(-1),
         linear=False,
     ),
     Replaced(
@@ -82,9 +89,11 @@ ON_PURPOSE = (
         _identity,
         (normal(2, 5, 7), _positive),
         _KEPT,
-        _shrunk((1, 2)),
+        pulled=_shrunk((1, 2)),
         linear=False,
     ),
-    Replaced("stop_gradient", rules.stop_gradient, jax.lax.stop_gradient, (normal(7),), (), lambda dy, x: 0 * dy),
+    Replaced(
+        "stop_gradient", rules.stop_gradient, jax.lax.stop_gradient, (normal(7),), (), pulled=lambda dy, x: 0 * dy
+    ),
 )
 """Every rule with a gradient of its own choice."""

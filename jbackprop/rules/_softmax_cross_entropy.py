@@ -89,7 +89,7 @@ def _softmax_cross_entropy_bwd(ignore_index, label_smoothing, z_loss, residuals,
     dlabels = counted(_weighted(dvalues * surprise, weights) * (1 - label_smoothing))
     dweights = None
     if weights is not None:
-        terms = dvalues * jnp.where(y == 0, 0, surprise) * targets
+        terms = dvalues * jnp.where((y == 0) & jnp.isinf(surprise), 0, surprise) * targets
         dweights = counted(terms).reshape(-1, len(weights)).sum(axis=0).astype(weights.dtype)
     return cotangent(logits, delta), cotangent(labels, dlabels), dweights, None
 
