@@ -52,7 +52,6 @@ from ._similarity import cosine_distance as cosine_distance
 from ._similarity import cosine_similarity as cosine_similarity
 from ._similarity import nt_xent as nt_xent
 from ._smooth import celu as celu
-from ._smooth import log1mexp as log1mexp
 from ._smooth import log_sigmoid as log_sigmoid
 from ._smooth import mish as mish
 from ._smooth import soft_sign as soft_sign

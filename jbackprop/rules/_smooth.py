@@ -8,7 +8,6 @@ As for every function of single entries, δ = ∂C/∂a ⊙ σ'(z).
     soft_sign    (1 − |a|)²                              (1 − |a| = 1/(1 + |z|))    a
     squareplus   a² / (a² + b/4)                         (a² − z a = b/4)           a
     mish         t + z s (1 − t²)                        t = tanh log(1 + eᶻ)       z
-    log1mexp     1 / (eᶻ − 1)                                                       z
 
 The tanh of mish is a ratio of polynomials in s = sigmoid(z) and q = sigmoid(−z), in which nothing cancels or overflows:
 
@@ -19,7 +18,6 @@ J. T. Barron, "Continuously differentiable exponential linear units", arXiv:1704
 J. Turian, J. Bergstra, Y. Bengio, "Quadratic features and deep architectures for chunking", NAACL, 2009 (soft_sign).
 J. T. Barron, "Squareplus: a softplus-like algebraic rectifier", arXiv:2112.11687, 2021.
 D. Misra, "Mish: a self regularized non-monotonic activation function", BMVC, 2020.
-M. Mächler, "Accurately computing log(1 − exp(−|a|))", vignette of the R package Rmpfr, 2012 (log1mexp).
 """
 
 from functools import partial
@@ -105,19 +103,3 @@ def _mish_pull(da, z):
 
 
 define_derivative(mish, the_input, _mish_pull)
-
-
-@jax.custom_vjp
-def log1mexp(z: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """log(1 − e⁻ᶻ) for z > 0, as `jax.nn.log1mexp`; −∞ at 0, and NaN below."""
-    return wide("log1mexp", _log1mexp, z)
-
-
-def _log1mexp(z):
-    small = z < 0.6931472  # log 2: there both forms are as good
-    return jnp.where(
-        small, jnp.log(-jnp.expm1(-jnp.where(small, z, 0.5))), jnp.log1p(-jnp.exp(-jnp.where(small, 1, z)))
-    )
-
-
-define_derivative(log1mexp, the_input, lambda da, z: da / jnp.expm1(z))
