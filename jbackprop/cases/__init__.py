@@ -13,6 +13,7 @@ from ._linear import LINEAR
 from ._losses import LOSSES
 from ._more_activations import PIECEWISE, SMOOTH
 from ._more_losses import MORE_LOSSES
+from ._normalisation import NORMALISATION
 from ._on_purpose import ON_PURPOSE as ON_PURPOSE
 from ._on_purpose import Replaced as Replaced
 from ._similarity import SIMILARITY
@@ -31,5 +32,6 @@ CASES = (
     *MORE_LOSSES,
     *SIMILARITY,
     *SOFTMAX_CROSS_ENTROPY,
+    *NORMALISATION,
 )
 """Every rule of the library, with its options."""

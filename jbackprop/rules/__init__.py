@@ -13,6 +13,8 @@ from ._activations import silu as silu
 from ._activations import softplus as softplus
 from ._activations import swish as swish
 from ._activations import tanh as tanh
+from ._batch_norm import batch_norm as batch_norm
+from ._batch_norm import batch_norm_evaluation as batch_norm_evaluation
 from ._divergence import kl_divergence as kl_divergence
 from ._divergence import kl_divergence_with_log_targets as kl_divergence_with_log_targets
 from ._dropout import dropout as dropout
@@ -30,6 +32,10 @@ from ._losses import sigmoid_cross_entropy as sigmoid_cross_entropy
 from ._losses import squared_error as squared_error
 from ._margin import multiclass_hinge as multiclass_hinge
 from ._margin import triplet as triplet
+from ._normalisation import group_norm as group_norm
+from ._normalisation import instance_norm as instance_norm
+from ._normalisation import layer_norm as layer_norm
+from ._normalisation import rms_norm as rms_norm
 from ._on_purpose import clip_gradient as clip_gradient
 from ._on_purpose import clip_gradient_norm as clip_gradient_norm
 from ._on_purpose import reverse_gradient as reverse_gradient
