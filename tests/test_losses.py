@@ -58,3 +58,11 @@ def test_cosine_of_no_length_and_contrast_without_pairs():
 def test_bad_input(call, error, message):
     with pytest.raises(error, match=message):
         call(jnp.ones((2, 3)), jnp.array([0, 1]))
+
+
+def test_known_labels_may_be_closed_over_by_a_jitted_function():
+    labels = jnp.array([2, 0])
+    got = jax.jit(lambda logits: rules.softmax_cross_entropy(logits, labels))(jnp.zeros((2, 3)))
+    assert got.tolist() == pytest.approx([jnp.log(3.0)] * 2)
+    with pytest.raises(ValueError, match=r"wanted class numbers in \[0, 2\)"):
+        jax.jit(lambda logits: rules.softmax_cross_entropy(logits, labels))(jnp.zeros((2, 2)))

@@ -158,6 +158,7 @@ class Comparison(Rendered):
     ratios: Ratios
 
     def parts(self) -> tuple["Comparison", ...]:
+        """Itself alone, as `Comparisons.parts` are all of them."""
         return (self,)
 
     @property
@@ -192,6 +193,7 @@ class Comparisons(Rendered):
     comparisons: tuple[Comparison, ...]
 
     def parts(self) -> tuple[Comparison, ...]:
+        """The comparisons, one by one."""
         return self.comparisons
 
 

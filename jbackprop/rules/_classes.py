@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 
 def check_class_numbers(loss: str, labels: jax.Array, classes: int, ignore_index: int | None = None) -> None:
@@ -10,7 +11,10 @@ def check_class_numbers(loss: str, labels: jax.Array, classes: int, ignore_index
         raise TypeError(f"{loss}: labels, wanted integers, got {labels.dtype}")
     if isinstance(labels, jax.core.Tracer):
         return
-    named = labels if ignore_index is None else labels[labels != ignore_index]
+    numbers = np.asarray(
+        labels
+    )  # known, so NumPy's: jax.numpy would be traced where a jitted function closes over them
+    named = numbers if ignore_index is None else numbers[numbers != ignore_index]
     if named.size and (named.min() < 0 or named.max() >= classes):
         raise ValueError(f"{loss}: labels, wanted class numbers in [0, {classes}), got {named.min()} to {named.max()}")
 
