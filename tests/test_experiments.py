@@ -160,7 +160,7 @@ def test_broken_idx_file_is_named(name, folder):
 
 
 BAD_INPUT = {
-    "experiment": (["nets"], "experiment, wanted one of digits-mlp, mnist-mlp, got 'nets'"),
+    "experiment": (["nets"], "experiment, wanted one of digits-mlp, gallery, mnist-mlp, got 'nets'"),
     "setting": (["digits-mlp", "--epoch", "3"], "Unrecognized options: --epoch, 3"),
     "number": (["digits-mlp", "--epochs", "many"], "--epochs: invalid literal for int() with base 10: 'many'"),
     "choice": (
