@@ -77,8 +77,12 @@ def derivative(primitive: str, *rules: Rule | None) -> None:
 
     Example:
       >>> from jbackprop import graph
-      >>> import jax.numpy as jnp
-      >>> graph.derivative("sin", graph.Factor("cos {x}", lambda call: jnp.cos(call.x)))
+      >>> from jax.scipy.special import i0e, i1e
+      >>> slope = graph.Factor("i0e({x}) − (1 + 1/{x}) {y}", lambda call: i0e(call.x) - (1 + 1 / call.x) * call.y)
+      >>> graph.derivative("bessel_i1e", slope)  # for x > 0
+      >>> back = graph.backpropagate(graph.trace(lambda x: i1e(x), 2.0))
+      >>> round(float(back.arguments[0]), 4)
+      -0.0144
     """
     for rule in rules:
         if not isinstance(rule, Rule | None):
