@@ -23,7 +23,8 @@ class Differentiable(NamedTuple):
       names: of every array among the arguments: `x`, `params['w']`.
       leaves: the arrays themselves, or their `jax.ShapeDtypeStruct`.
       chosen: which of them the gradient is taken of.
-      primal: (*leaves) -> the floating-point outputs as a list.
+      function: (*leaves) -> every output as a list of arrays.
+      primal: (*leaves) -> the floating-point ones among them.
       vjp: (*leaves) -> the same, pullback; the pullback takes a list of cotangents, one for each output, and gives a
         tuple with one gradient for each chosen array.
     """
@@ -31,6 +32,7 @@ class Differentiable(NamedTuple):
     names: tuple[str, ...]
     leaves: tuple[Any, ...]
     chosen: tuple[int, ...]
+    function: Callable[..., list]
     primal: Callable[..., list]
     vjp: Callable[..., tuple[list, Callable]]
 
@@ -45,8 +47,9 @@ def differentiable(f: Callable, *args: Any, wrt: Wrt = None, names: Sequence[str
       names: of the arguments; those of the signature of f unless given.
 
     Raises:
-      ValueError: wrt names no argument, or one without floating arrays; there is no floating array, or no output that
-        is one (once `primal` or `vjp` runs).
+      TypeError: there is no floating array.
+      ValueError: wrt names no argument, or one without floating arrays; no output is a floating array (once `primal` or
+        `vjp` runs).
     """
     paths, tree = jax.tree_util.tree_flatten_with_path(args)
     everything = [leaf for _, leaf in paths]
@@ -54,21 +57,26 @@ def differentiable(f: Callable, *args: Any, wrt: Wrt = None, names: Sequence[str
     roots = argument_names(f, len(args)) if names is None else names
     owners = [paths[i][0][0].idx for i in places]
     leaves = tuple(everything[i] for i in places)
-    wanted = _positions(wrt, roots, [owner for owner, leaf in zip(owners, leaves, strict=True) if is_inexact(leaf)])
+    floating = [owner for owner, leaf in zip(owners, leaves, strict=True) if is_inexact(leaf)]
+    if not floating:
+        raise TypeError(f"args, wanted a floating-point array to differentiate by, got {_kinds(everything)}")
+    wanted = _positions(wrt, roots, floating)
     chosen = tuple(j for j, leaf in enumerate(leaves) if owners[j] in wanted and is_inexact(leaf))
 
+    def function(*arrays):
+        return list(map(jnp.asarray, jax.tree.leaves(f(*tree.unflatten(replaced(everything, places, arrays))))))
+
     def primal(*arrays):
-        outputs = jax.tree.leaves(f(*tree.unflatten(_replaced(everything, places, arrays))))
-        floating = [y for y in map(jnp.asarray, outputs) if is_inexact(y)]
-        if not floating:
+        outputs = [y for y in function(*arrays) if is_inexact(y)]
+        if not outputs:
             raise ValueError("f, wanted a function with a floating-point output, got none")
-        return floating
+        return outputs
 
     def vjp(*arrays):
-        return jax.vjp(lambda *picked: primal(*_replaced(arrays, chosen, picked)), *(arrays[j] for j in chosen))
+        return jax.vjp(lambda *picked: primal(*replaced(arrays, chosen, picked)), *(arrays[j] for j in chosen))
 
     array_names = tuple(roots[paths[i][0][0].idx] + jax.tree_util.keystr(paths[i][0][1:]) for i in places)
-    return Differentiable(array_names, leaves, chosen, primal, vjp)
+    return Differentiable(array_names, leaves, chosen, function, primal, vjp)
 
 
 def argument_names(f: Callable, count: int) -> list[str]:
@@ -91,18 +99,23 @@ def is_inexact(array: Any) -> bool:
     return jnp.issubdtype(array.dtype, jnp.inexact)
 
 
-def _replaced(items, places, others):
-    """A list with others at some places."""
-    merged = list(items)
-    for place, other in zip(places, others, strict=True):
-        merged[place] = other
-    return merged
+def described(array: Any) -> str:
+    """The dtype and shape of an array, or of anything that has both: float32[8,1]."""
+    return f"{array.dtype}[{','.join(map(str, array.shape))}]"
+
+
+def replaced(items: Sequence[Any], places: Sequence[int], others: Sequence[Any]) -> tuple[Any, ...]:
+    """The items with others at some places."""
+    placed = dict(zip(places, others, strict=True))
+    return tuple(placed.get(i, item) for i, item in enumerate(items))
+
+
+def _kinds(leaves):
+    return ", ".join(str(getattr(leaf, "dtype", type(leaf).__name__)) for leaf in leaves) or "none"
 
 
 def _positions(wrt, roots, floating):
     """The argument positions that wrt names."""
-    if not floating:
-        raise ValueError("args, wanted at least one floating-point array to differentiate, got none")
     if wrt is None:
         return set(floating)
     given = [wrt] if isinstance(wrt, int | str) else wrt

@@ -34,6 +34,11 @@ class Residual:
     dtype: str
     bytes: int
 
+    @property
+    def label(self) -> str:
+        """What it is and whose: "argument x", "computed exp"."""
+        return self.kind if self.kind == self.name else f"{self.kind} {self.name}"
+
 
 class Passes(NamedTuple):
     """A gradient in two passes that share arrays, neither compiled yet.

@@ -123,7 +123,7 @@ def test_the_message_says_what_is_wrong_and_by_how_much():
     assert (failure.entry, failure.dtype) == ((2, 1), "float64")
     assert failure.got == pytest.approx(1.5 * float(failure.wanted))
     assert failure.units > 1e12
-    pattern = r"^wrong: gradient: gradient of argument 1\[2, 1\], float64: got \S+, wanted \S+, off by \S+ units"
+    pattern = r"^wrong: gradient: gradient of args\[1\]\[2, 1\], float64: got \S+, wanted \S+, off by \S+ units"
     assert re.search(pattern, str(caught.value))
 
 
@@ -133,7 +133,7 @@ def test_the_report_is_a_table():
     assert [result.check for result in report.results] == list(CHECKS)
     lines = str(report).splitlines()
     assert lines[0] == "<lambda>: every check passed"
-    assert lines[-1] == "keeps 24 bytes: float32[2,3]"
+    assert lines[-1] == "keeps 24 bytes: argument x float32[2,3]"
     wrong = jb.check(_ruled(lambda x: x**2, lambda a, u: (u,)), X, raises=False, only=["gradient", "linearity"])
     assert [result.passed for result in wrong.results] == [False, True]
     assert "<lambda>: WRONG" in str(wrong) and "gradient             FAILED" in str(wrong)
@@ -176,9 +176,9 @@ def _complains(x):
         (partial(jb.check, square, X, only=["gradients"]), ValueError, "check: only, wanted names among .*'gradients'"),
         (partial(jb.check, square, X, skip=["jits"]), ValueError, "check: skip, wanted names among .*'jits'"),
         (partial(jb.check, square, X, dtypes=["int32"]), ValueError, "check: dtypes, wanted real floating"),
-        (partial(jb.check, square, X, wrt=["y"]), ValueError, "check: wrt, wanted names or positions among .*'y'"),
-        (partial(jb.check, square, jnp.arange(3)), TypeError, "check: args, wanted a floating point array .*int32"),
-        (partial(jb.check, square, 3.0), TypeError, "check: args, wanted a floating point array .*got float"),
+        (partial(jb.check, square, X, wrt=["y"]), ValueError, "wrt, wanted names or positions among .*'y'"),
+        (partial(jb.check, square, jnp.arange(3)), TypeError, "args, wanted a floating-point array .*int32"),
+        (partial(jb.check, square, 3.0), TypeError, "args, wanted a floating-point array .*got float"),
         (partial(jb.check, jnp.abs, X + 1j), TypeError, "check: .*, wanted real numbers .*got complex64"),
         (partial(jb.check, jnp.fft.fft, X), TypeError, "check: output 0, wanted real numbers .*got complex64"),
         (partial(jb.check, _complains, X), RuntimeError, "its own complaint"),
@@ -216,7 +216,7 @@ def test_mixed_dtypes_are_tried_as_given():
     mixed = _ruled(lambda x, w: x @ w, pull)
     w = jnp.arange(12.0).reshape(3, 4)
     jb.check(mixed, X, w, only=["structure", "gradient"])
-    with pytest.raises(jb.GradientError, match=r"argument 1.*in the dtypes as given|w.*in the dtypes as given"):
+    with pytest.raises(jb.GradientError, match=r"in the dtypes as given"):
         jb.check(mixed, X.astype(jnp.bfloat16), w, only=["structure", "gradient"])
 
 

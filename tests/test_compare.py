@@ -223,7 +223,7 @@ BAD = {
     "transform": (lambda: compare(jnp.sin, X, transform="pmap"), "transform, wanted vmap, scan, .* got 'pmap'"),
     "dtype": (lambda: compare(jnp.sin, X, dtype=jnp.int32), "dtype, wanted a floating-point type, got int32"),
     "sizes": (lambda: compare(jnp.sin, X, sizes=[3]), "args, with sizes wanted one function"),
-    "no array": (lambda: compare(jnp.sin, 3.0), "at least one floating-point array"),
+    "no array": (lambda: compare(jnp.sin, 3.0), "a floating-point array"),
     "wrt": (lambda: compare(rules.linear, X, W, wrt="y"), "wrt, wanted names or positions among x, w, got 'y'"),
 }
 

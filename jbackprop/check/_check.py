@@ -6,9 +6,12 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 
 import jax.numpy as jnp
 
+from jbackprop._differentiable import Wrt
+from jbackprop._residuals import residuals as kept
+
 from . import _inputs, _transformations, _values
 from ._differences import finite_differences
-from ._kept import kept_arrays, residuals
+from ._kept import residuals
 from ._report import Failure, GradientError, NotApplicableError, Report, Result
 from ._subject import Subject, lay_flat
 
@@ -44,7 +47,7 @@ def check(
     f: Callable,
     *args,
     reference: Callable | None = None,
-    wrt: Sequence[int | str] | None = None,
+    wrt: Wrt = None,
     dtypes: Sequence[str] = DTYPES,
     only: Collection[str] = tuple(CHECKS),
     skip: Collection[str] = (),
@@ -59,7 +62,7 @@ def check(
         A `jax.ShapeDtypeStruct` is filled with such values.  Python numbers, strings and functions are options and stay
         as they are; integers and random keys are held while the others move.
       reference: an independent implementation of f.  Without one, a wrong forward pass cannot be told.
-      wrt: names or positions of the arguments to differentiate by; all that hold floating point arrays unless given.
+      wrt: which arguments to differentiate by, by position or name; all that hold floating point arrays unless given.
       dtypes: floating point types to prove f in, one at a time; where the arguments have several, also in those.
         float64 is always used to judge the others, so f has to take it.
       only: names of the checks to run, all of `CHECKS` unless given.
@@ -92,9 +95,7 @@ def check(
             results.append(_run(name, subject, at_most=1 if raises else None))
             if raises and results[-1].failures:
                 raise GradientError(_name(f), name, results[-1].failures[0])
-    kept = _kept(subject)
-    described = tuple(f"{array.dtype}[{','.join(map(str, array.shape))}]" for array in kept)
-    return Report(_name(f), tuple(results), described, sum(array.size * array.dtype.itemsize for array in kept))
+    return Report(_name(f), tuple(results), _kept(f, args, wrt))
 
 
 def assert_gradients(f: Callable, *args, **options) -> None:
@@ -117,9 +118,9 @@ def _run(name, subject, at_most=None):
     return Result(name, failures, skipped, time.perf_counter() - start)
 
 
-def _kept(subject):
+def _kept(f, args, wrt):
     try:
-        return kept_arrays(subject)
+        return kept(f, *args, wrt=wrt)
     except Exception:  # it cannot be differentiated: what the checks have found
         return ()
 

@@ -18,10 +18,12 @@ from collections.abc import Iterator
 import jax
 import numpy as np
 
+from jbackprop._differentiable import replaced
+
 from ._compare import gradients_agree, typical, worst
 from ._report import Failure, NotApplicableError
 from ._rounding import SHARE, UNITS, largest, twin_noise
-from ._subject import Subject, cast, exact, precision, pull_back, replaced, rounded
+from ._subject import Subject, cast, exact, precision, pull_back, rounded
 
 _NUMBERS = 2**17
 """How many random numbers `random_inputs` spreads over the input space."""

@@ -26,13 +26,6 @@ def residuals(subject: Subject) -> Iterator[Failure]:
     yield from gradients_agree(subject, subject.given, got, wanted, note="from the residuals alone")
 
 
-def kept_arrays(subject: Subject) -> tuple[jax.ShapeDtypeStruct, ...]:
-    """Shapes and dtypes of what the forward half keeps."""
-    with precision(subject.given):
-        vjp = jax.eval_shape(lambda leaves: _forward(subject, leaves)[1], cast(subject.given, subject.leaves))
-    return tuple(jax.tree.leaves(vjp))
-
-
 def _forward(subject, leaves):
     return jax.vjp(real_outputs(subject.function, leaves, subject.wrt), *[leaves[i] for i in subject.wrt])
 

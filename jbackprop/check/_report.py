@@ -4,6 +4,9 @@ import dataclasses
 
 import numpy as np
 
+from jbackprop._differentiable import described
+from jbackprop._residuals import Residual
+
 
 class NotApplicableError(Exception):
     """A check has nothing to work on here; the message says why."""
@@ -85,14 +88,12 @@ class Report:
     Attributes:
       name: the function's.
       results: one for each check, in the order in which they ran.
-      residuals: the arrays that its forward pass keeps, as "dtype[shape]".
-      residual_bytes: how many bytes they are.
+      residuals: the arrays that its forward pass keeps for its backward pass.
     """
 
     name: str
     results: tuple[Result, ...]
-    residuals: tuple[str, ...]
-    residual_bytes: int
+    residuals: tuple[Residual, ...]
 
     @property
     def passed(self) -> bool:
@@ -100,7 +101,8 @@ class Report:
         return all(result.passed for result in self.results)
 
     def __str__(self) -> str:
-        kept = f"keeps {self.residual_bytes:,} bytes: {', '.join(self.residuals) or 'nothing'}"
+        arrays = ", ".join(f"{residual.label} {described(residual)}" for residual in self.residuals)
+        kept = f"keeps {sum(residual.bytes for residual in self.residuals):,} bytes: {arrays or 'nothing'}"
         verdict = "every check passed" if self.passed else "WRONG"
         return "\n".join([f"{self.name}: {verdict}", *(str(result) for result in self.results), kept])
 

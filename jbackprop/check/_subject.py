@@ -6,7 +6,6 @@ outputs, uᵀJ = pull(leaves, cotangents)        J = ∂outputs/∂leaves, one r
 import contextlib
 import dataclasses
 import functools
-import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jbackprop._automatic import automatic
+from jbackprop._differentiable import Wrt, differentiable, replaced
 
 from ._rounding import SHARE, Allowance, twin_noise
 from ._traced import computed_in, longest_sum
@@ -134,39 +134,24 @@ class Subject:
         return self.names[self.wrt[position]]
 
 
-def lay_flat(f: Callable, reference: Callable | None, args: Sequence[Any], wrt, dtypes, seed: int) -> Subject:
+def lay_flat(f: Callable, reference: Callable | None, args: Sequence[Any], wrt: Wrt, dtypes, seed: int) -> Subject:
     """The subject for f(*args); what is not an array among the arguments stays as it is, what is a shape is drawn.
 
     Raises:
       TypeError: no argument holds a real floating point array to differentiate by, or one holds complex numbers.
       ValueError: `wrt` names no argument.
     """
-    paths, tree = jax.tree_util.tree_flatten_with_path(tuple(args))
-    whole = [_drawn(leaf, np.random.default_rng((seed, 11, i))) for i, (_, leaf) in enumerate(paths)]
-    places = [i for i, leaf in enumerate(whole) if is_array(leaf)]
-    original = tuple(whole[i] for i in places)
-    arguments = _argument_names(f, len(args))
-    positions = [paths[i][0][0].idx for i in places]
-    names = [arguments[p] + jax.tree_util.keystr(paths[i][0][1:]) for p, i in zip(positions, places, strict=True)]
-    _check_real(zip(names, original, strict=True))
-    chosen = _chosen(wrt, arguments)
-    real = [j for j, leaf in enumerate(original) if is_real(leaf) and positions[j] in chosen]
-    if not real:
-        raise TypeError(f"check: args, wanted a floating point array to differentiate by, got {_kinds(args)}")
-
-    def flat(function):
-        def of_leaves(*arrays):
-            return _arrays(function(*tree.unflatten(replaced(whole, places, arrays))))
-
-        return of_leaves
-
+    leaves, tree = jax.tree.flatten(tuple(args))
+    args = tree.unflatten([_drawn(leaf, np.random.default_rng((seed, 11, i))) for i, leaf in enumerate(leaves)])
+    problem = differentiable(f, *args, wrt=wrt)
+    _check_real(zip(problem.names, problem.leaves, strict=True))
     return Subject(
-        function=flat(f),
-        reference=None if reference is None else flat(reference),
-        leaves=cast("float64", original),
-        names=tuple(names),
-        wrt=tuple(real),
-        original=original,
+        function=_real(problem.function),
+        reference=None if reference is None else _real(differentiable(reference, *args).function),
+        leaves=cast("float64", problem.leaves),
+        names=problem.names,
+        wrt=problem.chosen,
+        original=problem.leaves,
         dtypes=tuple(dtypes),
         seed=seed,
     )
@@ -189,12 +174,6 @@ def real_outputs(function: Flat, leaves: Arrays, wrt: Sequence[int]) -> Flat:
         return tuple(out for out in function(*replaced(leaves, wrt, chosen)) if is_real(out))
 
     return of
-
-
-def replaced(arrays: Sequence[Any], positions: Sequence[int], others: Sequence[Any]) -> Arrays:
-    """The arrays with others at some positions."""
-    placed = dict(zip(positions, others, strict=True))
-    return tuple(placed.get(i, array) for i, array in enumerate(arrays))
 
 
 def precision(dtype: str):
@@ -228,16 +207,15 @@ def is_real(array: Any) -> bool:
     return jnp.issubdtype(array.dtype, jnp.floating)
 
 
-def is_array(leaf: Any) -> bool:
-    """Whether a leaf of the arguments is data; Python numbers, strings and functions are options."""
-    return isinstance(leaf, jax.Array | np.ndarray | np.generic)
+def _real(function):
+    """The function, refusing outputs that are complex."""
 
+    def of_leaves(*arrays):
+        outputs = function(*arrays)
+        _check_real((f"output {i}", array) for i, array in enumerate(outputs))
+        return tuple(outputs)
 
-def _arrays(tree):
-    """The leaves of a tree of outputs, as arrays; complex ones cannot be proved."""
-    arrays = tuple(map(jnp.asarray, jax.tree.leaves(tree)))
-    _check_real((f"output {i}", array) for i, array in enumerate(arrays))
-    return arrays
+    return of_leaves
 
 
 def _check_real(named):
@@ -261,26 +239,3 @@ def _data(array):
 def _eighths(rng, shape):
     eighths = np.round(8 * rng.normal(size=shape))
     return np.where(eighths == 0, 1, eighths) / 8
-
-
-def _argument_names(f, count):
-    try:
-        parameters = inspect.signature(f).parameters.values()
-    except (TypeError, ValueError):  # built-in functions tell no signature
-        parameters = ()
-    names = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    return [*names, *(f"argument {i}" for i in range(len(names), count))][:count]
-
-
-def _chosen(wrt, arguments):
-    if wrt is None:
-        return range(len(arguments))
-    chosen = [arguments.index(item) if item in arguments else item for item in wrt]
-    for item in chosen:
-        if not (isinstance(item, int) and 0 <= item < len(arguments)):
-            raise ValueError(f"check: wrt, wanted names or positions among {arguments}, got {item!r}")
-    return chosen
-
-
-def _kinds(args):
-    return ", ".join(str(getattr(leaf, "dtype", type(leaf).__name__)) for leaf in jax.tree.leaves(args)) or "none"

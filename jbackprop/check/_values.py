@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jbackprop._differentiable import described
+
 from ._compare import gradients_agree, outputs_agree, worst
 from ._report import Failure
 from ._rounding import SHARE, largest, twin_noise
@@ -31,7 +33,7 @@ def _of_their_kind(subject, dtype, leaves, cotangents):
     for i, gradient in enumerate(gradients):
         wanted = leaves[subject.wrt[i]]
         if (gradient.shape, gradient.dtype) != (wanted.shape, wanted.dtype):
-            yield Failure(f"gradient of {subject.name(i)}", dtype, None, _kind(gradient), _kind(wanted))
+            yield Failure(f"gradient of {subject.name(i)}", dtype, None, described(gradient), described(wanted))
 
 
 def primal(subject: Subject) -> Iterator[Failure]:
@@ -148,7 +150,3 @@ def _reference_noise(subject):
     """In float64, told from float32."""
     narrow, wide = (_values(subject, subject.reference, dtype) for dtype in ("float32", "float64"))
     return [SHARE * n for n in twin_noise(narrow, wide)]
-
-
-def _kind(array):
-    return f"{array.dtype}{list(array.shape)}"

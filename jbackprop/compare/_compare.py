@@ -9,7 +9,7 @@ import jax
 from jax.typing import DTypeLike
 
 from jbackprop._automatic import automatic
-from jbackprop._differentiable import Wrt, argument_names, differentiable
+from jbackprop._differentiable import Wrt, argument_names, described, differentiable
 
 from ._data import Comparison, Comparisons
 from ._device import device_label
@@ -112,7 +112,7 @@ def _problem(f, *args, wrt, names):
 def _described(problem) -> tuple[str, ...]:
     """ "name dtype[shape]" of each array, the differentiated ones starred."""
     return tuple(
-        f"{name}{'*' if i in problem.chosen else ''} {leaf.dtype}[{','.join(map(str, leaf.shape))}]"
+        f"{name}{'*' if i in problem.chosen else ''} {described(leaf)}"
         for i, (name, leaf) in enumerate(zip(problem.names, problem.leaves, strict=True))
     )
 

@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from jbackprop._differentiable import described
+
 from . import _format as say
 
 if TYPE_CHECKING:
@@ -151,6 +153,4 @@ def _matched(c):
 
 def _residual_row(manual, automatic):
     residual = manual or automatic
-    shape = f"{residual.dtype}[{','.join(map(str, residual.shape))}]"
-    named = residual.name if residual.kind == residual.name else f"{residual.kind} {residual.name}"
-    return named, shape, *(say.size(r.bytes) if r else say.UNKNOWN for r in (manual, automatic))
+    return residual.label, described(residual), *(say.size(r.bytes) if r else say.UNKNOWN for r in (manual, automatic))

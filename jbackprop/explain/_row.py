@@ -6,6 +6,7 @@ from typing import Any, Literal, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+from jbackprop._differentiable import described
 from jbackprop.check._rounding import UNITS, Allowance, largest
 
 Role = Literal["value", "received", "delta", "gradient"]
@@ -110,7 +111,7 @@ def _plain(array):
 
 
 def _shape(array):
-    return f"{jnp.result_type(array)}[{','.join(map(str, jnp.shape(array)))}]"
+    return described(jnp.asarray(array))
 
 
 class Block(NamedTuple):
