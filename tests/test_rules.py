@@ -1,6 +1,7 @@
-"""Every rule of the table through every check, and what the checks leave out: forward mode and recompilation."""
+"""Every rule of the table through every check; then other tools, forward mode, recompiling and other platforms."""
 
 import jax
+import jax.export
 import jax.numpy as jnp
 import pytest
 from jax.test_util import check_grads
@@ -10,6 +11,16 @@ from jbackprop._differentiable import described
 from jbackprop.cases import CASES, Case
 
 each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+
+
+def floating(arguments):
+    """The positions of the arguments to differentiate by."""
+    return [i for i, argument in enumerate(arguments) if jnp.issubdtype(argument.dtype, jnp.floating)]
+
+
+def total(case: Case):
+    """All outputs of the rule in one sum."""
+    return lambda *arguments: sum(output.sum() for output in jax.tree.leaves(case.rule(*arguments)))
 
 
 @each_case
@@ -28,7 +39,7 @@ def test_keeps_what_the_case_says(case: Case):
 def test_agrees_with_the_checker_of_jax(case: Case):
     with jax.enable_x64(True):
         arguments = case.draw(jax.random.key(1), jnp.float64)
-        places = [i for i, a in enumerate(arguments) if jnp.issubdtype(a.dtype, jnp.floating)]
+        places = floating(arguments)
 
         @jax.jit
         def of_floating(*chosen):
@@ -41,7 +52,7 @@ def test_agrees_with_the_checker_of_jax(case: Case):
 @each_case
 def test_forward_mode_raises(case: Case):
     arguments = case.draw(jax.random.key(1))
-    place = next(i for i, a in enumerate(arguments) if jnp.issubdtype(a.dtype, jnp.floating))
+    place = floating(arguments)[0]
     x = arguments[place]
     with pytest.raises(TypeError, match="forward-mode"):
         jax.jvp(lambda x: case.rule(*arguments[:place], x, *arguments[place + 1 :]), (x,), (jnp.ones_like(x),))
@@ -58,12 +69,20 @@ def test_automatic_holds_no_rule(case: Case):
 def test_second_call_does_not_compile_again(case: Case):
     traces = []
 
-    def total(*arguments):
+    def counted(*arguments):
         traces.append(arguments)
-        return sum(output.sum() for output in jax.tree.leaves(case.rule(*arguments)))
+        return total(case)(*arguments)
 
-    place = next(i for i, a in enumerate(case.draw(jax.random.key(0))) if jnp.issubdtype(a.dtype, jnp.floating))
-    gradient = jax.jit(jax.grad(total, place))
+    gradient = jax.jit(jax.grad(counted, floating(case.draw(jax.random.key(0)))[0]))
     for seed in range(2):
         gradient(*case.draw(jax.random.key(seed)))
     assert len(traces) == 1
+
+
+@each_case
+def test_lowers_for_every_platform(case: Case):
+    arguments = case.draw(jax.random.key(0))
+    gradients = jax.jit(jax.grad(total(case), floating(arguments)))
+    exported = jax.export.export(gradients, platforms=("cpu", "cuda", "rocm", "tpu"))(*arguments)
+    assert exported.platforms == ("cpu", "cuda", "rocm", "tpu")
+    assert [gradient.shape for gradient in exported.out_avals] == [arguments[i].shape for i in floating(arguments)]
