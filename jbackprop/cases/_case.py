@@ -1,7 +1,8 @@
 """What a case is, and how its arguments are drawn."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -29,6 +30,16 @@ class Case:
     arguments: tuple[Draw, ...]
     kept: tuple[str, ...]
     at_scale: tuple[Draw, ...] = ()
+
+    @property
+    def rule_name(self) -> str:
+        """The rule's own name, which the case's begins with."""
+        return self.name.split(",")[0]
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """The options that are bound to the rule."""
+        return getattr(self.rule, "keywords", {})
 
     def draw(self, key: jax.Array, dtype: DTypeLike = jnp.float32, at_scale: bool = False) -> tuple[jax.Array, ...]:
         """Random arguments, floating point ones in the dtype."""

@@ -24,7 +24,8 @@ def _dropout_reference(rate):
 
 def _case(name, rate, *shape):
     rule = partial(rules.dropout, rate=rate)
-    return Case(name, rule, _dropout_reference(rate), (_key, normal(*shape)), ("uint32[2]",))
+    arguments, at_scale = (_key, normal(*shape)), (_key, normal(8, 64, 1024))
+    return Case(name, rule, _dropout_reference(rate), arguments, ("uint32[2]",), at_scale)
 
 
 DROPOUT = (

@@ -15,17 +15,19 @@ def _gate_reference(activation):
 
 def _pair(name, rule, activation, *shape):
     kept = f"float32[{','.join(map(str, shape))}]"
-    return Case(name, rule, _gate_reference(activation), (normal(*shape), normal(*shape)), (kept, kept))
+    arguments, at_scale = (normal(*shape), normal(*shape)), (normal(8, 64, 1024), normal(8, 64, 1024))
+    return Case(name, rule, _gate_reference(activation), arguments, (kept, kept), at_scale)
 
 
 GATED = (
-    Case("glu", rules.glu, jax.nn.glu, (normal(5, 6),), ("float32[5,6]",)),
+    Case("glu", rules.glu, jax.nn.glu, (normal(5, 6),), ("float32[5,6]",), (normal(8, 64, 2048),)),
     Case(
         "glu, axis 1",
         partial(rules.glu, axis=1),
         partial(jax.nn.glu, axis=1),
         (normal(3, 4, 5),),
         ("float32[3,4,5]",),
+        (normal(8, 64, 1024),),
     ),
     _pair("swiglu", rules.swiglu, jax.nn.silu, 5, 7),
     _pair("swiglu, two batch axes", rules.swiglu, jax.nn.silu, 2, 5, 7),

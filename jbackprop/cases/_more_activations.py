@@ -32,6 +32,7 @@ PIECEWISE = (
         _prelu_reference,
         (normal(2, 5, 7), normal()),
         ("float32[2,5,7]", "float32[]"),
+        (normal(8, 64, 1024), normal()),
     ),
     Case(
         "prelu, a slope for each channel",
@@ -39,6 +40,7 @@ PIECEWISE = (
         _prelu_reference,
         (normal(2, 5, 7), normal(7)),
         ("float32[2,5,7]", "float32[7]"),
+        (normal(8, 64, 1024), normal(1024)),
     ),
     Case(
         "prelu, no batch axis",

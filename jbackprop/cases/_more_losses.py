@@ -26,16 +26,18 @@ def _kl_reference(log_predictions, targets):
 
 _PAIRED = ("float32[5,7]", "float32[5,7]")
 _REAL = (normal(5, 7), normal(5, 7))
+_AT_SCALE = (normal(512, 1000), normal(512, 1000))
 
 MORE_LOSSES = (
-    Case("absolute_error", rules.absolute_error, _summed(lambda a, y: jnp.abs(a - y)), _REAL, _PAIRED),
-    Case("huber", rules.huber, _summed(optax.huber_loss), _REAL, _PAIRED),
+    Case("absolute_error", rules.absolute_error, _summed(lambda a, y: jnp.abs(a - y)), _REAL, _PAIRED, _AT_SCALE),
+    Case("huber", rules.huber, _summed(optax.huber_loss), _REAL, _PAIRED, _AT_SCALE),
     Case(
         "huber, delta 0.3, two batch axes",
         partial(rules.huber, delta=0.3),
         _summed(optax.huber_loss, delta=0.3),
         (normal(2, 5, 7), normal(2, 5, 7)),
         ("float32[2,5,7]", "float32[2,5,7]"),
+        (normal(8, 64, 1000), normal(8, 64, 1000)),
     ),
     Case(
         "log_cosh, no batch axis",
@@ -43,6 +45,7 @@ MORE_LOSSES = (
         _summed(lambda a, y: jnp.log(jnp.cosh(a - y))),
         (normal(7), normal(7)),
         ("float32[7]", "float32[7]"),
+        (normal(1000), normal(1000)),
     ),
     Case(
         "sigmoid_focal",
@@ -50,6 +53,7 @@ MORE_LOSSES = (
         _summed(optax.sigmoid_focal_loss),
         (normal(5, 7), classes(2, 5, 7)),
         ("float32[5,7]", "int32[5,7]"),
+        (normal(512, 1000), classes(2, 512, 1000)),
     ),
     Case(
         "sigmoid_focal, soft labels, alpha 0.3, gamma 1.5",
@@ -57,6 +61,7 @@ MORE_LOSSES = (
         _summed(optax.sigmoid_focal_loss, alpha=0.3, gamma=1.5),
         (normal(5, 7), probabilities(5, 7)),
         _PAIRED,
+        (normal(512, 1000), probabilities(512, 1000)),
     ),
     Case(
         "kl_divergence",
@@ -64,6 +69,7 @@ MORE_LOSSES = (
         _kl_reference,
         (_log_probabilities(5, 7), probabilities(5, 7)),
         _PAIRED,
+        (_log_probabilities(512, 1000), probabilities(512, 1000)),
     ),
     Case(
         "kl_divergence_with_log_targets",
@@ -71,5 +77,6 @@ MORE_LOSSES = (
         optax.losses.kl_divergence_with_log_targets,
         (_log_probabilities(5, 7), _log_probabilities(5, 7)),
         _PAIRED,
+        (_log_probabilities(512, 1000), _log_probabilities(512, 1000)),
     ),
 )

@@ -15,6 +15,8 @@ from ._case import Case, normal
 
 _SCALE, _OFFSET = jnp.array([1.5, -0.5, 2.0, 0.75, -1.25, 1.0]), jnp.array([0.5, -1.0, 0.25, 2.0, 0.0, -0.125])
 _AFFINE = (normal(6), normal(6))
+_PARAMETERS = (normal(256), normal(256))
+_IMAGES = (normal(8, 32, 32, 96), normal(96), normal(96))
 _KEEP_OUTPUT = {"scale": _SCALE, "offset": _OFFSET, "keep": "output"}
 
 
@@ -55,10 +57,11 @@ def _batch_evaluation(x, mean, variance, scale=None, offset=None, eps=1e-5):
     return _affine((x - mean) / jnp.sqrt(variance + eps), scale, offset)
 
 
-def _case(name, rule, reference, shape, kept, draws=_AFFINE, **options):
+def _case(name, rule, reference, shape, kept, draws=_AFFINE, at_scale=(), **options):
     """A case of an input of this shape, then what draws gives; the reference need not know what is kept."""
     known = {option: value for option, value in options.items() if option != "keep"}
-    return Case(name, partial(rule, **options), partial(reference, **known), (normal(*shape), *draws), kept)
+    arguments = (normal(*shape), *draws)
+    return Case(name, partial(rule, **options), partial(reference, **known), arguments, kept, at_scale)
 
 
 def _float32(*shapes):
@@ -72,13 +75,19 @@ def _first(function):
 
 def _policies(name, rule, reference, shape, mean):
     """One case for each thing to keep; `mean` is the shape of the statistics."""
-    case = partial(_case, rule=rule, reference=reference, shape=shape)
+    case, at_scale = partial(_case, rule=rule, reference=reference, shape=shape), (normal(8, 512, 256), *_PARAMETERS)
     statistics = (mean,) if rule is rules.rms_norm else (mean, mean)
     return (
-        case(name, kept=_float32(shape, *statistics, (6,), (6,))),
-        case(f"{name}, normalised kept", kept=_float32(shape, mean, (6,), (6,)), keep="normalised"),
+        case(name, kept=_float32(shape, *statistics, (6,), (6,)), at_scale=at_scale),
+        case(f"{name}, normalised kept", kept=_float32(shape, mean, (6,), (6,)), at_scale=at_scale, keep="normalised"),
         case(f"{name}, output kept", kept=_float32(shape, mean, (6,), (6,)), draws=(), **_KEEP_OUTPUT),
-        case(f"{name}, output kept, no parameters", kept=_float32(shape, mean), draws=(), keep="output"),
+        case(
+            f"{name}, output kept, no parameters",
+            kept=_float32(shape, mean),
+            draws=(),
+            at_scale=at_scale[:1],
+            keep="output",
+        ),
     )
 
 
@@ -111,6 +120,7 @@ NORMALISATION = (
         _group,
         (2, 5, 4, 6),
         _float32((2, 5, 4, 3, 2), (2, 1, 1, 3, 1), (2, 1, 1, 3, 1), (3, 2), (3, 2)),
+        at_scale=_IMAGES,
         groups=3,
     ),
     _case(
@@ -141,6 +151,7 @@ NORMALISATION = (
         _instance,
         (2, 5, 4, 6),
         _float32((2, 5, 4, 6), (2, 1, 1, 6), (2, 1, 1, 6), (6,), (6,)),
+        at_scale=_IMAGES,
     ),
     _case(
         "instance_norm, no batch axis, normalised kept",
@@ -161,7 +172,14 @@ NORMALISATION = (
         eps=0.1,
         **_KEEP_OUTPUT,
     ),
-    _case("batch_norm", rules.batch_norm, _batch, (5, 6), _float32((5, 6), (1, 6), (1, 6), (6,), (6,))),
+    _case(
+        "batch_norm",
+        rules.batch_norm,
+        _batch,
+        (5, 6),
+        _float32((5, 6), (1, 6), (1, 6), (6,), (6,)),
+        at_scale=_IMAGES,
+    ),
     _case(
         "batch_norm, two batch axes, no parameters, eps 0.1",
         rules.batch_norm,
@@ -195,6 +213,7 @@ NORMALISATION = (
         (5, 6),
         _float32((5, 6), *[(6,)] * 5),
         draws=(normal(6), _variance(6), *_AFFINE),
+        at_scale=(_IMAGES[0], normal(96), _variance(96), *_IMAGES[1:]),
     ),
     _case(
         "batch_norm_evaluation, no batch axis, no parameters, normalised kept",

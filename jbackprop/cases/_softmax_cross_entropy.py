@@ -1,5 +1,6 @@
 """Cases of the options of the softmax cross-entropy, and of the one without logits."""
 
+import math
 from functools import partial
 
 import jax
@@ -23,6 +24,11 @@ def _with_ignored(count, *shape):
 
 def _where(*shape):
     return lambda key, dtype: jax.random.bernoulli(key, 0.6, shape)
+
+
+def _fan_in(n_in, n_out):
+    """Weights that keep the size of their input."""
+    return lambda key, dtype: (jax.random.normal(key, (n_in, n_out)) / math.sqrt(n_in)).astype(dtype)
 
 
 def _reference(logits, labels, weights=1, where=True, smoothing=0.0, z_loss=0.0, ignore_index=-1):
@@ -53,6 +59,7 @@ SOFTMAX_CROSS_ENTROPY = (
         _reference,
         (normal(5, 7), _with_ignored(7, 5)),
         (*_KEPT, "int32[5]"),
+        (normal(512, 1000), _with_ignored(1000, 512)),
     ),
     Case(
         "softmax_cross_entropy, weights and where",
@@ -60,6 +67,7 @@ SOFTMAX_CROSS_ENTROPY = (
         _reference,
         (normal(2, 5, 7), classes(7, 2, 5), normal(7), _where(2, 5)),
         ("float32[2,5,7]", "float32[2,5,1]", "float32[2,5,1]", "int32[2,5]", "float32[7]", "bool[2,5]"),
+        (normal(8, 64, 1000), classes(1000, 8, 64), normal(1000), _where(8, 64)),
     ),
     Case(
         "softmax_cross_entropy, label_smoothing and z_loss",
@@ -67,6 +75,7 @@ SOFTMAX_CROSS_ENTROPY = (
         partial(_reference, smoothing=0.2, z_loss=0.01),
         (normal(5, 7), classes(7, 5)),
         (*_KEPT, "int32[5]"),
+        (normal(512, 1000), classes(1000, 512)),
     ),
     Case(
         "softmax_cross_entropy, soft targets, label_smoothing and z_loss",
@@ -74,6 +83,7 @@ SOFTMAX_CROSS_ENTROPY = (
         partial(_reference, smoothing=0.1, z_loss=0.02),
         (normal(5, 7), probabilities(5, 7)),
         ("float32[5,7]", *_KEPT),
+        (normal(512, 1000), probabilities(512, 1000)),
     ),
     Case(
         "linear_softmax_cross_entropy",
@@ -83,11 +93,12 @@ SOFTMAX_CROSS_ENTROPY = (
         ("float32[5,3]", "float32[3,7]", "float32[7]", "int32[5]", "float32[5,1]", "float32[5,1]"),
     ),
     Case(
-        "linear_softmax_cross_entropy, two batch axes, ignore_index, one chunk",
+        "linear_softmax_cross_entropy, two batch axes, ignore_index",
         partial(rules.linear_softmax_cross_entropy, ignore_index=-1),
         _from_inputs,
         (normal(2, 5, 3), normal(3, 7), normal(7), _with_ignored(7, 2, 5)),
         ("float32[2,5,3]", "float32[3,7]", "float32[7]", "int32[2,5]", "float32[10,1]", "float32[10,1]"),
+        (normal(8, 512, 256), _fan_in(256, 8192), normal(8192), _with_ignored(8192, 8, 512)),
     ),
     Case(
         "linear_softmax_cross_entropy, no batch axis",

@@ -1,0 +1,49 @@
+"""The rules as Flax has them, under our names and options."""
+
+from collections.abc import Callable
+
+from flax import linen
+
+
+def linear(x, w, b=None):
+    kernel = {"kernel": w} if b is None else {"kernel": w, "bias": b}
+    return linen.Dense(w.shape[-1], use_bias=b is not None).apply({"params": kernel}, x)
+
+
+def _affine(scale, offset):
+    parameters = {"scale": scale, "bias": offset}
+    return {"params": {name: value for name, value in parameters.items() if value is not None}}
+
+
+def layer_norm(x, scale=None, offset=None, eps=1e-5, keep=None):
+    norm = linen.LayerNorm(eps, use_scale=scale is not None, use_bias=offset is not None)
+    return norm.apply(_affine(scale, offset), x)
+
+
+def rms_norm(x, scale=None, offset=None, eps=1e-5, keep=None):
+    y = linen.RMSNorm(eps, use_scale=scale is not None).apply(_affine(scale, None), x)
+    return y if offset is None else y + offset
+
+
+def group_norm(x, scale=None, offset=None, groups=1, spatial=2, eps=1e-5, keep=None):
+    norm = linen.GroupNorm(groups, epsilon=eps, use_scale=scale is not None, use_bias=offset is not None)
+    return norm.apply(_affine(scale, offset), x)
+
+
+def instance_norm(x, scale=None, offset=None, spatial=2, eps=1e-5, keep=None):
+    return group_norm(x, scale, offset, groups=x.shape[-1], eps=eps)
+
+
+def batch_norm_evaluation(x, mean, variance, scale=None, offset=None, eps=1e-5, keep=None):
+    norm = linen.BatchNorm(True, epsilon=eps, use_scale=scale is not None, use_bias=offset is not None)
+    return norm.apply({**_affine(scale, offset), "batch_stats": {"mean": mean, "var": variance}}, x)
+
+
+TWINS: dict[str, Callable] = {
+    "linear": linear,
+    "layer_norm": layer_norm,
+    "rms_norm": rms_norm,
+    "group_norm": group_norm,
+    "instance_norm": instance_norm,
+    "batch_norm_evaluation": batch_norm_evaluation,
+}

@@ -1,0 +1,180 @@
+"""One process for each peer, asked in turn; and what they answer as a table."""
+
+import dataclasses
+import importlib
+import multiprocessing
+import random
+import statistics
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from tqdm import tqdm
+
+from jbackprop import rules
+from jbackprop.cases import CASES, Case
+
+_SAMPLE_SECONDS = 0.02
+
+PEERS = {
+    "by hand": "jax_peers:by_hand",
+    "autodiff": "jax_peers:autodiff",
+    "jax.nn, optax": "jax_peers:of_jax",
+    "Flax": "jax_peers:of_flax",
+    "PyTorch": "torch_peer:twin",
+}
+"""Who is measured: the module, and in it the function that gives a case's function, or None."""
+
+
+def _block(x, w1, b1, w2, b2):
+    """The feed-forward half of a transformer's layer."""
+    return rules.linear(rules.gelu(rules.linear(x, w1, b1)), w2, b2)
+
+
+def _uniform(*shape):
+    return lambda key, dtype: (jax.random.normal(key, shape) / jnp.sqrt(shape[0])).astype(dtype)
+
+
+def _tokens(key, dtype):
+    return jax.random.normal(key, (8, 512, 256)).astype(dtype)
+
+
+MLP = Case(
+    name="mlp_block",
+    rule=_block,
+    reference=_block,
+    arguments=(_tokens, _uniform(256, 1024), _uniform(1024), _uniform(1024, 256), _uniform(256)),
+    kept=(),
+)
+ROWS: dict[str, Case] = {case.name: case for case in (MLP, *CASES) if case is MLP or case.at_scale}
+"""The cases to measure, by name: those that have a size that people use."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One case.
+
+    Attributes:
+      name: of the case.
+      sizes: of its arguments.
+      seconds: the median of each peer that has such a function.
+    """
+
+    name: str
+    sizes: tuple[str, ...]
+    seconds: Mapping[str, float]
+
+
+def run(names: Sequence[str] = tuple(ROWS), rounds: int = 11) -> list[Row]:
+    """Measures the cases of these names.
+
+    Args:
+      names: keys of `ROWS`.
+      rounds: how often each peer is timed.
+
+    Raises:
+      ValueError: there is no case of such a name, or no round.
+    """
+    for name in names:
+        if name not in ROWS:
+            raise ValueError(f"peers: cases, wanted names among {', '.join(ROWS)}, got {name!r}")
+    if rounds < 1:
+        raise ValueError(f"peers: rounds, wanted a positive number, got {rounds}")
+    with _serving() as peers:
+        return [_measured(name, peers, rounds) for name in tqdm(names, unit="case", leave=False)]
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Milliseconds by hand, and how many times that the others take, as Markdown."""
+    first, *others = PEERS
+    lines = [f"| case | sizes | {first}, ms | " + " | ".join(f"{peer} ×" for peer in others) + " |"]
+    lines.append("|---" * (3 + len(others)) + "|")
+    for row in rows:
+        ratios = [f"{row.seconds[peer] / row.seconds[first]:.2f}" if peer in row.seconds else "" for peer in others]
+        lines.append(f"| {row.name} | {', '.join(row.sizes)} | {1e3 * row.seconds[first]:.2f} | {' | '.join(ratios)} |")
+    return "\n".join(lines)
+
+
+def _measured(name, peers, rounds) -> Row:
+    there = [peer for peer, connection in peers.items() if _ask(connection, "prepare", name)]
+    figures: dict[str, list[float]] = {peer: [] for peer in there}
+    for _ in range(rounds):
+        for peer in random.sample(there, len(there)):
+            figures[peer].append(_ask(peers[peer], "time", None))
+    sizes = tuple("×".join(map(str, a.shape)) or "scalar" for a in _arguments(ROWS[name]))
+    return Row(name, sizes, {peer: statistics.median(values) for peer, values in figures.items()})
+
+
+def _ask(connection, word, value):
+    connection.send((word, value))
+    answer = connection.recv()
+    if isinstance(answer, BaseException):
+        raise answer
+    return answer
+
+
+@contextmanager
+def _serving() -> Iterator[dict[str, Any]]:
+    """A connection to a process for each peer."""
+    spawn, connections, processes = multiprocessing.get_context("spawn"), {}, []
+    try:
+        for peer, place in PEERS.items():
+            connections[peer], theirs = spawn.Pipe()
+            processes.append(spawn.Process(target=_serve, args=(place, theirs), daemon=True))
+            processes[-1].start()
+        yield connections
+    finally:
+        for process in processes:
+            process.terminate()
+
+
+def _serve(place: str, connection) -> None:
+    """Answers "prepare" with whether there is such a function, and "time" with the seconds of one call."""
+    prepare, run, calls = partial(_prepared, *place.split(":")), None, 1
+    while True:
+        word, value = connection.recv()
+        try:
+            if word == "prepare":
+                run = prepare(value)
+                calls = run and 1 + int(_SAMPLE_SECONDS / min(_seconds(run, 1) for _ in range(3)))
+                connection.send(run is not None)
+            else:
+                connection.send(_seconds(run, calls))
+        except Exception as error:
+            connection.send(RuntimeError(f"{place}, {value or 'timing'}: {error}"))
+
+
+def _prepared(module, function, name):
+    """A call that computes the gradients of a case; None if the peer, or this function of it, is not there."""
+    try:
+        peer = importlib.import_module(f".{module}", __package__)
+    except ImportError:
+        return None
+    case = ROWS[name]
+    f = getattr(peer, function)(case)
+    if f is None:
+        return None
+    arguments = _arguments(case)
+    outputs = [y for y in jax.tree.leaves(jax.eval_shape(case.rule, *arguments)) if _is_real(y)]
+    keys = jax.random.split(jax.random.key(1), len(outputs))
+    cotangents = [jax.random.normal(key, y.shape, y.dtype) for key, y in zip(keys, outputs, strict=True)]
+    return peer.gradients(f, arguments, cotangents)
+
+
+def _arguments(case):
+    return case.draw(jax.random.key(0), at_scale=True)
+
+
+def _is_real(array):
+    return jnp.issubdtype(array.dtype, jnp.floating)
+
+
+def _seconds(run, calls):
+    start = time.perf_counter()
+    for _ in range(calls):
+        run()
+    return (time.perf_counter() - start) / calls
