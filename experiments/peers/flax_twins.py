@@ -1,13 +1,18 @@
 """The rules as Flax has them, under our names and options."""
 
 from collections.abc import Callable
+from typing import Any
 
 from flax import linen
 
 
-def linear(x, w, b=None):
+def linear(x, w, b=None) -> Any:
     kernel = {"kernel": w} if b is None else {"kernel": w, "bias": b}
     return linen.Dense(w.shape[-1], use_bias=b is not None).apply({"params": kernel}, x)
+
+
+def mlp_block(x, w1, b1, w2, b2):
+    return linear(linen.gelu(linear(x, w1, b1)), w2, b2)
 
 
 def _affine(scale, offset):
@@ -41,6 +46,7 @@ def batch_norm_evaluation(x, mean, variance, scale=None, offset=None, eps=1e-5, 
 
 TWINS: dict[str, Callable] = {
     "linear": linear,
+    "mlp_block": mlp_block,
     "layer_norm": layer_norm,
     "rms_norm": rms_norm,
     "group_norm": group_norm,

@@ -11,6 +11,10 @@ def linear(x, w, b=None):
     return x @ w if b is None else x @ w + b
 
 
+def mlp_block(x, w1, b1, w2, b2):
+    return linear(jax.nn.gelu(linear(x, w1, b1)), w2, b2)
+
+
 def gated(activation):
     return lambda gate, value, **options: activation(gate, **options) * value
 
@@ -36,6 +40,7 @@ def layer_norm(x, scale=None, offset=None, eps=1e-5, keep=None):
 
 TWINS: dict[str, Callable] = {
     "linear": linear,
+    "mlp_block": mlp_block,
     **{name: getattr(jax.nn, name) for name in ("relu", "leaky_relu", "elu", "selu", "sigmoid", "softplus", "silu")},
     **{name: getattr(jax.nn, name) for name in ("gelu", "relu6", "hard_tanh", "hard_sigmoid", "hard_silu", "celu")},
     **{name: getattr(jax.nn, name) for name in ("log_sigmoid", "soft_sign", "squareplus", "mish", "glu")},

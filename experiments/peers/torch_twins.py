@@ -16,6 +16,10 @@ def linear(x, w, b=None):
     return functional.linear(x, w.T, b)
 
 
+def mlp_block(x, w1, b1, w2, b2):
+    return linear(gelu(linear(x, w1, b1)), w2, b2)
+
+
 def gelu(z, approximate=True):
     return functional.gelu(z, approximate="tanh" if approximate else "none")
 
@@ -134,6 +138,7 @@ def batch_norm_evaluation(x, mean, variance, scale=None, offset=None, eps=1e-5, 
 
 TWINS: dict[str, Twin] = {
     "linear": linear,
+    "mlp_block": mlp_block,
     "relu": torch.relu,
     "leaky_relu": functional.leaky_relu,
     "elu": functional.elu,
