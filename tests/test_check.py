@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from jax.experimental.custom_partitioning import custom_partitioning
 
 import jbackprop as jb
 from experiments.detection.faults import FAULTS
@@ -85,6 +86,21 @@ def _other_on_recomputation():
     return rule
 
 
+def _never_summed_over_devices():
+    """x + b, where each device sums b's gradient over its own rows and takes that for the whole."""
+
+    @custom_partitioning
+    def column_sums(u):
+        return u.sum(axis=0)
+
+    def partition(mesh, arguments, result):
+        whole = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
+        return mesh, lambda u: u.sum(axis=0), whole, tuple(argument.sharding for argument in arguments)
+
+    column_sums.def_partition(partition, sharding_rule="i j -> j")
+    return _ruled(lambda x, b: x + b, lambda arguments, u: (u, column_sums(u)))
+
+
 def _spoilt_at_infinity():
     return spoilt(rules.squared_error, 0, lambda call: jnp.where(jnp.isinf(call.x).any(), jnp.nan, 1) * call.dx)
 
@@ -99,6 +115,7 @@ def _spoilt_at_infinity():
         (_other_on_recomputation(), (X,), "checkpoint"),
         (_spoilt_at_infinity(), (X, X[::-1]), "non-finite inputs"),
         (stale(rules.tanh, 0), (X,), "scan"),
+        (_never_summed_over_devices(), (jnp.arange(48.0).reshape(16, 3), X[0]), "sharding"),
     ],
     ids=lambda value: value if isinstance(value, str) else None,
 )

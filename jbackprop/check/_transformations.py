@@ -88,8 +88,10 @@ def sharding(subject: Subject) -> Iterator[Failure]:
         spec = jax.sharding.PartitionSpec("batch") if split else jax.sharding.PartitionSpec()
         return jax.device_put(array, jax.sharding.NamedSharding(mesh, spec))
 
-    leaves = tuple(map(placed, cast(subject.given, subject.leaves)))
-    got = exact(subject.pull(leaves, subject.cotangents())[1])
+    leaves, cotangents = (
+        tuple(map(placed, arrays)) for arrays in (cast(subject.given, subject.leaves), subject.cotangents())
+    )
+    got = exact(subject.pull(leaves, cotangents)[1])
     _, wanted = subject.evaluate(subject.pull, subject.given)
     yield from gradients_agree(subject, subject.given, got, wanted, note=f"sharded over {len(devices)} devices")
 
