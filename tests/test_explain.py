@@ -10,7 +10,8 @@ import pytest
 
 import jbackprop as jb
 from jbackprop import layers, rules
-from jbackprop.layers import About, Layer, total
+from jbackprop.layers import About, total
+from tests.user_layers import dropout, residual
 
 M, N = 7, 5
 
@@ -35,29 +36,6 @@ def scale(name="s", about=layers.UNNAMED):
         return {name: contract.summed(delta)}
 
     return layers.define(forward, backward, init, gradient, about)
-
-
-def dropout(rate):
-    def forward(params, x, key=None):
-        mask = jnp.ones_like(x) if key is None else jax.random.bernoulli(key, 1 - rate, x.shape) / (1 - rate)
-        return x * mask, mask
-
-    return layers.define(forward, lambda params, mask, dy: (dy * mask, ()))
-
-
-def residual(layer):
-    def forward(params, x, key=None):
-        y, cache = layer.forward(params, x, key)
-        return x + y, cache
-
-    def backward(params, cache, dy):
-        dx, delta = layer.backward(params, cache, dy)
-        return dy + dx, delta
-
-    def apply(params, x, key=None):
-        return x + layer.apply(params, x, key)
-
-    return Layer(layer.init, forward, backward, layer.gradient, apply)
 
 
 def embedding(count, features):

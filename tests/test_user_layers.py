@@ -13,6 +13,7 @@ import pytest
 import jbackprop as jb
 from jbackprop import layers, rules
 from jbackprop.layers import Layer, total
+from tests.user_layers import dropout, residual
 
 M, N = 7, 5
 
@@ -39,16 +40,6 @@ def scale():
         init=lambda key, shape: (jax.random.normal(key, shape[-1:]), shape),
         gradient=lambda s, x, delta, contract=total: contract.summed(delta),
     )
-
-
-def dropout(rate):
-    """y = x ⊙ mask / (1 − rate) with a key, y = x without one."""
-
-    def forward(params, x, key=None):
-        mask = jnp.ones_like(x) if key is None else jax.random.bernoulli(key, 1 - rate, x.shape) / (1 - rate)
-        return x * mask, mask
-
-    return layers.define(forward, lambda params, mask, dy: (dy * mask, ()))
 
 
 def gate(features):
@@ -90,23 +81,6 @@ def add():
         backward=lambda params, cache, dy: ((dy, dy), ()),
         init=lambda key, shapes: ((), shapes[0]),
     )
-
-
-def residual(layer):
-    """y = x + f(x)."""
-
-    def forward(params, x, key=None):
-        y, cache = layer.forward(params, x, key)
-        return x + y, cache
-
-    def backward(params, cache, dy):
-        dx, delta = layer.backward(params, cache, dy)
-        return dy + dx, delta
-
-    def apply(params, x, key=None):
-        return x + layer.apply(params, x, key)
-
-    return Layer(layer.init, forward, backward, layer.gradient, apply)
 
 
 def stack(layer, count):
