@@ -22,13 +22,14 @@ scaling language modeling with pathways", JMLR 24, 2023 (z-loss).
 """
 
 from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Integer, Num
 
 from ._arrays import check_floating, cotangent, wide_dtype, widen
-from ._classes import check_class_numbers, one_hot
+from ._classes import check_class_numbers
 from ._softmax import exponentials
 
 
@@ -68,47 +69,95 @@ def softmax_cross_entropy(
 def _softmax_cross_entropy_fwd(logits, labels, weights, where, ignore_index, label_smoothing, z_loss):
     _check(logits, labels, weights, where, ignore_index, label_smoothing)
     largest, total = exponentials(logits, axis=-1)
-    y = _weighted(_targets(logits, labels, ignore_index, label_smoothing), weights)
-    surprise = jnp.log(total) - (widen(logits) - largest)
-    surprise = jnp.where((y == 0) & jnp.isinf(surprise), 0, surprise)  # an impossible class that is not wanted
-    values = (y * surprise).sum(axis=-1)
-    if z_loss:
-        values = values + z_loss * jnp.square(largest + jnp.log(total))[..., 0]
+    y = _target(logits, labels, weights, ignore_index, label_smoothing)
+    values = z_loss * jnp.square(largest + jnp.log(total))[..., 0] if z_loss else 0
+    if y.spread is not None:
+        values = values + (y.spread * _wanted(y.spread, _surprise(logits, largest, total))).sum(axis=-1)
+    if y.share is not None:
+        values = values + (y.share * _surprise(_at(logits, y.label), largest, total))[..., 0]
     values = _counted(values, labels, where, ignore_index)
     return values.astype(logits.dtype), (logits, largest, total, labels, weights, where)
 
 
 def _softmax_cross_entropy_bwd(ignore_index, label_smoothing, z_loss, residuals, dvalues):
     logits, largest, total, labels, weights, where = residuals
-    dvalues, centred = widen(dvalues)[..., None], widen(logits) - largest
-    targets = _targets(logits, labels, ignore_index, label_smoothing)
-    y, surprise = _weighted(targets, weights), jnp.log(total) - centred
-    pull = y.sum(axis=-1, keepdims=True) + (2 * z_loss * (largest + jnp.log(total)) if z_loss else 0)
-    counted = partial(_counted, labels=labels, where=where, ignore_index=ignore_index)
-    delta = counted(dvalues * (jnp.exp(centred) / total * pull - y))
-    dlabels = counted(_weighted(dvalues * surprise, weights) * (1 - label_smoothing))
-    dweights = None
+    dvalues, counted = (
+        widen(dvalues)[..., None],
+        partial(_counted, labels=labels, where=where, ignore_index=ignore_index),
+    )
+    y = _target(logits, labels, weights, ignore_index, label_smoothing)
+    pull = _sum(y) + (2 * z_loss * (largest + jnp.log(total)) if z_loss else 0)
+    delta = jnp.exp(widen(logits) - largest) * (dvalues * pull / total)
+    if y.spread is not None:
+        delta = delta - dvalues * y.spread
+    if y.share is not None:
+        delta = delta - jnp.where(jnp.arange(logits.shape[-1]) == y.label, dvalues * y.share, 0)
+    dlabels = dweights = None
+    if y.share is None:
+        dlabels = cotangent(labels, counted((1 - label_smoothing) * dvalues * _surprise(logits, largest, total)))
     if weights is not None:
-        terms = dvalues * jnp.where((y == 0) & jnp.isinf(surprise), 0, surprise) * targets
-        dweights = counted(terms).reshape(-1, len(weights)).sum(axis=0).astype(weights.dtype)
-    return cotangent(logits, delta), cotangent(labels, dlabels), dweights, None
+        dweights = _weights_gradient(residuals, y, counted, dvalues, label_smoothing).astype(weights.dtype)
+    return cotangent(logits, counted(delta)), dlabels, dweights, None
 
 
 softmax_cross_entropy.defvjp(_softmax_cross_entropy_fwd, _softmax_cross_entropy_bwd)
 
 
-def _targets(logits, labels, ignore_index, label_smoothing):
-    """y' of the derivation; an ignored label may name no class."""
+class _Target(NamedTuple):
+    """y'' of the derivation = spread + share at the label; a part that is None is 0.
+
+    Class numbers are not spread out to one weight for each class: that would be another array of the logits' size.
+    """
+
+    spread: Array | None
+    share: Array | None = None
+    label: Array | None = None
+
+
+def _target(logits, labels, weights, ignore_index, label_smoothing):
     classes, dtype = logits.shape[-1], wide_dtype(logits)
     if labels.ndim == logits.ndim:
         y = widen(labels)
-    else:
-        y = one_hot(labels if ignore_index is None else jnp.where(labels == ignore_index, 0, labels), classes, dtype)
-    return (1 - label_smoothing) * y + label_smoothing / classes if label_smoothing else y
+        return _Target((1 - label_smoothing) * y + label_smoothing / classes if label_smoothing else y)
+    label = (labels if ignore_index is None else jnp.where(labels == ignore_index, 0, labels))[..., None]
+    of_class = jnp.ones(classes, dtype) if weights is None else widen(weights)
+    known = (label >= 0) & (label < classes)
+    share = jnp.where(known, (1 - label_smoothing) * of_class[label], jnp.nan)
+    return _Target(label_smoothing / classes * of_class if label_smoothing else None, share, label)
 
 
-def _weighted(y, weights):
-    return y if weights is None else y * widen(weights)
+def _sum(y):
+    """Σ_k y''_k, the class axis kept."""
+    spread = 0 if y.spread is None else y.spread.sum(axis=-1, keepdims=True)
+    return spread if y.share is None else spread + y.share
+
+
+def _surprise(logits, largest, total):
+    """s = −log p."""
+    return jnp.log(total) - (widen(logits) - largest)
+
+
+def _wanted(y, surprise):
+    """s, and 0 for an impossible class that is not wanted."""
+    return jnp.where((y == 0) & jnp.isinf(surprise), 0, surprise)
+
+
+def _at(logits, label):
+    """The logit of each example's label, the class axis kept."""
+    return jnp.take_along_axis(logits, label, axis=-1, mode="clip")
+
+
+def _weights_gradient(residuals, y, counted, dvalues, label_smoothing):
+    """Σ_examples y' ⊙ s: what each class has at the labels, and what smoothing spreads."""
+    logits, largest, total, *_ = residuals
+    classes = logits.shape[-1]
+    at_label = (1 - label_smoothing) * dvalues * _surprise(_at(logits, y.label), largest, total)
+    at_label = counted(jnp.where(jnp.isnan(y.share), jnp.nan, at_label))
+    dweights = jnp.zeros(classes, at_label.dtype).at[y.label].add(at_label)
+    if y.spread is None:
+        return dweights
+    terms = counted(label_smoothing / classes * dvalues * _wanted(y.spread, _surprise(logits, largest, total)))
+    return dweights + terms.reshape(-1, classes).sum(axis=0)
 
 
 def _counted(array, labels, where, ignore_index):
