@@ -6,6 +6,7 @@ implementation that shares no code with ours: of `jax.nn`, of optax, or written 
 """
 
 from ._activations import ACTIVATIONS
+from ._attention import ATTENTION
 from ._case import Case as Case
 from ._dropout import DROPOUT
 from ._gated import GATED
@@ -33,5 +34,6 @@ CASES = (
     *SIMILARITY,
     *SOFTMAX_CROSS_ENTROPY,
     *NORMALISATION,
+    *ATTENTION,
 )
 """Every rule of the library, with its options."""

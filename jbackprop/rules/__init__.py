@@ -13,6 +13,7 @@ from ._activations import silu as silu
 from ._activations import softplus as softplus
 from ._activations import swish as swish
 from ._activations import tanh as tanh
+from ._attention import dot_product_attention as dot_product_attention
 from ._batch_norm import batch_norm as batch_norm
 from ._batch_norm import batch_norm_evaluation as batch_norm_evaluation
 from ._divergence import kl_divergence as kl_divergence

@@ -1,0 +1,96 @@
+"""What the table of cases leaves out of attention: `jax.nn`, bad input, empty sequences, masked rows, halves."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jbackprop import rules
+
+QUERY, KEY, VALUE = (
+    jax.random.normal(jax.random.key(seed), shape)
+    for seed, shape in enumerate([(2, 7, 4, 3), (2, 5, 2, 3), (2, 5, 2, 3)])
+)
+
+
+def _pulled(attention, *arguments, **options):
+    """The output, and the gradients for a random cotangent."""
+    out, pull = jax.jit(lambda *a: jax.vjp(lambda *a: attention(*a, **options), *a))(*arguments)
+    return out, *pull(jax.random.normal(jax.random.key(7), out.shape, out.dtype))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"is_causal": True, "local_window_size": (2, 1), "scale": 0.7},
+        {"bias": jax.random.normal(jax.random.key(3), (2, 4, 7, 5)), "local_window_size": 3},
+        {"bias": jax.random.normal(jax.random.key(4), (7, 5)), "mask": jnp.tri(7, 5, 3, dtype=bool)},
+        {"query_seq_lengths": jnp.array([4, 7]), "key_value_seq_lengths": jnp.array([5, 2])},
+    ],
+    ids=lambda options: ", ".join(options),
+)
+def test_agrees_with_jax(options):
+    wanted = _pulled(jax.nn.dot_product_attention, QUERY, KEY, VALUE, **options)
+    got = _pulled(rules.dot_product_attention, QUERY, KEY, VALUE, **options, block_size=3)
+    for g, w in zip(got, wanted, strict=True):
+        np.testing.assert_allclose(g, w, rtol=1e-5, atol=1e-5)
+
+
+def test_memory_grows_with_the_sequence_not_with_its_square():
+    def temporary_bytes(time):
+        x = jax.ShapeDtypeStruct((1, time, 2, 8), jnp.float32)
+        total = jax.grad(lambda *a: rules.dot_product_attention(*a, is_causal=True, block_size=64).sum(), (0, 1, 2))
+        memory = jax.jit(total).lower(x, x, x).compile().memory_analysis()
+        assert memory is not None
+        return memory.temp_size_in_bytes
+
+    assert temporary_bytes(4096) < 9 * temporary_bytes(512)
+
+
+def test_masked_rows_give_zero_and_get_zero():
+    mask = jnp.ones((2, 1, 7, 5), bool).at[1, 0, 4].set(False)
+    out, dquery, *_ = _pulled(lambda q, k, v: rules.dot_product_attention(q, k, v, None, mask), QUERY, KEY, VALUE)
+    assert not out[1, 4].any() and not dquery[1, 4].any()
+    assert out[1, 3].all() and dquery[1, 3].all()
+
+
+@pytest.mark.parametrize(("time", "source", "batch"), [(0, 5, 2), (7, 0, 2), (7, 5, 0)])
+def test_empty_sequences_and_batches(time, source, batch):
+    arguments = QUERY[:batch, :time], KEY[:batch, :source], VALUE[:batch, :source]
+    arguments = (*arguments, jnp.ones((batch, 1, time, source)))
+    out, *gradients = _pulled(rules.dot_product_attention, *arguments)
+    assert out.shape == arguments[0].shape
+    for gradient, argument in zip(gradients, arguments, strict=True):
+        assert gradient.shape == argument.shape
+    assert not any(array.any() for array in (out, *gradients))
+
+
+def test_half_precision_is_accumulated_in_single():
+    half = [array.astype(jnp.bfloat16) for array in (QUERY, KEY, VALUE)]
+    wanted = _pulled(rules.dot_product_attention, *[array.astype(jnp.float32) for array in half])
+    got = _pulled(rules.dot_product_attention, *half)
+    assert {array.dtype for array in got} == {jnp.dtype(jnp.bfloat16)}
+    np.testing.assert_allclose(got[0], wanted[0], rtol=2**-8)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"query": QUERY[0, 0]}, ValueError, "query, wanted shape"),
+        ({"query": QUERY[:, :, :3]}, ValueError, "query, wanted a multiple of 2 heads .* got 3"),
+        ({"key": KEY[:1]}, ValueError, "key, wanted the batch axes and the depth of the query"),
+        ({"value": VALUE[:, :4]}, ValueError, "value, wanted shape"),
+        ({"value": jnp.ones(VALUE.shape, int)}, TypeError, "value, wanted a floating point array, got int32"),
+        ({"bias": jnp.ones((2, 2, 7, 5))}, ValueError, "bias, wanted a shape that broadcasts to"),
+        ({"mask": jnp.ones((7, 4), bool)}, ValueError, "mask, wanted a shape that broadcasts to"),
+        ({"mask": jnp.ones((1, 1, 7, 5))}, TypeError, "mask, wanted booleans, got float32"),
+        ({"query_seq_lengths": jnp.array([7, 8])}, ValueError, r"query_seq_lengths, wanted lengths in \[0, 7\]"),
+        ({"key_value_seq_lengths": jnp.array([5])}, ValueError, "key_value_seq_lengths, wanted shape"),
+        ({"key_value_seq_lengths": jnp.ones(2)}, TypeError, "key_value_seq_lengths, wanted integers"),
+        ({"local_window_size": (-1, 2)}, ValueError, "local_window_size, wanted numbers that are not negative"),
+        ({"block_size": 0}, ValueError, "block_size, wanted at least 1"),
+    ],
+)
+def test_bad_input_is_named(change, error, message):
+    with pytest.raises(error, match=message):
+        rules.dot_product_attention(**{"query": QUERY, "key": KEY, "value": VALUE, **change})
