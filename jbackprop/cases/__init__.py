@@ -9,6 +9,7 @@ from ._activations import ACTIVATIONS
 from ._attention import ATTENTION
 from ._case import Case as Case
 from ._dropout import DROPOUT
+from ._embedding import EMBEDDING
 from ._gated import GATED
 from ._linear import LINEAR
 from ._losses import LOSSES
@@ -35,5 +36,6 @@ CASES = (
     *SOFTMAX_CROSS_ENTROPY,
     *NORMALISATION,
     *ATTENTION,
+    *EMBEDDING,
 )
 """Every rule of the library, with its options."""

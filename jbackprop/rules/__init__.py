@@ -19,6 +19,7 @@ from ._batch_norm import batch_norm_evaluation as batch_norm_evaluation
 from ._divergence import kl_divergence as kl_divergence
 from ._divergence import kl_divergence_with_log_targets as kl_divergence_with_log_targets
 from ._dropout import dropout as dropout
+from ._embedding import embedding as embedding
 from ._focal import sigmoid_focal as sigmoid_focal
 from ._gated import geglu as geglu
 from ._gated import glu as glu
