@@ -18,6 +18,7 @@ from ._more_losses import MORE_LOSSES
 from ._normalisation import NORMALISATION
 from ._on_purpose import ON_PURPOSE as ON_PURPOSE
 from ._on_purpose import Replaced as Replaced
+from ._positions import POSITIONS
 from ._similarity import SIMILARITY
 from ._softmax import SOFTMAX
 from ._softmax_cross_entropy import SOFTMAX_CROSS_ENTROPY
@@ -37,5 +38,6 @@ CASES = (
     *NORMALISATION,
     *ATTENTION,
     *EMBEDDING,
+    *POSITIONS,
 )
 """Every rule of the library, with its options."""

@@ -53,6 +53,9 @@ from ._piecewise import relu6 as relu6
 from ._piecewise import relu_squared as relu_squared
 from ._piecewise import sparse_plus as sparse_plus
 from ._piecewise import sparse_sigmoid as sparse_sigmoid
+from ._positions import learned_positions as learned_positions
+from ._positions import rotary_embedding as rotary_embedding
+from ._positions import sinusoidal_positions as sinusoidal_positions
 from ._regression import absolute_error as absolute_error
 from ._regression import huber as huber
 from ._regression import log_cosh as log_cosh
