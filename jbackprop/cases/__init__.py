@@ -18,6 +18,7 @@ from ._more_losses import MORE_LOSSES
 from ._normalisation import NORMALISATION
 from ._on_purpose import ON_PURPOSE as ON_PURPOSE
 from ._on_purpose import Replaced as Replaced
+from ._pooling import POOLING
 from ._positions import POSITIONS
 from ._similarity import SIMILARITY
 from ._softmax import SOFTMAX
@@ -39,5 +40,6 @@ CASES = (
     *ATTENTION,
     *EMBEDDING,
     *POSITIONS,
+    *POOLING,
 )
 """Every rule of the library, with its options."""

@@ -53,6 +53,9 @@ from ._piecewise import relu6 as relu6
 from ._piecewise import relu_squared as relu_squared
 from ._piecewise import sparse_plus as sparse_plus
 from ._piecewise import sparse_sigmoid as sparse_sigmoid
+from ._pooling import avg_pool as avg_pool
+from ._pooling import global_avg_pool as global_avg_pool
+from ._pooling import max_pool as max_pool
 from ._positions import learned_positions as learned_positions
 from ._positions import rotary_embedding as rotary_embedding
 from ._positions import sinusoidal_positions as sinusoidal_positions
