@@ -8,6 +8,7 @@ implementation that shares no code with ours: of `jax.nn`, of optax, or written 
 from ._activations import ACTIVATIONS
 from ._attention import ATTENTION
 from ._case import Case as Case
+from ._convolution import CONVOLUTION
 from ._dropout import DROPOUT
 from ._embedding import EMBEDDING
 from ._gated import GATED
@@ -41,5 +42,6 @@ CASES = (
     *EMBEDDING,
     *POSITIONS,
     *POOLING,
+    *CONVOLUTION,
 )
 """Every rule of the library, with its options."""
