@@ -21,6 +21,7 @@ from ._on_purpose import ON_PURPOSE as ON_PURPOSE
 from ._on_purpose import Replaced as Replaced
 from ._pooling import POOLING
 from ._positions import POSITIONS
+from ._recurrent import RECURRENT
 from ._similarity import SIMILARITY
 from ._softmax import SOFTMAX
 from ._softmax_cross_entropy import SOFTMAX_CROSS_ENTROPY
@@ -43,5 +44,6 @@ CASES = (
     *POSITIONS,
     *POOLING,
     *CONVOLUTION,
+    *RECURRENT,
 )
 """Every rule of the library, with its options."""

@@ -61,6 +61,10 @@ from ._pooling import max_pool as max_pool
 from ._positions import learned_positions as learned_positions
 from ._positions import rotary_embedding as rotary_embedding
 from ._positions import sinusoidal_positions as sinusoidal_positions
+from ._recurrent import bidirectional as bidirectional
+from ._recurrent import gru as gru
+from ._recurrent import lstm as lstm
+from ._recurrent import rnn as rnn
 from ._regression import absolute_error as absolute_error
 from ._regression import huber as huber
 from ._regression import log_cosh as log_cosh
