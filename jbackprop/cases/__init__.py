@@ -12,6 +12,7 @@ from ._convolution import CONVOLUTION
 from ._dropout import DROPOUT
 from ._embedding import EMBEDDING
 from ._gated import GATED
+from ._implicit import IMPLICIT
 from ._linear import LINEAR
 from ._losses import LOSSES
 from ._more_activations import PIECEWISE, SMOOTH
@@ -45,5 +46,6 @@ CASES = (
     *POOLING,
     *CONVOLUTION,
     *RECURRENT,
+    *IMPLICIT,
 )
 """Every rule of the library, with its options."""

@@ -27,6 +27,8 @@ from ._gated import geglu as geglu
 from ._gated import glu as glu
 from ._gated import reglu as reglu
 from ._gated import swiglu as swiglu
+from ._implicit import fixed_point as fixed_point
+from ._implicit import linear_solve as linear_solve
 from ._linear import bias_gradient as bias_gradient
 from ._linear import input_gradient as input_gradient
 from ._linear import linear as linear
