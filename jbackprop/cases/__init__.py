@@ -9,6 +9,7 @@ from ._activations import ACTIVATIONS
 from ._attention import ATTENTION
 from ._case import Case as Case
 from ._convolution import CONVOLUTION
+from ._ctc import CTC
 from ._dropout import DROPOUT
 from ._embedding import EMBEDDING
 from ._gated import GATED
@@ -47,5 +48,6 @@ CASES = (
     *CONVOLUTION,
     *RECURRENT,
     *IMPLICIT,
+    *CTC,
 )
 """Every rule of the library, with its options."""

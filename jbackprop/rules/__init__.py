@@ -18,6 +18,7 @@ from ._batch_norm import batch_norm as batch_norm
 from ._batch_norm import batch_norm_evaluation as batch_norm_evaluation
 from ._convolution import conv as conv
 from ._convolution import conv_transpose as conv_transpose
+from ._ctc import ctc as ctc
 from ._divergence import kl_divergence as kl_divergence
 from ._divergence import kl_divergence_with_log_targets as kl_divergence_with_log_targets
 from ._dropout import dropout as dropout
