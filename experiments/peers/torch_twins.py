@@ -9,6 +9,8 @@ from collections.abc import Callable
 import torch
 from torch.nn import functional
 
+from . import torch_images, torch_sequences
+
 Twin = Callable[..., torch.Tensor | tuple[torch.Tensor, ...]]
 
 
@@ -136,6 +138,13 @@ def batch_norm_evaluation(x, mean, variance, scale=None, offset=None, eps=1e-5, 
     return (y if scale is None else y * scale) + (0 if offset is None else offset)
 
 
+def fixed_point(w, x, z):
+    """The case's own function, unrolled."""
+    for _ in range(64):
+        z = 0.25 * torch.tanh(z @ w) + x
+    return z
+
+
 TWINS: dict[str, Twin] = {
     "linear": linear,
     "mlp_block": mlp_block,
@@ -187,4 +196,12 @@ TWINS: dict[str, Twin] = {
     "instance_norm": instance_norm,
     "batch_norm": batch_norm,
     "batch_norm_evaluation": batch_norm_evaluation,
+    "linear_solve": lambda a, b: torch.linalg.solve(a, b),
+    "fixed_point": fixed_point,
+    **{name: getattr(torch_images, name) for name in ("max_pool", "avg_pool", "global_avg_pool")},
+    **{name: getattr(torch_images, name) for name in ("conv", "conv_transpose")},
+    **{name: getattr(torch_sequences, name) for name in ("attention", "embedding", "rnn", "gru", "lstm", "ctc")},
+    "learned_positions": torch_sequences.learned_positions,
+    "sinusoidal_positions": torch_sequences.sinusoidal_positions,
+    "rotary_embedding": torch_sequences.rotary_embedding,
 }

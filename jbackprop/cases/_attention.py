@@ -53,9 +53,9 @@ def _lengths(*lengths: int) -> Draw:
     return lambda key, dtype: jnp.array(lengths)
 
 
-def _named(function, names):
-    """(query, key, value, *more) -> function with the rest by name, since any of them may be absent."""
-    return lambda query, key, value, *more: function(query, key, value, **dict(zip(names, more, strict=True)))
+def _named(function, names, query, key, value, *more, **options):
+    """The function with what comes after the value by name, since any of it may be absent."""
+    return function(query, key, value, **dict(zip(names, more, strict=True)), **options)
 
 
 def _case(name, query, key, value_depth, more=None, kept=(), block_size=None, at_scale=(), **options):
@@ -67,11 +67,10 @@ def _case(name, query, key, value_depth, more=None, kept=(), block_size=None, at
     side = block_size or query[-3]
     numbers = math.prod(query[:-3]) * query[-2], math.ceil(query[-3] / side) * side
     kept = (*(f"float32[{','.join(map(str, shape))}]" for shape in (query, key, value, out, numbers, numbers)), *kept)
-    rule = partial(rules.dot_product_attention, block_size=block_size, **options)
     return Case(
         name,
-        _named(rule, tuple(more)),
-        _named(partial(_reference, **options), tuple(more)),
+        partial(_named, rules.dot_product_attention, tuple(more), block_size=block_size, **options),
+        partial(_named, _reference, tuple(more), **options),
         (normal(*query), normal(*key), normal(*value), *more.values()),
         kept,
         at_scale,
