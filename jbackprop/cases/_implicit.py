@@ -76,7 +76,7 @@ IMPLICIT = (
         (lambda key, dtype: normal(256, 256)(key, dtype) / 16, normal(512, 256), normal(512, 256)),
     ),
     Case(
-        "fixed_point of a tree",
+        "fixed_point, a tree",
         _found_pair,
         lambda params, *z0: _unrolled(_pair, params, z0),
         (normal(5), normal(5), normal(5)),

@@ -153,7 +153,7 @@ RECURRENT = (
         reverse=True,
     ),
     _case(
-        "bidirectional rnn, lengths",
+        "bidirectional, rnn, lengths",
         _both_ways,
         _both_ways_reference,
         (_fixed([5, 0, 3]), normal(3, 5, 4), *_weights(1, 4, 2)[:2], normal(3, 2), *_weights(1, 4, 1), normal(3, 1)),
