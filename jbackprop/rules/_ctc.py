@@ -15,7 +15,11 @@ e_t(s) = log p_t(l_s), p_t = softmax(z_t), and r → s where a path may go from 
 alone, where α + β − log Z would lose all digits of large logits.
 
 A padded frame changes neither α nor γ and has gradient 0.  Labels that no path spells (more of them than frames) cost
-∞, with gradient 0.  Kept: the arguments, α, and two numbers a frame for the softmax.
+∞, with gradient 0.
+
+Kept: the arguments, α, and two numbers a frame for the softmax, which is computed again.  For that the rule takes up to
+a tenth more time on a CPU than autodiff of the same forward pass, and two thirds of its memory; it is faster than
+autodiff of optax's loss.
 
 A. Graves, S. Fernández, F. Gomez, J. Schmidhuber, "Connectionist temporal classification: labelling unsegmented
 sequence data with recurrent neural networks", ICML, 2006.  P. A. Devijver, "Baum's forward-backward algorithm
