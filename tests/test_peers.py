@@ -11,7 +11,7 @@ torch_peer = pytest.importorskip(
     "experiments.peers.torch_peer", reason="PyTorch is not installed", exc_type=ImportError
 )
 
-WITHOUT_TWIN = {"dropout", "sparse_plus", "sparse_sigmoid", "bidirectional rnn", "fixed_point of a tree"}
+WITHOUT_TWIN = {"dropout", "sparse_plus", "sparse_sigmoid", "bidirectional"}
 """PyTorch has no such function, or draws other random numbers."""
 IN_FLOAT32 = {"hard_sigmoid", "celu"}
 """PyTorch rounds their constants to float32, whatever it is given."""

@@ -14,7 +14,7 @@ from .torch_twins import TWINS
 
 def twin(case: Case) -> Callable | None:
     """The function of a case in PyTorch, its options bound; None where PyTorch has none."""
-    rule = TWINS.get(case.rule_name)
+    rule = TWINS.get(case.name) or TWINS.get(case.rule_name)
     if rule is None:
         return None
 

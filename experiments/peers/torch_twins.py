@@ -145,6 +145,13 @@ def fixed_point(w, x, z):
     return z
 
 
+def fixed_point_of_a_pair(params, first, second):
+    """The case's own function, unrolled."""
+    for _ in range(64):
+        first, second = 0.25 * torch.cos(second) * params, 0.25 * torch.sin(first) + params
+    return first, second
+
+
 TWINS: dict[str, Twin] = {
     "linear": linear,
     "mlp_block": mlp_block,
@@ -198,6 +205,7 @@ TWINS: dict[str, Twin] = {
     "batch_norm_evaluation": batch_norm_evaluation,
     "linear_solve": lambda a, b: torch.linalg.solve(a, b),
     "fixed_point": fixed_point,
+    "fixed_point, a tree": fixed_point_of_a_pair,
     **{name: getattr(torch_images, name) for name in ("max_pool", "avg_pool", "global_avg_pool")},
     **{name: getattr(torch_images, name) for name in ("conv", "conv_transpose")},
     **{name: getattr(torch_sequences, name) for name in ("attention", "embedding", "rnn", "gru", "lstm", "ctc")},

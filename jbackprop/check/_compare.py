@@ -1,6 +1,8 @@
 """Two results side by side: at most one failure for each array, its worst entry."""
 
-from collections.abc import Iterable, Iterator, Sequence
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,16 +11,27 @@ from ._report import Failure
 from ._rounding import UNITS, Allowance, largest
 from ._subject import Subject
 
+Noise = Callable[[], Sequence[float]]
+"""The error of automatic differentiation in each array, computed only where it decides: that compiles the twin anew."""
+
 
 def worst(
-    what: str, dtype: str, got: np.ndarray, wanted: np.ndarray, allowance: Allowance, note: str = ""
+    what: str,
+    dtype: str,
+    got: np.ndarray,
+    wanted: np.ndarray,
+    allowance: Allowance,
+    note: str = "",
+    noise: Callable[[], float] = float,
 ) -> Iterator[Failure]:
-    """The entry that is furthest off, if it is further off than rounding explains."""
+    """The entry that is furthest off, if it is further off than rounding explains, and then than the noise does."""
     if got.shape != wanted.shape:
         yield Failure(what, dtype, None, f"shape {got.shape}", f"shape {wanted.shape}", note=note)
         return
     units = allowance.units(got, wanted)
-    if units.size and units.max() > UNITS:
+    if units.max(initial=0) > UNITS:
+        units = dataclasses.replace(allowance, noise=noise()).units(got, wanted)
+    if units.max(initial=0) > UNITS:
         entry = tuple(int(i) for i in np.unravel_index(units.argmax(), units.shape))
         yield Failure(what, dtype, entry, float(got[entry]), float(wanted[entry]), float(units[entry]), note)
 
@@ -28,17 +41,17 @@ def gradients_agree(
     dtype: str,
     got: Sequence[Any],
     wanted: Sequence[Any],
-    noise: Iterable[float] | None = None,
+    noise: Noise | None = None,
     note: str = "",
 ) -> Iterator[Failure]:
     """One comparison for each leaf that is differentiated, on the scale of its typical gradient.
 
     The noise is that at the given arguments, unless another is known.
     """
-    noise = subject.noise(dtype)[1] if noise is None else noise
-    for i, (g, w, noise_i) in enumerate(zip(got, wanted, noise, strict=True)):
-        allowance = subject.allowance(dtype, typical(subject)[i], noise_i)
-        yield from worst(f"gradient of {subject.name(i)}", dtype, g, w, allowance, note)
+    noises = functools.cache(noise or (lambda: subject.noise(dtype)[1]))
+    for i, (g, w) in enumerate(zip(got, wanted, strict=True)):
+        allowance = subject.allowance(dtype, typical(subject)[i])
+        yield from worst(f"gradient of {subject.name(i)}", dtype, g, w, allowance, note, lambda i=i: noises()[i])
 
 
 def outputs_agree(
@@ -46,15 +59,16 @@ def outputs_agree(
     dtype: str,
     got: Sequence[Any],
     wanted: Sequence[Any],
-    noise: Iterable[float] | None = None,
+    noise: Noise | None = None,
     note: str = "",
 ) -> Iterator[Failure]:
     """One comparison for each output."""
-    noise = subject.noise(dtype)[0] if noise is None else noise
-    for i, (g, w, noise_i) in enumerate(zip(got, wanted, noise, strict=True)):
+    noises = functools.cache(noise or (lambda: subject.noise(dtype)[0]))
+    for i, (g, w) in enumerate(zip(got, wanted, strict=True)):
         what = "output" if len(wanted) == 1 else f"output {i}"
-        allowance = subject.allowance(dtype, noise=noise_i)
-        yield from worst(what, dtype, np.asarray(g), np.asarray(w), allowance, note)
+        yield from worst(
+            what, dtype, np.asarray(g), np.asarray(w), subject.allowance(dtype), note, lambda i=i: noises()[i]
+        )
 
 
 def typical(subject: Subject) -> list[float]:

@@ -13,6 +13,7 @@ a NaN itself is nobody's business.
 J.-B. Hiriart-Urruty, C. Lemaréchal, "Fundamentals of Convex Analysis", Springer, 2001, chapter D (subgradients).
 """
 
+import functools
 from collections.abc import Iterator
 
 import jax
@@ -42,17 +43,21 @@ def random_inputs(subject: Subject) -> Iterator[Failure]:
         chosen = tuple(_spread(subject.rng(7, number, i), subject.leaves[i], draws, octaves) for i in subject.wrt)
         start = rounded("float32", chosen)
         got, wanted = (_at_draws(subject, function, "float64", start) for function in (pull, pull_twin))
-        coarse = _at_draws(subject, pull_twin, "float32", start)
-        for i, (g, w, noise) in enumerate(zip(got, wanted, twin_noise(coarse, wanted), strict=True)):
+        noises = functools.partial(_noise_at_draws, subject, pull_twin, start, wanted)
+        for i, (g, w) in enumerate(zip(got, wanted, strict=True)):
             scale[i] = max(scale[i], largest(w))
-            allowance = subject.allowance("float64", scale[i], SHARE * noise)
             what, note = f"gradient of {subject.name(i)}", "random inputs, the first index a draw"
-            yield from worst(what, "float64", g, w, allowance, note)
+            allowance = subject.allowance("float64", scale[i])
+            yield from worst(what, "float64", g, w, allowance, note, lambda i=i, noises=noises: noises()[i])
 
 
 def _at_draws(subject, pull, dtype, draws):
     with precision(dtype):
         return exact(pull(cast(dtype, draws), cast(dtype, subject.leaves), subject.cotangents()))
+
+
+def _noise_at_draws(subject, pull_twin, draws, truth):
+    return [SHARE * n for n in twin_noise(_at_draws(subject, pull_twin, "float32", draws), truth)]
 
 
 def special_inputs(subject: Subject) -> Iterator[Failure]:

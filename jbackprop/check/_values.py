@@ -1,5 +1,6 @@
 """Is the backward pass the derivative of the forward pass?  Structure, values, gradients and linearity."""
 
+import functools
 from collections.abc import Iterator
 
 import jax
@@ -43,11 +44,8 @@ def primal(subject: Subject) -> Iterator[Failure]:
     """
     wanted = _values(subject, subject.function, "float64")
     if subject.reference is not None:
-        noise = _reference_noise(subject)
-        note = "against the reference"
-        yield from outputs_agree(
-            subject, "float64", wanted, _values(subject, subject.reference, "float64"), noise, note
-        )
+        given, note = _values(subject, subject.reference, "float64"), "against the reference"
+        yield from outputs_agree(subject, "float64", wanted, given, lambda: _reference_noise(subject, given), note)
     for dtype in subject.dtypes:
         value = _values(subject, subject.function, dtype)
         real = [v for v, out in zip(value, subject.outputs, strict=True) if jnp.issubdtype(out.dtype, jnp.floating)]
@@ -63,19 +61,28 @@ def gradient(subject: Subject) -> Iterator[Failure]:
             cotangents = subject.cotangents(stream)
             _, truth = subject.evaluate(subject.pull_twin, "float64", leaves, cotangents)
             _, got = subject.evaluate(subject.pull, dtype, leaves, cotangents)
-            _, noise = subject.noise_at(dtype, leaves, cotangents)
+            noise = functools.partial(_gradient_noise, subject, dtype, leaves, cotangents)
             yield from gradients_agree(subject, dtype, got, truth, noise, "against automatic differentiation")
     if _is_mixed(subject):
         yield from _in_mixed_dtypes(subject)
 
 
+def _gradient_noise(subject, dtype, leaves, cotangents):
+    return subject.noise_at(dtype, leaves, cotangents)[1]
+
+
 def _in_mixed_dtypes(subject):
     with precision_of(subject.original):
         _, got = map(exact, subject.pull(subject.original, subject.cotangents()))
-        _, automatic = map(exact, subject.pull_twin(subject.original, subject.cotangents()))
     _, truth = subject.truth
-    noise = twin_noise(automatic, truth)
+    noise = functools.partial(_mixed_noise, subject, truth)
     yield from gradients_agree(subject, subject.given, got, truth, noise, "in the dtypes as given")
+
+
+def _mixed_noise(subject, truth):
+    with precision_of(subject.original):
+        _, automatic = map(exact, subject.pull_twin(subject.original, subject.cotangents()))
+    return twin_noise(automatic, truth)
 
 
 def _is_mixed(subject):
@@ -100,12 +107,12 @@ def linearity(subject: Subject) -> Iterator[Failure]:
     u, v = subject.cotangents(3), subject.cotangents(4)
     mixed = tuple(0.5 * a - 2 * b for a, b in zip(u, v, strict=True))
     of_u, of_v, of_mixed = (subject.evaluate(subject.pull, "float64", cotangents=c)[1] for c in (u, v, mixed))
-    noises = subject.noise("float64")[1]
-    for i, (got, a, b, noise) in enumerate(zip(of_mixed, of_u, of_v, noises, strict=True)):
+    for i, (got, a, b) in enumerate(zip(of_mixed, of_u, of_v, strict=True)):
         # Each term brings its own rounding, and the mixed one as much as the two: 2 (½ + 2) times that of one.
-        allowance = subject.allowance("float64", largest(a) + 4 * largest(b), 5 * noise)
-        note = "pulled back ½u − 2v against ½ of u's less 2 of v's"
-        yield from worst(f"gradient of {subject.name(i)}", "float64", got, 0.5 * a - 2 * b, allowance, note)
+        allowance = subject.allowance("float64", largest(a) + 4 * largest(b))
+        what, note = f"gradient of {subject.name(i)}", "pulled back ½u − 2v against ½ of u's less 2 of v's"
+        noise = functools.partial(_noise_of_three, subject, i)
+        yield from worst(what, "float64", got, 0.5 * a - 2 * b, allowance, note, noise)
     nothing = tuple(np.zeros_like(a) for a in u)
     for i, got in enumerate(subject.evaluate(subject.pull, "float64", cotangents=nothing)[1]):
         if got.any():
@@ -113,6 +120,10 @@ def linearity(subject: Subject) -> Iterator[Failure]:
             yield Failure(
                 f"gradient of {subject.name(i)}", "float64", entry, float(got[entry]), 0.0, note="zero cotangent"
             )
+
+
+def _noise_of_three(subject, i):
+    return 5 * subject.noise("float64")[1][i]
 
 
 def each_output(subject: Subject) -> Iterator[Failure]:
@@ -146,7 +157,6 @@ def _values(subject, function, dtype):
         return exact(jax.jit(function)(*cast(dtype, subject.leaves)))
 
 
-def _reference_noise(subject):
+def _reference_noise(subject, wide):
     """In float64, told from float32."""
-    narrow, wide = (_values(subject, subject.reference, dtype) for dtype in ("float32", "float64"))
-    return [SHARE * n for n in twin_noise(narrow, wide)]
+    return [SHARE * n for n in twin_noise(_values(subject, subject.reference, "float32"), wide)]
