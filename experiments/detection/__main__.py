@@ -9,7 +9,9 @@ def main() -> None:
     """Reads the command line and runs the study."""
     parser = argparse.ArgumentParser(prog="python -m experiments.detection", description=__doc__)
     parser.add_argument("--output", default="runs/detection", help="folder; a run that was stopped goes on from there")
-    parser.add_argument("--cases", nargs="*", default=(), help="names of cases, all unless given")
+    parser.add_argument(
+        "--cases", nargs="*", default=(), help="names of cases, the first one of each rule unless given"
+    )
     parser.add_argument("--workers", type=int, default=2, help="processes at a time")
     options = parser.parse_args()
     try:

@@ -7,7 +7,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
-from jbackprop._halves import halves
+from jbackprop._halves import Halves
 
 Rule = Callable[..., jax.Array]
 
@@ -72,9 +72,41 @@ class Fault:
     large: bool = False
 
 
+def halves(rule: Rule) -> Halves:
+    """The forward and the backward pass of any function with rules in it: the residuals are JAX's own pull-back."""
+
+    def forward(*arguments):
+        places = _floating(arguments)
+
+        def of_floating(*chosen):
+            given = dict(zip(places, chosen, strict=True))
+            return rule(*(given.get(i, argument) for i, argument in enumerate(arguments)))
+
+        output, pull = jax.vjp(of_floating, *(arguments[i] for i in places))
+        return output, (pull, arguments)
+
+    def backward(residuals, cotangent):
+        pull, arguments = residuals
+        gradients = dict(zip(_floating(arguments), pull(cotangent), strict=True))
+        return tuple(gradients.get(i) for i in range(len(arguments)))
+
+    return Halves(forward, backward)
+
+
+def _floating(arguments):
+    return [i for i, a in enumerate(arguments) if jnp.issubdtype(a.dtype, jnp.floating)]
+
+
+def main_output(rule: Rule, arguments: Sequence[jax.Array]) -> Rule:
+    """The rule, or of several outputs the largest, which faults can then be made in as in any other."""
+    outputs = jax.tree.leaves(jax.eval_shape(rule, *arguments))
+    largest = max(range(len(outputs)), key=lambda i: outputs[i].size)
+    return rule if len(outputs) == 1 else lambda *given: jax.tree.leaves(rule(*given))[largest]
+
+
 def spoilt(rule: Rule, target: int, spoil: Spoil) -> Rule:
     """The rule with another gradient of its target."""
-    right = halves(rule, "detection: rule")
+    right = halves(rule)
 
     @jax.custom_vjp
     def wrong(*arguments):
@@ -98,7 +130,7 @@ def spoilt(rule: Rule, target: int, spoil: Spoil) -> Rule:
 def stale(rule: Rule, target: int) -> Rule:
     """The rule with the residuals of the call before, for all arguments: a cache in Python."""
     del target
-    right, memory = halves(rule, "detection: rule"), {}
+    right, memory = halves(rule), {}
 
     @jax.custom_vjp
     def wrong(*arguments):

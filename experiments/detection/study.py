@@ -13,11 +13,11 @@ import jax
 import jax.numpy as jnp
 from tqdm import tqdm
 
-from jbackprop.cases import CASES, Case
+from jbackprop.cases import CASES
 
 from .equivalence import equivalent
 from .faults import FAULTS
-from .mutants import Fault, enlarged
+from .mutants import Fault, Rule, enlarged, main_output
 from .tools import OTHERS, by_check
 
 NO_FAULT = "none: the right rule"
@@ -49,7 +49,7 @@ def run(output: str = "runs/detection", cases: Sequence[str] = (), workers: int 
 
     Args:
       output: folder of `rows.jsonl`.
-      cases: names of the cases to try, all unless given.
+      cases: names of the cases to try, the first one of each rule unless given.
       workers: processes to run at a time; each takes one case.
 
     Raises:
@@ -63,7 +63,7 @@ def run(output: str = "runs/detection", cases: Sequence[str] = (), workers: int 
     path.parent.mkdir(parents=True, exist_ok=True)
     rows = read(path)
     done = {row.case for row in rows}
-    todo = [name for name in cases or names if name not in done]
+    todo = [name for name in cases or one_for_each_rule() if name not in done]
     with path.open("a") as file, tqdm(total=len(todo), unit="rule", disable=not todo) as bar:
         for new in _tried(todo, workers):
             file.writelines(json.dumps(dataclasses.asdict(row), ensure_ascii=False) + "\n" for row in new)
@@ -72,6 +72,12 @@ def run(output: str = "runs/detection", cases: Sequence[str] = (), workers: int 
             bar.update()
             bar.set_postfix_str(new[0].case)
     return rows
+
+
+def one_for_each_rule() -> list[str]:
+    """The names of the cases that come first of their rule."""
+    first = {case.rule_name: case.name for case in reversed(CASES)}
+    return [case.name for case in CASES if first[case.rule_name] == case.name]
 
 
 def read(path: Path) -> list[Row]:
@@ -94,21 +100,22 @@ def rows_of(name: str) -> list[Row]:
     warnings.filterwarnings("ignore", "Explicitly requested dtype float64")  # the tools ask for it in float32 mode
     (case,) = [case for case in CASES if case.name == name]
     arguments = case.draw(jax.random.key(0))
-    control = _row(case, NO_FAULT, 0, True, {tool: _timed(call, case.rule, arguments) for tool, call in _tools(())})
+    control = _row(name, NO_FAULT, 0, True, {tool: _timed(call, case.rule, arguments) for tool, call in _tools(())})
+    rule = main_output(case.rule, arguments)
     jax.clear_caches()
-    return [control, *(mutant for fault in FAULTS for mutant in _mutants(case, fault, arguments))]
+    return [control, *(mutant for fault in FAULTS for mutant in _mutants(name, rule, fault, arguments))]
 
 
-def _mutants(case: Case, fault: Fault, arguments) -> Iterator[Row]:
+def _mutants(name: str, rule: Rule, fault: Fault, arguments) -> Iterator[Row]:
     if fault.large:
-        arguments = enlarged(case.rule, arguments)
+        arguments = enlarged(rule, arguments)
     for target, argument in enumerate(arguments or ()):
-        if jnp.issubdtype(argument.dtype, jnp.floating) and fault.applies(case.rule, arguments, target):
-            same = equivalent(case.rule, fault.make(case.rule, target), arguments)
+        if jnp.issubdtype(argument.dtype, jnp.floating) and fault.applies(rule, arguments, target):
+            same = equivalent(rule, fault.make(rule, target), arguments)
             verdicts = {
-                tool: _timed(call, fault.make(case.rule, target), arguments) for tool, call in _tools(fault.found_by)
+                tool: _timed(call, fault.make(rule, target), arguments) for tool, call in _tools(fault.found_by)
             }
-            yield _row(case, fault.name, target, same, verdicts)
+            yield _row(name, fault.name, target, same, verdicts)
 
 
 def _tools(first):
@@ -119,7 +126,7 @@ def _tools(first):
 def _row(case, fault, target, same, verdicts):
     found = {tool: verdict for tool, (verdict, _) in verdicts.items()}
     seconds = {tool: round(seconds, 3) for tool, (_, seconds) in verdicts.items()}
-    return Row(case.name, fault, target, same, found, seconds)
+    return Row(case, fault, target, same, found, seconds)
 
 
 def _timed(tool, rule, arguments):
