@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import jbackprop as jb
+from jbackprop._differentiable import described
 from jbackprop import rules
 from jbackprop.cases import ON_PURPOSE
 
@@ -38,7 +39,7 @@ def test_gradient_is_the_one_promised(case, dtype):
 @each_case
 def test_keeps_what_the_case_says(case):
     report = jb.check(case.rule, *case.draw(jax.random.key(0)), wrt=[0], only=())
-    assert report.residuals == case.kept
+    assert tuple(map(described, report.residuals)) == case.kept
 
 
 def test_options_get_no_gradient():

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from jbackprop import rules
+
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"```python\n(.*?)```\s+```\n(.*?)```", README, re.DOTALL)
 OPTIONAL = ("flax", "equinox")
@@ -17,6 +19,12 @@ NUMBER = re.compile(r"[−-]?\d[\d.]*(?:e[+-]\d+)?")
 
 def test_every_example_has_its_output():
     assert len(EXAMPLES) == README.count("```python") > 0
+
+
+def test_every_rule_is_named():
+    parts = {"bias_gradient", "input_gradient", "weight_gradient"}
+    functions = {name for name, rule in vars(rules).items() if callable(rule)} - parts
+    assert functions == {name for name in functions if f"`{name}`" in README}
 
 
 def test_examples_print_what_the_readme_says():

@@ -140,7 +140,7 @@ def test_the_two_passes_are_the_gradient(name):
     got = jax.jit(two.backward)(two.borrow(problem.leaves, out), kept, cotangents)
     assert sum(array.nbytes for array in kept) == new_bytes(two.residuals)
     for a, b in zip([*out, *got], [*outputs, *pullback(cotangents)], strict=True):
-        np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-6)
+        np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-5)
 
 
 @pytest.mark.parametrize(
