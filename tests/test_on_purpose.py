@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import jbackprop as jb
-from jbackprop._differentiable import described
 from jbackprop import rules
+from jbackprop._differentiable import described
 from jbackprop.cases import ON_PURPOSE
 
 CHECKS = ("structure", "determinism", "jit", "vmap", "scan", "checkpoint", "residuals")
