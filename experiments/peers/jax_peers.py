@@ -1,5 +1,6 @@
 """The peers that run on JAX: the rules by hand, their autodiff twins, what jax.nn and optax have, and Flax."""
 
+import functools
 import importlib.util
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -34,8 +35,15 @@ def of_flax(case: Case) -> Callable | None:
 
 
 def _bound(twins, case):
-    rule = twins.get(case.rule_name)
-    return None if rule is None else lambda *arguments: rule(*arguments, **case.options)
+    """The twin with the case's options; None if there is none that takes them."""
+    if case.rule_name not in twins:
+        return None
+    twin = functools.partial(twins[case.rule_name], **case.options)
+    try:
+        jax.eval_shape(lambda key: twin(*case.draw(key, at_scale=True)), jax.random.key(0))
+    except TypeError:
+        return None
+    return twin
 
 
 def gradients(f: Callable, arguments: Sequence[Any], cotangents: Sequence[Any]) -> Callable[[], Any]:

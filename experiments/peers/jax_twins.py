@@ -5,6 +5,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import optax
+from jax import lax
 
 
 def linear(x, w, b=None):
@@ -24,18 +25,76 @@ def summed(loss):
     return lambda a, y, **options: loss(a, y, **options).sum(-1)
 
 
-def softmax_cross_entropy(logits, targets):
-    hard = optax.softmax_cross_entropy_with_integer_labels
-    return hard(logits, targets) if targets.ndim < logits.ndim else optax.softmax_cross_entropy(logits, targets)
+def softmax_cross_entropy(logits, targets, ignore_index=None):
+    if targets.ndim == logits.ndim:
+        return optax.softmax_cross_entropy(logits, targets)
+    losses = optax.softmax_cross_entropy_with_integer_labels(logits, targets)
+    return losses if ignore_index is None else jnp.where(targets == ignore_index, 0, losses)
 
 
-def linear_softmax_cross_entropy(x, w, b, labels, **options):
-    return optax.softmax_cross_entropy_with_integer_labels(linear(x, w, b), labels)
+def linear_softmax_cross_entropy(x, w, b, labels, ignore_index=None):
+    return softmax_cross_entropy(linear(x, w, b), labels, ignore_index)
+
+
+def triplet(anchors, positives, negatives, margin=1.0, epsilon=1e-6):
+    return optax.losses.triplet_margin_loss(anchors, positives, negatives, margin=margin, eps=epsilon)
 
 
 def layer_norm(x, scale=None, offset=None, eps=1e-5, keep=None):
     y = jax.nn.standardize(x, epsilon=eps)
     return (y if scale is None else y * scale) + (0 if offset is None else offset)
+
+
+def attention(query, key, value, block_size=None, **options):
+    """`jax.nn` asks for a batch axis."""
+    if query.ndim == 3:
+        return attention(query[None], key[None], value[None], **options)[0]
+    return jax.nn.dot_product_attention(query, key, value, **options)
+
+
+def conv(x, kernel, bias=0, window_strides=None, padding="SAME", rhs_dilation=None, feature_group_count=None):
+    """The number of groups is told by the shapes."""
+    axes, groups = kernel.ndim - 2, x.shape[-1] // kernel.shape[-2]
+    y = lax.conv_general_dilated(
+        _one_batch_axis(x, axes),
+        kernel,
+        window_strides or (1,) * axes,
+        padding,
+        rhs_dilation=rhs_dilation,
+        dimension_numbers=_channels_last(axes),
+        feature_group_count=groups,
+    )
+    return y.reshape(*x.shape[: x.ndim - axes - 1], *y.shape[1:]) + bias
+
+
+def conv_transpose(x, kernel, bias=0, strides=None, padding="SAME", rhs_dilation=None):
+    axes = kernel.ndim - 2
+    rows, numbers = _one_batch_axis(x, axes), _channels_last(axes)
+    y = lax.conv_transpose(rows, kernel, strides or (1,) * axes, padding, rhs_dilation, numbers)
+    return y.reshape(*x.shape[: x.ndim - axes - 1], *y.shape[1:]) + bias
+
+
+def _one_batch_axis(x, axes):
+    return x.reshape(-1, *x.shape[x.ndim - axes - 1 :])
+
+
+def _channels_last(axes):
+    letters = "DHW"[-axes:]
+    return f"N{letters}C", f"{letters}IO", f"N{letters}C"
+
+
+def lstm(x, w, u, b, c, h):
+    """One time step at a time, as one writes it down."""
+
+    def step(carry, x):
+        c, h = carry
+        i, f, g, o = jnp.split(x @ w + h @ u + b, 4, axis=-1)
+        c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
+        h = jax.nn.sigmoid(o) * jnp.tanh(c)
+        return (c, h), h
+
+    last, y = lax.scan(step, (c, h), x.swapaxes(0, 1))
+    return last, y.swapaxes(0, 1)
 
 
 TWINS: dict[str, Callable] = {
@@ -63,6 +122,13 @@ TWINS: dict[str, Callable] = {
     "cosine_distance": optax.cosine_distance,
     "nt_xent": optax.losses.ntxent,
     "multiclass_hinge": optax.losses.multiclass_hinge_loss,
-    "triplet": optax.losses.triplet_margin_loss,
+    "triplet": triplet,
     "layer_norm": layer_norm,
+    "attention": attention,
+    "embedding": lambda table, ids, padding_index=None: table[ids],
+    "conv": conv,
+    "conv_transpose": conv_transpose,
+    "lstm": lstm,
+    "linear_solve": lambda a, b: jnp.linalg.solve(a, b if b.ndim == a.ndim else b[..., None]).reshape(b.shape),
+    "ctc": optax.ctc_loss,
 }
