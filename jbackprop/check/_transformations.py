@@ -1,5 +1,6 @@
 """Does the rule survive what JAX does to functions?  Each transformed gradient against the plain one, or the twin's."""
 
+import functools
 import itertools
 from collections.abc import Iterator
 
@@ -11,7 +12,8 @@ from jbackprop._differentiable import replaced
 
 from ._compare import gradients_agree, outputs_agree, typical, worst
 from ._report import Failure, NotApplicableError
-from ._subject import Arrays, Subject, cast, exact, precision, pull_back, real_outputs
+from ._rounding import SHARE, twin_noise
+from ._subject import Arrays, Subject, cast, exact, precision, pull_back, real_outputs, rounded
 
 _COPIES = 3
 
@@ -66,15 +68,27 @@ def second_order(subject: Subject) -> Iterator[Failure]:
     """The derivative of the gradient, reverse over reverse and forward over reverse, against the twin's."""
     directions = tuple(subject.rng(5, i).normal(size=np.shape(subject.leaves[j])) for i, j in enumerate(subject.wrt))
     for name, derivative in (("reverse", _reverse_over), ("forward", _forward_over)):
-        with precision("float64"):
-            got, wanted = (
-                exact(jax.jit(derivative(function, subject.wrt))(subject.leaves, subject.cotangents(), directions))
-                for function in (subject.function, subject.twin)
-            )
+        derived = functools.partial(_derived, subject, derivative, directions)
+        got, wanted = (derived(function, "float64", subject.leaves) for function in (subject.function, subject.twin))
+        noises = functools.cache(functools.partial(_noise_of, derived, subject))
         for i, (g, w) in enumerate(zip(got, wanted, strict=True)):
             what, note = f"second derivative by {subject.name(i)}", f"{name} over reverse"
             # Where the gradient levels off its derivative is small, and the rounding is still that of the gradient.
-            yield from worst(what, "float64", g, w, subject.allowance("float64", typical(subject)[i]), note)
+            allowance = subject.allowance("float64", typical(subject)[i])
+            yield from worst(what, "float64", g, w, allowance, note, lambda i=i, noises=noises: noises()[i])
+
+
+def _derived(subject, derivative, directions, function, dtype, leaves):
+    with precision(dtype):
+        run = jax.jit(derivative(function, subject.wrt))
+        return exact(run(cast(dtype, leaves), subject.cotangents(), cast(dtype, directions)))
+
+
+def _noise_of(derived, subject):
+    """What the twin's second derivative gets wrong in float64, told from its error in float32."""
+    start = rounded("float32", subject.leaves)
+    narrow, wide = (derived(subject.twin, dtype, start) for dtype in ("float32", "float64"))
+    return [SHARE * noise for noise in twin_noise(narrow, wide)]
 
 
 def sharding(subject: Subject) -> Iterator[Failure]:
