@@ -35,9 +35,9 @@ def test_a_row_is_measured_by_every_peer_that_is_there():
     (row,) = peers.run(["tanh"], rounds=1)
     assert {"by hand", "autodiff", "jax.nn, optax"} <= row.seconds.keys()
     assert min(row.seconds.values()) > 0
-    assert "| tanh | 8×64×1024 |" in peers.table([row])
+    assert list(peers.table([row]))[-1].startswith("| tanh | 8×64×1024 |")
 
 
 def test_unknown_case_is_refused():
     with pytest.raises(ValueError, match=r"peers: cases, wanted names among .*, got 'tanhh'"):
-        peers.run(["tanhh"])
+        list(peers.run(["tanhh"]))

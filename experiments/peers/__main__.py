@@ -12,7 +12,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=11, help="how often each peer is timed")
     options = parser.parse_args()
     try:
-        print(table(run(options.cases, options.rounds)))
+        for line in table(run(options.cases, options.rounds)):
+            print(line, flush=True)
     except ValueError as error:
         parser.error(str(error))
 

@@ -6,7 +6,7 @@ import multiprocessing
 import random
 import statistics
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -69,8 +69,8 @@ class Row:
     seconds: Mapping[str, float]
 
 
-def run(names: Sequence[str] = tuple(ROWS), rounds: int = 11) -> list[Row]:
-    """Measures the cases of these names.
+def run(names: Sequence[str] = tuple(ROWS), rounds: int = 11) -> Iterator[Row]:
+    """Measures the cases of these names, and yields each when it is done.
 
     Args:
       names: keys of `ROWS`.
@@ -85,18 +85,18 @@ def run(names: Sequence[str] = tuple(ROWS), rounds: int = 11) -> list[Row]:
     if rounds < 1:
         raise ValueError(f"peers: rounds, wanted a positive number, got {rounds}")
     with _serving() as peers:
-        return [_measured(name, peers, rounds) for name in tqdm(names, unit="case", leave=False)]
+        for name in tqdm(names, unit="case", leave=False):
+            yield _measured(name, peers, rounds)
 
 
-def table(rows: Sequence[Row]) -> str:
-    """Milliseconds by hand, and how many times that the others take, as Markdown."""
+def table(rows: Iterable[Row]) -> Iterator[str]:
+    """Milliseconds by hand, and how many times that the others take: the lines of a table in Markdown."""
     first, *others = PEERS
-    lines = [f"| case | sizes | {first}, ms | " + " | ".join(f"{peer} ×" for peer in others) + " |"]
-    lines.append("|---" * (3 + len(others)) + "|")
+    yield f"| case | sizes | {first}, ms | " + " | ".join(f"{peer} ×" for peer in others) + " |"
+    yield "|---" * (3 + len(others)) + "|"
     for row in rows:
         ratios = [f"{row.seconds[peer] / row.seconds[first]:.2f}" if peer in row.seconds else "" for peer in others]
-        lines.append(f"| {row.name} | {', '.join(row.sizes)} | {1e3 * row.seconds[first]:.2f} | {' | '.join(ratios)} |")
-    return "\n".join(lines)
+        yield f"| {row.name} | {', '.join(row.sizes)} | {1e3 * row.seconds[first]:.2f} | {' | '.join(ratios)} |"
 
 
 def _measured(name, peers, rounds) -> Row:

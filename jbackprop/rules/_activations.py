@@ -156,7 +156,12 @@ def gelu_value(z, approximate):
 
 
 def _gelu_tanh(z):
-    return z * jax.lax.logistic(2 * _SQRT_2_OVER_PI * (z + 0.044715 * z**3))
+    return z * _gelu_gate(z)
+
+
+def _gelu_gate(z):
+    """s, in the forward and the backward pass the same to the letter, so that XLA computes it once for both."""
+    return jax.lax.logistic(2 * _SQRT_2_OVER_PI * (z + 0.044715 * z**3))
 
 
 _SQRT_2_OVER_PI = np.sqrt(2 / np.pi).item()
@@ -168,8 +173,8 @@ def gelu_slope(z, approximate):
 
 
 def _gelu_tanh_slope(z):
+    s = _gelu_gate(z)
     z = jnp.clip(z, -30, 30)  # beyond, s (1 − s) is 0 in float64 too, and z² may overflow to 0 · ∞
-    s = jax.lax.logistic(2 * _SQRT_2_OVER_PI * (z + 0.044715 * z**3))
     return s + z * s * (1 - s) * 2 * _SQRT_2_OVER_PI * (1 + 3 * 0.044715 * z**2)
 
 

@@ -33,6 +33,11 @@ def widen(x: jax.Array) -> jax.Array:
     return x.astype(wide_dtype(x))
 
 
+def computed_once(statistic: jax.Array) -> jax.Array:
+    """The same numbers, computed once and at their own size; XLA on a CPU might write them out at that of x."""
+    return jax.lax.optimization_barrier(statistic)
+
+
 def wide_dtype(*arrays: jax.Array) -> DTypeLike:
     """The dtype in which a result of these arrays is accumulated: theirs, and float32 at least."""
     return jnp.promote_types(jnp.result_type(*arrays), jnp.float32)

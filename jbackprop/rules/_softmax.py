@@ -23,7 +23,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ._arrays import check_floating, widen
+from ._arrays import check_floating, computed_once, widen
 
 Axis = int | tuple[int, ...] | None
 
@@ -65,7 +65,7 @@ def _log_softmax_fwd(z, axis):
 
 def _log_softmax_bwd(axis, log_p, da):
     wide_da = widen(da)
-    dz = wide_da - jnp.exp(widen(log_p)) * wide_da.sum(axis, keepdims=True)
+    dz = wide_da - jnp.exp(widen(log_p)) * computed_once(wide_da.sum(axis, keepdims=True))
     return (dz.astype(log_p.dtype),)
 
 

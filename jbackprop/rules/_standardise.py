@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from ._arrays import check_floating, widen
+from ._arrays import check_floating, computed_once, widen
 
 Keep = Literal["input", "normalised", "output"]
 
@@ -31,20 +31,15 @@ class Kept(NamedTuple):
 def standardise(x, scale, offset, axes, eps, keep, centre=True):
     """y, (μ, σ²) with their axes kept, and what is kept for the backward pass."""
     wide = widen(x)
-    mean = _computed(mean_over(wide, axes)) if centre else jnp.zeros((), wide.dtype)
+    mean = computed_once(mean_over(wide, axes)) if centre else jnp.zeros((), wide.dtype)
     centred = wide - mean
     variance = mean_over(jnp.square(centred), axes)
-    rstd = _computed(jax.lax.rsqrt(variance + eps))
+    rstd = computed_once(jax.lax.rsqrt(variance + eps))
     normalised = centred * rstd
     y = affine(normalised, scale, offset).astype(x.dtype)
     needed = mean if centre and keep == "input" else None
     kept = Kept(chosen(keep, x, normalised, y), needed, rstd, scale, offset)
     return y, (mean, variance), kept
-
-
-def _computed(statistic):
-    """The same number, computed once and as small as it is: XLA on a CPU would write it at the size of x."""
-    return jax.lax.optimization_barrier(statistic)
 
 
 def chosen(keep, x, normalised, y):
@@ -61,8 +56,8 @@ def standardise_backward(kept, dy, axes, keep, centre=True):
 
 def input_gradient(normalised, rstd, g, axes, centre=True):
     """dx in float32 at least."""
-    mean = mean_over(g, axes) if centre else 0
-    return rstd * (g - mean - normalised * mean_over(g * normalised, axes))
+    mean = computed_once(mean_over(g, axes)) if centre else 0
+    return rstd * (g - mean - normalised * computed_once(mean_over(g * normalised, axes)))
 
 
 def scaled(dy, scale):
