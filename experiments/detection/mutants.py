@@ -7,6 +7,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
+from jbackprop._differentiable import differentiable, replaced
 from jbackprop._halves import Halves
 
 Rule = Callable[..., jax.Array]
@@ -76,25 +77,15 @@ def halves(rule: Rule) -> Halves:
     """The forward and the backward pass of any function with rules in it: the residuals are JAX's own pull-back."""
 
     def forward(*arguments):
-        places = _floating(arguments)
-
-        def of_floating(*chosen):
-            given = dict(zip(places, chosen, strict=True))
-            return rule(*(given.get(i, argument) for i, argument in enumerate(arguments)))
-
-        output, pull = jax.vjp(of_floating, *(arguments[i] for i in places))
+        (output,), pull = differentiable(rule, *arguments).vjp(*arguments)
         return output, (pull, arguments)
 
     def backward(residuals, cotangent):
         pull, arguments = residuals
-        gradients = dict(zip(_floating(arguments), pull(cotangent), strict=True))
-        return tuple(gradients.get(i) for i in range(len(arguments)))
+        places = differentiable(rule, *arguments).chosen
+        return replaced([None] * len(arguments), places, pull([cotangent]))
 
     return Halves(forward, backward)
-
-
-def _floating(arguments):
-    return [i for i, a in enumerate(arguments) if jnp.issubdtype(a.dtype, jnp.floating)]
 
 
 def main_output(rule: Rule, arguments: Sequence[jax.Array]) -> Rule:

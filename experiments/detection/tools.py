@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jax.test_util import check_grads
 
 import jbackprop as jb
+from jbackprop._differentiable import differentiable, replaced
 
 from .mutants import Rule
 
@@ -63,15 +64,8 @@ OTHERS: dict[str, Tool] = {
 
 def _of_floating(rule, arguments):
     """The rule as a function of its floating point arguments; these tools refuse integers."""
-    places = [i for i, a in enumerate(arguments) if jnp.issubdtype(a.dtype, jnp.floating)]
-
-    def f(*floating):
-        whole = list(arguments)
-        for i, a in zip(places, floating, strict=True):
-            whole[i] = a
-        return rule(*whole)
-
-    return f, tuple(arguments[i] for i in places)
+    places = differentiable(rule, *arguments).chosen
+    return lambda *floating: rule(*replaced(arguments, places, floating)), tuple(arguments[i] for i in places)
 
 
 def _doubled(a):

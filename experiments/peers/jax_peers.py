@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 import jbackprop as jb
+from jbackprop._differentiable import differentiable
 from jbackprop.cases import Case
 
 from .jax_twins import TWINS
@@ -48,13 +48,6 @@ def _bound(twins, case):
 
 def gradients(f: Callable, arguments: Sequence[Any], cotangents: Sequence[Any]) -> Callable[[], Any]:
     """A call that computes the gradients of Σ ⟨u, output⟩ by every floating point argument, and waits for them."""
-    places = [i for i, a in enumerate(arguments) if jnp.issubdtype(a.dtype, jnp.floating)]
-
-    def product(chosen, arguments, cotangents):
-        given = dict(zip(places, chosen, strict=True))
-        outputs = jax.tree.leaves(f(*(given.get(i, a) for i, a in enumerate(arguments))))
-        return sum(jnp.vdot(u, y) for u, y in zip(cotangents, outputs, strict=False))
-
-    gradient = jax.jit(jax.grad(product))
-    chosen = [arguments[i] for i in places]
-    return lambda: jax.block_until_ready(gradient(chosen, arguments, cotangents))
+    problem = differentiable(f, *arguments)
+    gradient = jax.jit(lambda leaves, cotangents: problem.vjp(*leaves)[1](cotangents))
+    return lambda: jax.block_until_ready(gradient(problem.leaves, list(cotangents)))
