@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import DTypeLike
 
 
@@ -10,6 +11,20 @@ def check_floating(rule: str, **arrays: jax.Array) -> None:
     for name, array in arrays.items():
         if not jnp.issubdtype(jnp.result_type(array), jnp.floating):
             raise TypeError(f"{rule}: {name}, wanted a floating point array, got {jnp.result_type(array)}")
+
+
+def check_numbers(rule: str, name: str, numbers: jax.Array, most: int, wanted: str) -> None:
+    """Raises TypeError unless the numbers are integers, ValueError if one that is known is not in [0, most].
+
+    Under `jit` they are not known.  `wanted` says in words what they should be.
+    """
+    if not jnp.issubdtype(numbers.dtype, jnp.integer):
+        raise TypeError(f"{rule}: {name}, wanted integers, got {numbers.dtype}")
+    if isinstance(numbers, jax.core.Tracer):
+        return
+    known = np.asarray(numbers)  # jax.numpy would be traced where a jitted function closes over them
+    if known.size and (known.min() < 0 or known.max() > most):
+        raise ValueError(f"{rule}: {name}, wanted {wanted}, got {known.min()} to {known.max()}")
 
 
 def check_same_shape(rule: str, **arrays: jax.Array) -> None:

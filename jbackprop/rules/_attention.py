@@ -177,9 +177,8 @@ def _head_backward(flat, dout, at, numbers, cut):
         dquery, dkey, dvalue, dbias = carry
         largest, inverse, row_sum = (take(array, tile, cut) for array in numbers)
         query, key = queries(flat, at, tile, cut), rows(flat.key, at.key, tile.column, cut.columns)
-        pull = (
-            rows(dout, at.query, tile.row, cut.rows) * inverse[:, None]
-        )  # P = E / L, and the division is cheapest here
+        # P = E / L, and the division is cheapest here.
+        pull = rows(dout, at.query, tile.row, cut.rows) * inverse[:, None]
         sight = seen(flat, at, tile, cut, turned=True)
         e = jnp.exp(masked(biased(key @ query.T, flat, at, tile, cut, turned=True), sight, -jnp.inf) - largest)
         dlogits = masked(e * (rows(flat.value, at.value, tile.column, cut.columns) @ pull.T - row_sum), sight, 0)

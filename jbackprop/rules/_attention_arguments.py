@@ -1,10 +1,6 @@
 """What attention asks of its arguments."""
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-
-from ._arrays import check_floating
+from ._arrays import check_floating, check_numbers
 
 _NAME = "dot_product_attention"
 
@@ -52,15 +48,9 @@ def _check_broadcast(name, shape, wanted):
 
 
 def _check_lengths(name, lengths, batch, size):
-    if not jnp.issubdtype(lengths.dtype, jnp.integer):
-        raise TypeError(f"{_NAME}: {name}, wanted integers, got {lengths.dtype}")
+    check_numbers(_NAME, name, lengths, size, f"lengths in [0, {size}]")
     if lengths.shape != batch:
         raise ValueError(f"{_NAME}: {name}, wanted shape {batch} (batch axes of query), got {lengths.shape}")
-    if isinstance(lengths, jax.core.Tracer) or lengths.size == 0:
-        return
-    known = np.asarray(lengths)
-    if known.min() < 0 or known.max() > size:
-        raise ValueError(f"{_NAME}: {name}, wanted lengths in [0, {size}], got {known.min()} to {known.max()}")
 
 
 def _check_options(window, block_size):

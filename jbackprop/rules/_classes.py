@@ -4,19 +4,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ._arrays import check_numbers
+
 
 def check_class_numbers(loss: str, labels: jax.Array, classes: int, ignore_index: int | None = None) -> None:
     """Raises TypeError unless the labels are integers, ValueError if one that is known names no class."""
-    if not jnp.issubdtype(labels.dtype, jnp.integer):
-        raise TypeError(f"{loss}: labels, wanted integers, got {labels.dtype}")
-    if isinstance(labels, jax.core.Tracer):
-        return
-    numbers = np.asarray(
-        labels
-    )  # known, so NumPy's: jax.numpy would be traced where a jitted function closes over them
-    named = numbers if ignore_index is None else numbers[numbers != ignore_index]
-    if named.size and (named.min() < 0 or named.max() >= classes):
-        raise ValueError(f"{loss}: labels, wanted class numbers in [0, {classes}), got {named.min()} to {named.max()}")
+    if ignore_index is not None and not isinstance(labels, jax.core.Tracer):
+        known = np.asarray(labels)
+        labels = known[known != ignore_index]
+    check_numbers(loss, "labels", labels, classes - 1, f"class numbers in [0, {classes})")
 
 
 def one_hot(labels: jax.Array, classes: int, dtype: jax.typing.DTypeLike) -> jax.Array:

@@ -18,10 +18,9 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, Integer
 
-from ._arrays import check_floating, wide_dtype, widen
+from ._arrays import check_floating, check_numbers, wide_dtype, widen
 
 
 @partial(jax.custom_vjp, nondiff_argnames=("padding_index",))
@@ -68,11 +67,7 @@ def _check(table, ids, padding_index):
     check_floating("embedding", table=table)
     if jnp.ndim(table) != 2:
         raise ValueError(f"embedding: table, wanted shape (rows, features), got {jnp.shape(table)}")
-    if not jnp.issubdtype(ids.dtype, jnp.integer):
-        raise TypeError(f"embedding: ids, wanted integers, got {ids.dtype}")
     rows = len(table)
+    check_numbers("embedding", "ids", ids, rows - 1, f"rows in [0, {rows})")
     if padding_index is not None and not 0 <= padding_index < rows:
         raise ValueError(f"embedding: padding_index, wanted a row in [0, {rows}), got {padding_index}")
-    known = np.zeros(0) if isinstance(ids, jax.core.Tracer) else np.asarray(ids)
-    if known.size and (known.min() < 0 or known.max() >= rows):
-        raise ValueError(f"embedding: ids, wanted rows in [0, {rows}), got {known.min()} to {known.max()}")

@@ -50,7 +50,7 @@ def linear(
 
 def _linear_fwd(x, w, b):
     _check(x, w, b)
-    z = _product(x, w)
+    z = product(x, w)
     z = (z if b is None else z + b).astype(jnp.result_type(*_given(x, w, b)))
     return z, (x, w, b)
 
@@ -66,26 +66,27 @@ linear.defvjp(_linear_fwd, _linear_bwd)
 
 def input_gradient(delta: Float[Array, "*batch n_out"], w: Float[Array, "n_in n_out"]) -> Float[Array, "*batch n_in"]:
     """δ Wᵀ: what travels on to the layer before, in the arguments' common dtype."""
-    return _product(delta, w.T).astype(jnp.result_type(delta, w))
+    return product(delta, w.T).astype(jnp.result_type(delta, w))
 
 
 def weight_gradient(x: Float[Array, "*batch n_in"], delta: Float[Array, "*batch n_out"]) -> Float[Array, "n_in n_out"]:
     """xᵀ δ, summed over every batch axis, in the arguments' common dtype."""
-    return _product(_rows(x).T, _rows(delta)).astype(jnp.result_type(x, delta))
+    return product(rows(x).T, rows(delta)).astype(jnp.result_type(x, delta))
 
 
 def bias_gradient(delta: Float[Array, "*batch n_out"]) -> Float[Array, " n_out"]:
     """Σ δ over every batch axis, in δ's dtype."""
-    return _rows(delta).sum(axis=0, dtype=wide_dtype(delta)).astype(delta.dtype)
+    return rows(delta).sum(axis=0, dtype=wide_dtype(delta)).astype(delta.dtype)
 
 
-def _product(a, b):
-    """A product over a's last axis and b's first, a's leading axes flattened around it."""
-    product = jnp.matmul(_rows(a), b, preferred_element_type=wide_dtype(a, b))
-    return product.reshape(*a.shape[:-1], b.shape[-1])
+def product(a: Float[Array, "*batch n"], b: Float[Array, "n m"]) -> Float[Array, "*batch m"]:
+    """A product over a's last axis and b's first, a's leading axes flattened around it, in float32 at least."""
+    flat = jnp.matmul(rows(a), b, preferred_element_type=wide_dtype(a, b))
+    return flat.reshape(*a.shape[:-1], b.shape[-1])
 
 
-def _rows(x):
+def rows(x: Float[Array, "*batch n"]) -> Float[Array, "examples n"]:
+    """Every batch axis as one."""
     return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 

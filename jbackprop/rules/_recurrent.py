@@ -40,10 +40,9 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, Integer
 
-from ._arrays import check_floating, widen
+from ._arrays import check_floating, check_numbers, widen
 from ._through_time import backward, forward
 
 State = Float[Array, "*batch hidden"]
@@ -297,16 +296,6 @@ def _check(rule, gates, x, w, u, b, seq_lengths, b_n=None, **carry):
             raise ValueError(
                 f"{rule}: {name}, wanted shape {shape} for x of {x.shape}, u of {u.shape}, got {array.shape}"
             )
-    _check_lengths(rule, seq_lengths, x.shape[-2])
-
-
-def _check_lengths(rule, seq_lengths, time):
-    if seq_lengths is None:
-        return
-    if not jnp.issubdtype(seq_lengths.dtype, jnp.integer):
-        raise TypeError(f"{rule}: seq_lengths, wanted integers, got {seq_lengths.dtype}")
-    if isinstance(seq_lengths, jax.core.Tracer):
-        return
-    lengths = np.asarray(seq_lengths)
-    if lengths.size and (lengths.min() < 0 or lengths.max() > time):
-        raise ValueError(f"{rule}: seq_lengths, wanted numbers in [0, {time}], got {lengths.min()} to {lengths.max()}")
+    if seq_lengths is not None:
+        time = x.shape[-2]
+        check_numbers(rule, "seq_lengths", seq_lengths, time, f"numbers in [0, {time}]")

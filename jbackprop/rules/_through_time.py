@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from ._arrays import wide_dtype
+from ._linear import product, rows
 
 _STEPS = 32
 """How many time steps a chunk has at most."""
@@ -78,7 +79,7 @@ def forward(
 
     def chunk(carry, inputs):
         x, counts = inputs
-        z = _product(x, w) + (0 if b is None else b)
+        z = product(x, w) + (0 if b is None else b)
         return lax.scan(one, carry, (z.astype(wide), counts), reverse=reverse)
 
     dtype = jnp.result_type(x, w, u)
@@ -121,7 +122,7 @@ def backward(
         x, dy, counts, gates, after, before = inputs
         dcarry, delta = lax.scan(one, dcarry, (dy, counts, gates, after, before), reverse=not reverse)
         gradients = _contracted(x, before[-1], delta, of_state(gates, delta) if of_state else delta)
-        return (dcarry, jax.tree.map(jnp.add, sums, gradients)), _product(delta, wt)
+        return (dcarry, jax.tree.map(jnp.add, sums, gradients)), product(delta, wt)
 
     none = tuple(jnp.zeros(shape, wide) for shape in (w.shape, u.shape, w.shape[1:], u.shape[1:]))
     befores = _before(_rows(start, x, u, wide), carries, reverse)
@@ -136,18 +137,8 @@ def backward(
 
 def _contracted(x, h, delta, delta_of_state):
     """xᵀ δ, hᵀ δ', Σ δ and Σ δ' over every step and row."""
-    x, h, delta, delta_of_state = map(_flat, (x, h, delta, delta_of_state))
-    return _product(x.T, delta), _product(h.T, delta_of_state), delta.sum(axis=0), delta_of_state.sum(axis=0)
-
-
-def _product(a, b):
-    """a's last axis by b's first, a's other axes flattened around the product, in float32 at least."""
-    rows = jnp.matmul(_flat(a), b, preferred_element_type=wide_dtype(a, b))
-    return rows.reshape(*a.shape[:-1], b.shape[-1])
-
-
-def _flat(a):
-    return a.reshape(math.prod(a.shape[:-1]), a.shape[-1])
+    x, h, delta, delta_of_state = map(rows, (x, h, delta, delta_of_state))
+    return product(x.T, delta), product(h.T, delta_of_state), delta.sum(axis=0), delta_of_state.sum(axis=0)
 
 
 def _rows(carry, x, u, dtype):
@@ -179,8 +170,8 @@ def _in_order(array, shape):
 
 
 def _by_time(array):
-    chunks, steps, rows, features = array.shape
-    return array.reshape(chunks * steps, rows, features)
+    chunks, steps, *others = array.shape
+    return array.reshape(chunks * steps, *others)
 
 
 def _counting(time, seq_lengths):
