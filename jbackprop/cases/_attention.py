@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from jbackprop import rules
 
-from ._case import Case, Draw, normal
+from ._case import Case, Draw, fixed, float32, normal
 
 
 def _reference(
@@ -49,10 +49,6 @@ def _mask(*shape: int) -> Draw:
     return lambda key, dtype: jax.random.bernoulli(key, 0.6, shape)
 
 
-def _lengths(*lengths: int) -> Draw:
-    return lambda key, dtype: jnp.array(lengths)
-
-
 def _named(function, names, query, key, value, *more, **options):
     """The function with what comes after the value by name, since any of it may be absent."""
     return function(query, key, value, **dict(zip(names, more, strict=True)), **options)
@@ -66,7 +62,7 @@ def _case(name, query, key, value_depth, more=None, kept=(), block_size=None, at
     value, out, more = (*key[:-1], value_depth), (*query[:-1], value_depth), more or {}
     side = block_size or query[-3]
     numbers = math.prod(query[:-3]) * query[-2], math.ceil(query[-3] / side) * side
-    kept = (*(f"float32[{','.join(map(str, shape))}]" for shape in (query, key, value, out, numbers, numbers)), *kept)
+    kept = (*float32(query, key, value, out, numbers, numbers), *kept)
     return Case(
         name,
         partial(_named, rules.dot_product_attention, tuple(more), block_size=block_size, **options),
@@ -106,7 +102,7 @@ ATTENTION = (
         (3, 5, 2, 4),
         (3, 7, 2, 4),
         6,
-        {"query_seq_lengths": _lengths(5, 0, 3), "key_value_seq_lengths": _lengths(7, 4, 0)},
+        {"query_seq_lengths": fixed([5, 0, 3]), "key_value_seq_lengths": fixed([7, 4, 0])},
         ("int32[3]", "int32[3]"),
         block_size=2,
     ),

@@ -1,7 +1,7 @@
 """What a case is, and how its arguments are drawn."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -45,6 +45,16 @@ class Case:
         """Random arguments, floating point ones in the dtype."""
         draws = self.at_scale if at_scale and self.at_scale else self.arguments
         return tuple(draw(key, dtype) for draw, key in zip(draws, jax.random.split(key, len(draws)), strict=True))
+
+
+def float32(*shapes: Sequence[int]) -> tuple[str, ...]:
+    """Arrays of these shapes as `Case.kept` has them."""
+    return tuple(f"float32[{','.join(map(str, shape))}]" for shape in shapes)
+
+
+def fixed(values: Any) -> Draw:
+    """The same integers every time."""
+    return lambda key, dtype: jnp.array(values)
 
 
 def normal(*shape: int) -> Draw:

@@ -8,7 +8,7 @@ from jax import lax
 
 from jbackprop import rules
 
-from ._case import Case, normal
+from ._case import Case, float32, normal
 
 
 def _stretched(x, axis, stretch):
@@ -72,9 +72,8 @@ def _depthwise(function):
 
 
 def _case(name, shapes, at_scale=(), rule=rules.conv, reference=_conv, **options):
-    kept = tuple(f"float32[{','.join(map(str, shape))}]" for shape in shapes)
     draws, large = (tuple(normal(*shape) for shape in given) for given in (shapes, at_scale))
-    return Case(name, partial(rule, **options), partial(reference, **options), draws, kept, large)
+    return Case(name, partial(rule, **options), partial(reference, **options), draws, float32(*shapes), large)
 
 
 _transposed = partial(_case, rule=rules.conv_transpose, reference=_conv_transpose)

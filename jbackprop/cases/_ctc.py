@@ -8,7 +8,7 @@ import optax
 
 from jbackprop import rules
 
-from ._case import Case, normal
+from ._case import Case, fixed, normal
 
 
 def _reference(logits, logit_paddings, labels, label_paddings, blank_id=0):
@@ -17,10 +17,6 @@ def _reference(logits, logit_paddings, labels, label_paddings, blank_id=0):
     arrays = (logits, logit_paddings.astype(logits.dtype), labels, label_paddings.astype(logits.dtype))
     flat = (a.reshape(-1, *a.shape[len(batch) :]) for a in arrays)
     return optax.ctc_loss(*flat, blank_id=blank_id, log_epsilon=-1e10).reshape(batch)
-
-
-def _fixed(values):
-    return lambda key, dtype: jnp.array(values)
 
 
 _LABELS = ((1, 1, 2), (3, 2, 4), (4, 0, 0))
@@ -61,7 +57,7 @@ CTC = (
         "ctc",
         rules.ctc,
         _reference,
-        (normal(3, 6, 5), _fixed(_PADDINGS), _fixed(_LABELS), _fixed(_LABEL_PADDINGS)),
+        (normal(3, 6, 5), fixed(_PADDINGS), fixed(_LABELS), fixed(_LABEL_PADDINGS)),
         _kept("3,"),
         (normal(16, 256, 128), _padded(192, 16, 256), _labels(128, 16, 32), _padded(16, 16, 32)),
     ),
@@ -69,14 +65,14 @@ CTC = (
         "ctc, another blank, no batch axis",
         partial(rules.ctc, blank_id=3),
         partial(_reference, blank_id=3),
-        (normal(6, 5), _fixed(_PADDINGS[1]), _fixed((0, 2, 2)), _fixed((0, 0, 0))),
+        (normal(6, 5), fixed(_PADDINGS[1]), fixed((0, 2, 2)), fixed((0, 0, 0))),
         _kept(""),
     ),
     Case(
         "ctc, two batch axes",
         rules.ctc,
         _reference,
-        (normal(1, 3, 6, 5), *(_fixed([values]) for values in (_PADDINGS, _LABELS, _LABEL_PADDINGS))),
+        (normal(1, 3, 6, 5), *(fixed([values]) for values in (_PADDINGS, _LABELS, _LABEL_PADDINGS))),
         _kept("1,3,"),
     ),
 )

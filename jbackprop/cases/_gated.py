@@ -6,7 +6,7 @@ import jax
 
 from jbackprop import rules
 
-from ._case import Case, normal
+from ._case import Case, float32, normal
 
 
 def _gate_reference(activation):
@@ -14,9 +14,8 @@ def _gate_reference(activation):
 
 
 def _pair(name, rule, activation, *shape):
-    kept = f"float32[{','.join(map(str, shape))}]"
     arguments, at_scale = (normal(*shape), normal(*shape)), (normal(8, 64, 1024), normal(8, 64, 1024))
-    return Case(name, rule, _gate_reference(activation), arguments, (kept, kept), at_scale)
+    return Case(name, rule, _gate_reference(activation), arguments, float32(shape, shape), at_scale)
 
 
 GATED = (

@@ -9,9 +9,9 @@ from jbackprop import rules
 from ._case import Case, classes, normal, probabilities
 
 
-def _summed(loss):
+def summed(loss, **options):
     """optax leaves the features apart; a cost of an example is their sum."""
-    return lambda prediction, target: loss(prediction, target).sum(axis=-1)
+    return lambda prediction, target: loss(prediction, target, **options).sum(axis=-1)
 
 
 def _softmax_cross_entropy_reference(logits, targets):
@@ -24,7 +24,7 @@ LOSSES = (
     Case(
         "squared_error",
         rules.squared_error,
-        _summed(optax.l2_loss),
+        summed(optax.l2_loss),
         (normal(5, 7), normal(5, 7)),
         _PAIRED,
         (normal(512, 1000), normal(512, 1000)),
@@ -32,7 +32,7 @@ LOSSES = (
     Case(
         "squared_error, no batch axis",
         rules.squared_error,
-        _summed(optax.l2_loss),
+        summed(optax.l2_loss),
         (normal(7), normal(7)),
         ("float32[7]", "float32[7]"),
         (normal(1000), normal(1000)),
@@ -40,7 +40,7 @@ LOSSES = (
     Case(
         "sigmoid_cross_entropy",
         rules.sigmoid_cross_entropy,
-        _summed(optax.sigmoid_binary_cross_entropy),
+        summed(optax.sigmoid_binary_cross_entropy),
         (normal(5, 7), probabilities(5, 7)),
         _PAIRED,
         (normal(512, 1000), probabilities(512, 1000)),
@@ -48,7 +48,7 @@ LOSSES = (
     Case(
         "sigmoid_cross_entropy, two batch axes",
         rules.sigmoid_cross_entropy,
-        _summed(optax.sigmoid_binary_cross_entropy),
+        summed(optax.sigmoid_binary_cross_entropy),
         (normal(2, 5, 7), classes(2, 2, 5, 7)),
         ("float32[2,5,7]", "int32[2,5,7]"),
         (normal(8, 64, 1000), classes(2, 8, 64, 1000)),

@@ -9,11 +9,7 @@ import optax
 from jbackprop import rules
 
 from ._case import Case, classes, normal, probabilities
-
-
-def _summed(loss, **options):
-    """optax leaves the features apart; a cost of an example is their sum."""
-    return lambda prediction, target: loss(prediction, target, **options).sum(axis=-1)
+from ._losses import summed
 
 
 def _log_probabilities(*shape):
@@ -29,12 +25,12 @@ _REAL = (normal(5, 7), normal(5, 7))
 _AT_SCALE = (normal(512, 1000), normal(512, 1000))
 
 MORE_LOSSES = (
-    Case("absolute_error", rules.absolute_error, _summed(lambda a, y: jnp.abs(a - y)), _REAL, _PAIRED, _AT_SCALE),
-    Case("huber", rules.huber, _summed(optax.huber_loss), _REAL, _PAIRED, _AT_SCALE),
+    Case("absolute_error", rules.absolute_error, summed(lambda a, y: jnp.abs(a - y)), _REAL, _PAIRED, _AT_SCALE),
+    Case("huber", rules.huber, summed(optax.huber_loss), _REAL, _PAIRED, _AT_SCALE),
     Case(
         "huber, delta 0.3, two batch axes",
         partial(rules.huber, delta=0.3),
-        _summed(optax.huber_loss, delta=0.3),
+        summed(optax.huber_loss, delta=0.3),
         (normal(2, 5, 7), normal(2, 5, 7)),
         ("float32[2,5,7]", "float32[2,5,7]"),
         (normal(8, 64, 1000), normal(8, 64, 1000)),
@@ -42,7 +38,7 @@ MORE_LOSSES = (
     Case(
         "log_cosh, no batch axis",
         rules.log_cosh,
-        _summed(lambda a, y: jnp.log(jnp.cosh(a - y))),
+        summed(lambda a, y: jnp.log(jnp.cosh(a - y))),
         (normal(7), normal(7)),
         ("float32[7]", "float32[7]"),
         (normal(1000), normal(1000)),
@@ -50,7 +46,7 @@ MORE_LOSSES = (
     Case(
         "sigmoid_focal",
         rules.sigmoid_focal,
-        _summed(optax.sigmoid_focal_loss),
+        summed(optax.sigmoid_focal_loss),
         (normal(5, 7), classes(2, 5, 7)),
         ("float32[5,7]", "int32[5,7]"),
         (normal(512, 1000), classes(2, 512, 1000)),
@@ -58,7 +54,7 @@ MORE_LOSSES = (
     Case(
         "sigmoid_focal, soft labels, alpha 0.3, gamma 1.5",
         partial(rules.sigmoid_focal, alpha=0.3, gamma=1.5),
-        _summed(optax.sigmoid_focal_loss, alpha=0.3, gamma=1.5),
+        summed(optax.sigmoid_focal_loss, alpha=0.3, gamma=1.5),
         (normal(5, 7), probabilities(5, 7)),
         _PAIRED,
         (normal(512, 1000), probabilities(512, 1000)),

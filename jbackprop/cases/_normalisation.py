@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from jbackprop import rules
 
-from ._case import Case, normal
+from ._case import Case, float32, normal
 
 _SCALE, _OFFSET = jnp.array([1.5, -0.5, 2.0, 0.75, -1.25, 1.0]), jnp.array([0.5, -1.0, 0.25, 2.0, 0.0, -0.125])
 _AFFINE = (normal(6), normal(6))
@@ -64,10 +64,6 @@ def _case(name, rule, reference, shape, kept, draws=_AFFINE, at_scale=(), **opti
     return Case(name, partial(rule, **options), partial(reference, **known), arguments, kept, at_scale)
 
 
-def _float32(*shapes):
-    return tuple(f"float32[{','.join(map(str, shape))}]" for shape in shapes)
-
-
 def _first(function):
     """The normalised batch without its statistics."""
     return lambda *arguments, **options: function(*arguments, **options)[0]
@@ -78,12 +74,12 @@ def _policies(name, rule, reference, shape, mean):
     case, at_scale = partial(_case, rule=rule, reference=reference, shape=shape), (normal(8, 512, 256), *_PARAMETERS)
     statistics = (mean,) if rule is rules.rms_norm else (mean, mean)
     return (
-        case(name, kept=_float32(shape, *statistics, (6,), (6,)), at_scale=at_scale),
-        case(f"{name}, normalised kept", kept=_float32(shape, mean, (6,), (6,)), at_scale=at_scale, keep="normalised"),
-        case(f"{name}, output kept", kept=_float32(shape, mean, (6,), (6,)), draws=(), **_KEEP_OUTPUT),
+        case(name, kept=float32(shape, *statistics, (6,), (6,)), at_scale=at_scale),
+        case(f"{name}, normalised kept", kept=float32(shape, mean, (6,), (6,)), at_scale=at_scale, keep="normalised"),
+        case(f"{name}, output kept", kept=float32(shape, mean, (6,), (6,)), draws=(), **_KEEP_OUTPUT),
         case(
             f"{name}, output kept, no parameters",
-            kept=_float32(shape, mean),
+            kept=float32(shape, mean),
             draws=(),
             at_scale=at_scale[:1],
             keep="output",
@@ -93,24 +89,24 @@ def _policies(name, rule, reference, shape, mean):
 
 NORMALISATION = (
     *_policies("layer_norm", rules.layer_norm, _layer, (5, 6), (5, 1)),
-    _case("layer_norm, no batch axis", rules.layer_norm, _layer, (6,), _float32((6,), (1,), (1,), (6,), (6,))),
+    _case("layer_norm, no batch axis", rules.layer_norm, _layer, (6,), float32((6,), (1,), (1,), (6,), (6,))),
     _case(
         "layer_norm, two batch axes, scale alone, eps 0.1",
         rules.layer_norm,
         _layer,
         (2, 5, 6),
-        _float32((2, 5, 6), (2, 5, 1), (2, 5, 1), (6,)),
+        float32((2, 5, 6), (2, 5, 1), (2, 5, 1), (6,)),
         draws=(normal(6),),
         eps=0.1,
     ),
     *_policies("rms_norm", rules.rms_norm, _rms, (5, 6), (5, 1)),
-    _case("rms_norm, no batch axis", rules.rms_norm, _rms, (6,), _float32((6,), (1,), (6,), (6,))),
+    _case("rms_norm, no batch axis", rules.rms_norm, _rms, (6,), float32((6,), (1,), (6,), (6,))),
     _case(
         "rms_norm, two batch axes, no parameters, eps 0.1",
         rules.rms_norm,
         _rms,
         (2, 5, 6),
-        _float32((2, 5, 6), (2, 5, 1)),
+        float32((2, 5, 6), (2, 5, 1)),
         draws=(),
         eps=0.1,
     ),
@@ -119,7 +115,7 @@ NORMALISATION = (
         rules.group_norm,
         _group,
         (2, 5, 4, 6),
-        _float32((2, 5, 4, 3, 2), (2, 1, 1, 3, 1), (2, 1, 1, 3, 1), (3, 2), (3, 2)),
+        float32((2, 5, 4, 3, 2), (2, 1, 1, 3, 1), (2, 1, 1, 3, 1), (3, 2), (3, 2)),
         at_scale=_IMAGES,
         groups=3,
     ),
@@ -128,7 +124,7 @@ NORMALISATION = (
         rules.group_norm,
         _group,
         (5, 6),
-        _float32((5, 2, 3), (1, 2, 1), (2, 3), (2, 3)),
+        float32((5, 2, 3), (1, 2, 1), (2, 3), (2, 3)),
         groups=2,
         spatial=1,
         keep="normalised",
@@ -138,7 +134,7 @@ NORMALISATION = (
         rules.group_norm,
         _group,
         (2, 5, 6),
-        _float32((2, 5, 3, 2), (2, 5, 3, 1), (3, 2), (3, 2)),
+        float32((2, 5, 3, 2), (2, 5, 3, 1), (3, 2), (3, 2)),
         draws=(),
         groups=3,
         spatial=0,
@@ -150,7 +146,7 @@ NORMALISATION = (
         rules.instance_norm,
         _instance,
         (2, 5, 4, 6),
-        _float32((2, 5, 4, 6), (2, 1, 1, 6), (2, 1, 1, 6), (6,), (6,)),
+        float32((2, 5, 4, 6), (2, 1, 1, 6), (2, 1, 1, 6), (6,), (6,)),
         at_scale=_IMAGES,
     ),
     _case(
@@ -158,7 +154,7 @@ NORMALISATION = (
         rules.instance_norm,
         _instance,
         (5, 4, 6),
-        _float32((5, 4, 6), (1, 1, 6), (6,), (6,)),
+        float32((5, 4, 6), (1, 1, 6), (6,), (6,)),
         keep="normalised",
     ),
     _case(
@@ -166,7 +162,7 @@ NORMALISATION = (
         rules.instance_norm,
         _instance,
         (2, 3, 5, 6),
-        _float32((2, 3, 5, 6), (2, 3, 1, 6), (6,), (6,)),
+        float32((2, 3, 5, 6), (2, 3, 1, 6), (6,), (6,)),
         draws=(),
         spatial=1,
         eps=0.1,
@@ -177,7 +173,7 @@ NORMALISATION = (
         rules.batch_norm,
         _batch,
         (5, 6),
-        _float32((5, 6), (1, 6), (1, 6), (6,), (6,)),
+        float32((5, 6), (1, 6), (1, 6), (6,), (6,)),
         at_scale=_IMAGES,
     ),
     _case(
@@ -185,7 +181,7 @@ NORMALISATION = (
         rules.batch_norm,
         _batch,
         (2, 5, 6),
-        _float32((2, 5, 6), (1, 1, 6), (1, 1, 6)),
+        float32((2, 5, 6), (1, 1, 6), (1, 1, 6)),
         draws=(),
         eps=0.1,
     ),
@@ -194,7 +190,7 @@ NORMALISATION = (
         _first(rules.batch_norm),
         _first(_batch),
         (5, 6),
-        _float32((5, 6), (1, 6), (6,), (6,)),
+        float32((5, 6), (1, 6), (6,), (6,)),
         keep="normalised",
     ),
     _case(
@@ -202,7 +198,7 @@ NORMALISATION = (
         _first(rules.batch_norm),
         _first(_batch),
         (5, 6),
-        _float32((5, 6), (1, 6), (6,), (6,)),
+        float32((5, 6), (1, 6), (6,), (6,)),
         draws=(),
         **_KEEP_OUTPUT,
     ),
@@ -211,7 +207,7 @@ NORMALISATION = (
         rules.batch_norm_evaluation,
         _batch_evaluation,
         (5, 6),
-        _float32((5, 6), *[(6,)] * 5),
+        float32((5, 6), *[(6,)] * 5),
         draws=(normal(6), _variance(6), *_AFFINE),
         at_scale=(_IMAGES[0], normal(96), _variance(96), *_IMAGES[1:]),
     ),
@@ -220,7 +216,7 @@ NORMALISATION = (
         rules.batch_norm_evaluation,
         _batch_evaluation,
         (6,),
-        _float32(*[(6,)] * 4),
+        float32(*[(6,)] * 4),
         draws=(normal(6), _variance(6)),
         keep="normalised",
     ),
@@ -229,7 +225,7 @@ NORMALISATION = (
         rules.batch_norm_evaluation,
         _batch_evaluation,
         (2, 5, 6),
-        _float32((2, 5, 6), *[(6,)] * 5),
+        float32((2, 5, 6), *[(6,)] * 5),
         draws=(normal(6), _variance(6)),
         eps=0.1,
         **_KEEP_OUTPUT,

@@ -8,7 +8,7 @@ from jax import lax
 
 from jbackprop import rules
 
-from ._case import Case, normal
+from ._case import Case, float32, normal
 
 
 def _reduced(x, start, combine, window_shape, strides=None, padding="VALID"):
@@ -36,9 +36,10 @@ def _global_avg(x, spatial=2):
 
 def _case(name, rule, reference, shape, kept=(), at_scale=(), **options):
     """A case that keeps x's shape, as an array of nothing, besides the rest."""
-    of_shape = f"float32[0,{','.join(map(str, shape))}]"
     given = (partial(rule, **options), partial(reference, **options))
-    return Case(name, *given, (normal(*shape),), (*kept, of_shape), tuple(normal(*size) for size in at_scale))
+    return Case(
+        name, *given, (normal(*shape),), (*kept, *float32((0, *shape))), tuple(normal(*size) for size in at_scale)
+    )
 
 
 _IMAGES = ((64, 32, 32, 64),)

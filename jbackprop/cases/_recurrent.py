@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from jbackprop import rules
 
-from ._case import Case, normal
+from ._case import Case, fixed, float32, normal
 
 
 def _loop(cell, x, carry, seq_lengths=None, reverse=False):
@@ -60,10 +60,6 @@ def _lstm(x, w, u, b, c, h, seq_lengths=None, reverse=False):
     return _loop(cell, x, (c, h), seq_lengths, reverse)
 
 
-def _fixed(values):
-    return lambda key, dtype: jnp.array(values)
-
-
 def _lstm_rule(x, w, u, b, c, h, seq_lengths=None, reverse=False):
     """The carry's parts as arguments of their own."""
     return rules.lstm(x, w, u, b, (c, h), seq_lengths, reverse)
@@ -81,7 +77,7 @@ def _scaled(gates, n_in, hidden):
 
 def _case(name, rule, reference, draws, shapes, lengths=(), at_scale=(), **options):
     """A case of a rule and a reference that know the same options."""
-    kept = *(f"float32[{','.join(map(str, shape))}]" for shape in shapes), *(f"int32[{n}]" for n in lengths)
+    kept = *float32(*shapes), *(f"int32[{n}]" for n in lengths)
     return Case(name, partial(rule, **options), partial(reference, **options), draws, kept, at_scale)
 
 
@@ -130,7 +126,7 @@ RECURRENT = (
         "gru, lengths, reverse, two batch axes",
         rules.gru,
         _gru,
-        (normal(2, 3, 5, 4), *_weights(3, 4, 1), normal(1), normal(2, 3, 1), _fixed([[3, 2, 0], [1, 5, 5]])),
+        (normal(2, 3, 5, 4), *_weights(3, 4, 1), normal(1), normal(2, 3, 1), fixed([[3, 2, 0], [1, 5, 5]])),
         ((2, 3, 5, 4), (4, 3), (1, 3), (3,), (1,), (2, 3, 1), (1, 5, 6, 1), (1, 5, 6, 4)),
         lengths=("2,3",),
         reverse=True,
@@ -147,7 +143,7 @@ RECURRENT = (
         "lstm, lengths, no batch axis, reverse, two chunks",
         _lstm_rule,
         _lstm,
-        (normal(33, 3), *_scaled(4, 3, 2), normal(2), normal(2), _fixed(29)),
+        (normal(33, 3), *_scaled(4, 3, 2), normal(2), normal(2), fixed(29)),
         ((33, 3), (3, 8), (2, 8), (8,), (2,), (2,), (2, 17, 1, 2), (2, 17, 1, 2), (2, 17, 1, 8)),
         lengths=("",),
         reverse=True,
@@ -156,11 +152,11 @@ RECURRENT = (
         "bidirectional, rnn, lengths",
         _both_ways,
         _both_ways_reference,
-        (_fixed([5, 0, 3]), normal(3, 5, 4), *_weights(1, 4, 2)[:2], normal(3, 2), *_weights(1, 4, 1), normal(3, 1)),
+        (fixed([5, 0, 3]), normal(3, 5, 4), *_weights(1, 4, 2)[:2], normal(3, 2), *_weights(1, 4, 1), normal(3, 1)),
         ((3, 5, 4), (4, 2), (2, 2), (3, 2), (1, 5, 3, 2), (4, 1), (1, 1), (1,), (3, 1), (1, 5, 3, 1)),
         lengths=("3",),
         at_scale=(
-            _fixed([256, 192] * 8),
+            fixed([256, 192] * 8),
             _SCALE,
             *_scaled(1, 512, 512)[:2],
             normal(16, 512),

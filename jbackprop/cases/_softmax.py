@@ -8,19 +8,18 @@ import numpy as np
 from jbackprop import rules
 
 from ._activations import elementwise
-from ._case import Case, normal
+from ._case import Case, float32, normal
 
 
 def _logsumexp_case(name, **options):
     rule, reference = partial(rules.logsumexp, **options), partial(jax.nn.logsumexp, **options)
     largest = np.max(np.zeros((2, 5, 7)), axis=options.get("axis"), keepdims=True)
-    shape = ",".join(map(str, largest.shape))
     return Case(
         name,
         rule,
         reference,
         (normal(2, 5, 7),),
-        ("float32[2,5,7]", f"float32[{shape}]", f"float32[{shape}]"),
+        float32((2, 5, 7), largest.shape, largest.shape),
         (normal(8, 64, 1024),),
     )
 
