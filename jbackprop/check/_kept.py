@@ -6,7 +6,7 @@ import jax
 
 from ._compare import gradients_agree
 from ._report import Failure
-from ._subject import Arrays, Subject, cast, exact, precision, real_outputs
+from ._subject import Arrays, Subject, cast, exact, is_real, precision, real_outputs
 from ._transformations import varied
 
 
@@ -31,5 +31,5 @@ def _forward(subject, leaves):
 
 
 def _typed(subject, cotangents) -> Arrays:
-    real = [out for out in subject.outputs if jax.numpy.issubdtype(out.dtype, jax.numpy.floating)]
+    real = [out for out in subject.outputs if is_real(out)]
     return tuple(u.astype(out.dtype) for u, out in zip(cotangents, real, strict=True))

@@ -59,6 +59,11 @@ class Subject:
         return automatic(self.function)
 
     @functools.cached_property
+    def value(self) -> Flat:
+        """The function itself, jitted."""
+        return jax.jit(self.function)
+
+    @functools.cached_property
     def pull(self) -> Pull:
         """Gradients by the hand-written rules, jitted."""
         return jax.jit(pull_back(self.function, self.wrt))

@@ -4,7 +4,6 @@ import functools
 from collections.abc import Iterator
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jbackprop._differentiable import described
@@ -12,7 +11,7 @@ from jbackprop._differentiable import described
 from ._compare import gradients_agree, outputs_agree, worst
 from ._report import Failure
 from ._rounding import SHARE, largest, twin_noise
-from ._subject import Subject, cast, exact, precision, precision_of, pull_back, rounded
+from ._subject import Subject, cast, exact, is_real, precision, precision_of, pull_back, rounded
 
 
 def structure(subject: Subject) -> Iterator[Failure]:
@@ -42,13 +41,14 @@ def primal(subject: Subject) -> Iterator[Failure]:
 
     Autodiff of a wrong forward pass agrees with a faithful rule for it; only a second implementation tells.
     """
-    wanted = _values(subject, subject.function, "float64")
     if subject.reference is not None:
-        given, note = _values(subject, subject.reference, "float64"), "against the reference"
-        yield from outputs_agree(subject, "float64", wanted, given, lambda: _reference_noise(subject, given), note)
+        reference, note = jax.jit(subject.reference), "against the reference"
+        value, wanted = (_values(subject, function, "float64") for function in (subject.value, reference))
+        noise = functools.partial(_reference_noise, subject, reference, wanted)
+        yield from outputs_agree(subject, "float64", value, wanted, noise, note)
     for dtype in subject.dtypes:
-        value = _values(subject, subject.function, dtype)
-        real = [v for v, out in zip(value, subject.outputs, strict=True) if jnp.issubdtype(out.dtype, jnp.floating)]
+        value = _values(subject, subject.value, dtype)
+        real = [v for v, out in zip(value, subject.outputs, strict=True) if is_real(out)]
         forward, _ = subject.evaluate(subject.pull, dtype)
         yield from outputs_agree(subject, dtype, forward, real, note="forward half against the function itself")
 
@@ -154,9 +154,9 @@ def determinism(subject: Subject) -> Iterator[Failure]:
 
 def _values(subject, function, dtype):
     with precision(dtype):
-        return exact(jax.jit(function)(*cast(dtype, subject.leaves)))
+        return exact(function(*cast(dtype, subject.leaves)))
 
 
-def _reference_noise(subject, wide):
+def _reference_noise(subject, reference, wide):
     """In float64, told from float32."""
-    return [SHARE * n for n in twin_noise(_values(subject, subject.reference, "float32"), wide)]
+    return [SHARE * n for n in twin_noise(_values(subject, reference, "float32"), wide)]

@@ -81,10 +81,8 @@ def _softmax_cross_entropy_fwd(logits, labels, weights, where, ignore_index, lab
 
 def _softmax_cross_entropy_bwd(ignore_index, label_smoothing, z_loss, residuals, dvalues):
     logits, largest, total, labels, weights, where = residuals
-    dvalues, counted = (
-        widen(dvalues)[..., None],
-        partial(_counted, labels=labels, where=where, ignore_index=ignore_index),
-    )
+    counted = partial(_counted, labels=labels, where=where, ignore_index=ignore_index)
+    dvalues = widen(dvalues)[..., None]
     y = _target(logits, labels, weights, ignore_index, label_smoothing)
     pull = _sum(y) + (2 * z_loss * (largest + jnp.log(total)) if z_loss else 0)
     delta = jnp.exp(widen(logits) - largest) * (dvalues * pull / total)
