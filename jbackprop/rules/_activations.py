@@ -15,7 +15,7 @@ no memory.  Where only the sign decides, one byte an entry is kept.  Otherwise t
     selu         λ where a > 0, else a + λα                                  a        σ'(0) = λα
     sigmoid      a (1 − a)                                                   a
     tanh         1 − a²                                                      a
-    softplus     1 − e⁻ᵃ                            (eᵃ = 1 + eᶻ)            a
+    softplus     sigmoid(z)                                                  z
     silu         s + z s (1 − s)                    with s = sigmoid(z)      z
     gelu         Φ(z) + z φ(z)                      Φ the normal CDF, Φ' = φ z
     gelu, tanh   s + z s (1 − s) 2u'                with s = sigmoid(2u)     z
@@ -37,7 +37,7 @@ import numpy as np
 from jax.scipy.stats import norm
 from jaxtyping import Array, Float
 
-from ._elementwise import define_derivative, the_input, the_output, wide
+from ._elementwise import define_derivative, sigmoid_value, softplus_value, the_input, the_output, wide
 
 _SELU_ALPHA = 1.6732632423543772848170429916717
 _SELU_SCALE = 1.0507009873554804934193349852946
@@ -115,10 +115,10 @@ define_derivative(tanh, the_output, lambda da, a: da * (1 + a) * (1 - a))
 @jax.custom_vjp
 def softplus(z: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     """log(1 + eᶻ), as `jax.nn.softplus`."""
-    return wide("softplus", lambda z: jnp.logaddexp(z, 0), z)
+    return wide("softplus", softplus_value, z)
 
 
-define_derivative(softplus, the_output, lambda da, a: da * -jnp.expm1(-a))
+define_derivative(softplus, the_input, lambda da, z: da * sigmoid_value(z))
 
 
 @jax.custom_vjp

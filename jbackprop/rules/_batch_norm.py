@@ -34,7 +34,6 @@ from ._standardise import (
     affine,
     check_parameters,
     chosen,
-    input_gradient,
     mean_over,
     normalised_from,
     parameter_gradients,
@@ -66,11 +65,15 @@ def _batch_norm_fwd(x, scale, offset, eps, keep):
 
 def _batch_norm_bwd(eps, keep, kept, cotangents):
     dy, dmean, dvariance = cotangents
-    axes, n = _batch_axes(dy), max(math.prod(dy.shape[:-1]), 1)
-    normalised = normalised_from(kept, keep)
-    through_y = input_gradient(normalised, kept.rstd, scaled(dy, kept.scale), axes)
+    n = max(math.prod(dy.shape[:-1]), 1)
+    normalised, wide_dy = normalised_from(kept, keep), widen(dy)
+    dscale, doffset = (array.sum(_batch_axes(dy)) for array in (wide_dy * normalised, wide_dy))
+    through_y = scaled(kept.rstd * (wide_dy - (doffset + normalised * dscale) / n), kept.scale)
     dx = through_y + (dmean + 2 * dvariance * _centred(kept, keep)) / n
-    return dx.astype(dy.dtype), *parameter_gradients(kept, dy, normalised)
+    dparameters = (
+        None if p is None else dp.astype(p.dtype) for p, dp in ((kept.scale, dscale), (kept.offset, doffset))
+    )
+    return dx.astype(dy.dtype), *dparameters
 
 
 batch_norm.defvjp(_batch_norm_fwd, _batch_norm_bwd)

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Num
 
 from ._arrays import check_floating, check_pair, cotangent, widen
+from ._elementwise import sigmoid_value, softplus_value
 
 
 @partial(jax.custom_vjp, nondiff_argnames=("alpha", "gamma"))
@@ -58,7 +59,7 @@ def _sigmoid_focal_fwd(logits, labels, alpha, gamma):
 def _sigmoid_focal_bwd(alpha, gamma, residuals, dvalues):
     logits, labels = residuals
     z, y, dvalues = widen(logits), widen(labels), widen(dvalues)[..., None]
-    p, q = jax.lax.logistic(z), jax.lax.logistic(-z)
+    p, q = sigmoid_value(z), sigmoid_value(-z)
     entropy, wrong, weight = _parts(z, y, alpha)
     focus = wrong**gamma
     tilt = gamma * entropy * jnp.where(wrong == 0, 0, 1 / jnp.where(wrong == 0, 1, wrong))
@@ -72,6 +73,6 @@ sigmoid_focal.defvjp(_sigmoid_focal_fwd, _sigmoid_focal_bwd)
 
 def _parts(z, y, alpha):
     """H, u and w of the derivation."""
-    entropy = jnp.logaddexp(z, 0) - y * z
-    wrong = (1 - y) * jax.lax.logistic(z) + y * jax.lax.logistic(-z)
+    entropy = softplus_value(z) - y * z
+    wrong = (1 - y) * sigmoid_value(z) + y * sigmoid_value(-z)
     return entropy, wrong, 1 if alpha is None else alpha * y + (1 - alpha) * (1 - y)

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Num
 
 from ._arrays import check_floating, check_pair, cotangent, widen
+from ._elementwise import sigmoid_value, softplus_value
 
 
 @jax.custom_vjp
@@ -76,14 +77,14 @@ def _sigmoid_cross_entropy_fwd(logits, labels):
     check_floating("sigmoid_cross_entropy", logits=logits)
     check_pair("sigmoid_cross_entropy", logits=logits, labels=labels)
     z = widen(logits)
-    return (jnp.logaddexp(z, 0) - labels * z).sum(axis=-1).astype(logits.dtype), (logits, labels)
+    return (softplus_value(z) - labels * z).sum(axis=-1).astype(logits.dtype), (logits, labels)
 
 
 def _sigmoid_cross_entropy_bwd(residuals, dvalues):
     logits, labels = residuals
     z, dvalues = widen(logits), widen(dvalues)[..., None]
     return (
-        cotangent(logits, dvalues * (jax.lax.logistic(z) - labels)),
+        cotangent(logits, dvalues * (sigmoid_value(z) - labels)),
         cotangent(labels, dvalues * -z),
     )
 

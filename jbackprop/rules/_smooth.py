@@ -26,7 +26,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ._elementwise import define_derivative, the_input, the_output, wide
+from ._elementwise import define_derivative, sigmoid_value, softplus_value, the_input, the_output, wide
 
 
 @partial(jax.custom_vjp, nondiff_argnames=("alpha",))
@@ -48,10 +48,10 @@ define_derivative(celu, the_output, lambda da, a, alpha: jnp.where(a > 0, da, da
 @jax.custom_vjp
 def log_sigmoid(z: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     """−log(1 + e⁻ᶻ), as `jax.nn.log_sigmoid`."""
-    return wide("log_sigmoid", lambda z: -jnp.logaddexp(-z, 0), z)
+    return wide("log_sigmoid", lambda z: -softplus_value(-z), z)
 
 
-define_derivative(log_sigmoid, the_input, lambda da, z: da * jax.lax.logistic(-z))
+define_derivative(log_sigmoid, the_input, lambda da, z: da * sigmoid_value(-z))
 
 
 @jax.custom_vjp
@@ -93,7 +93,7 @@ def mish(z: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
 
 def _mish_gate(z):
     """t = s (1 + q) / (1 + q²), s and q."""
-    s, q = jax.lax.logistic(z), jax.lax.logistic(-z)
+    s, q = sigmoid_value(z), sigmoid_value(-z)
     return s * (1 + q) / (1 + q * q), s, q
 
 
