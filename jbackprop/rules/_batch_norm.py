@@ -39,6 +39,7 @@ from ._standardise import (
     parameter_gradients,
     scaled,
     standardise,
+    wide_backward,
 )
 
 
@@ -66,13 +67,8 @@ def _batch_norm_fwd(x, scale, offset, eps, keep):
 def _batch_norm_bwd(eps, keep, kept, cotangents):
     dy, dmean, dvariance = cotangents
     n = max(math.prod(dy.shape[:-1]), 1)
-    normalised, wide_dy = normalised_from(kept, keep), widen(dy)
-    dscale, doffset = (array.sum(_batch_axes(dy)) for array in (wide_dy * normalised, wide_dy))
-    through_y = scaled(kept.rstd * (wide_dy - (doffset + normalised * dscale) / n), kept.scale)
+    through_y, *dparameters = wide_backward(kept, dy, _batch_axes(dy), normalised_from(kept, keep))
     dx = through_y + (dmean + 2 * dvariance * _centred(kept, keep)) / n
-    dparameters = (
-        None if p is None else dp.astype(p.dtype) for p, dp in ((kept.scale, dscale), (kept.offset, doffset))
-    )
     return dx.astype(dy.dtype), *dparameters
 
 
@@ -124,15 +120,14 @@ def _batch_norm_evaluation_fwd(x, mean, variance, scale, offset, eps, keep):
 
 def _batch_norm_evaluation_bwd(eps, keep, residuals, dy):
     kept, variance = residuals
-    normalised, g = normalised_from(kept, keep), scaled(dy, kept.scale)
-    axes = _batch_axes(dy)
-    dmean = -kept.rstd * g.sum(axes)
-    dvariance = -0.5 * jnp.square(kept.rstd) * (g * normalised).sum(axes)
+    products = widen(dy) * normalised_from(kept, keep)
+    sums = [part.sum(_batch_axes(dy)) for part in (products, widen(dy))]
+    by_product, by_sum = (scaled(part, kept.scale) for part in sums)
     return (
-        (kept.rstd * g).astype(dy.dtype),
-        dmean.astype(kept.mean.dtype),
-        dvariance.astype(variance.dtype),
-        *parameter_gradients(kept, dy, normalised),
+        (kept.rstd * scaled(dy, kept.scale)).astype(dy.dtype),
+        (-kept.rstd * by_sum).astype(kept.mean.dtype),
+        (-0.5 * jnp.square(kept.rstd) * by_product).astype(variance.dtype),
+        *parameter_gradients(kept, *sums),
     )
 
 

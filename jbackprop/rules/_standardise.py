@@ -3,6 +3,9 @@
 The derivation stands in `_normalisation.py`; n entries are standardised together, and g = γ ⊙ dy = ∂C/∂x̂:
 
     dx = ρ (g − mean g − x̂ mean(g ⊙ x̂))        dγ = Σ dy ⊙ x̂        dβ = Σ dy
+
+γ is constant within a channel, so the sums of dy and of dy ⊙ x̂ over the entries of one channel in one set serve all
+four.
 """
 
 import math
@@ -49,15 +52,20 @@ def chosen(keep, x, normalised, y):
 
 def standardise_backward(kept, dy, axes, keep, centre=True):
     """dx, dγ and dβ."""
-    normalised = normalised_from(kept, keep)
-    dx = input_gradient(normalised, kept.rstd, scaled(dy, kept.scale), axes, centre)
-    return dx.astype(dy.dtype), *parameter_gradients(kept, dy, normalised)
+    dx, *dparameters = wide_backward(kept, dy, axes, normalised_from(kept, keep), centre)
+    return dx.astype(dy.dtype), *dparameters
 
 
-def input_gradient(normalised, rstd, g, axes, centre=True):
-    """dx in float32 at least."""
-    mean = computed_once(mean_over(g, axes)) if centre else 0
-    return rstd * (g - mean - normalised * computed_once(mean_over(g * normalised, axes)))
+def wide_backward(kept, dy, axes, normalised, centre=True):
+    """dx in float32 at least, dγ and dβ."""
+    own = tuple(axis for axis in axes if axis != -1)
+    products, sums = (part.sum(own, keepdims=True) for part in (widen(dy) * normalised, widen(dy)))
+    n = max(math.prod(dy.shape[axis] for axis in axes), 1)
+    mean_product, mean = (
+        computed_once(scaled(part, kept.scale).sum(axes, keepdims=True) / n) for part in (products, sums)
+    )
+    dx = kept.rstd * (scaled(dy, kept.scale) - (mean if centre else 0) - normalised * mean_product)
+    return dx, *parameter_gradients(kept, products, sums)
 
 
 def scaled(dy, scale):
@@ -85,11 +93,11 @@ def _invert_affine(y, scale, offset):
     return shifted if scale is None else shifted / jnp.where(scale == 0, jnp.nan, widen(scale))
 
 
-def parameter_gradients(kept, dy, normalised):
-    """dγ = Σ dy ⊙ x̂ and dβ = Σ dy over the axes that the parameters lack."""
+def parameter_gradients(kept, products, sums):
+    """dγ = Σ dy ⊙ x̂ and dβ = Σ dy, from their terms or partial sums, over the axes that the parameters lack."""
     return tuple(
-        None if parameter is None else product.sum(range(dy.ndim - parameter.ndim)).astype(parameter.dtype)
-        for parameter, product in ((kept.scale, widen(dy) * normalised), (kept.offset, widen(dy)))
+        None if parameter is None else part.sum(range(part.ndim - parameter.ndim)).astype(parameter.dtype)
+        for parameter, part in ((kept.scale, products), (kept.offset, sums))
     )
 
 
