@@ -90,7 +90,8 @@ def _tried(names, workers) -> Iterator[list[Row]]:
         yield from map(rows_of, names)
         return
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=spawn) as pool:
+    # A process of its own for each rule: the compiled programs of many fill a process's table of memory maps.
+    with ProcessPoolExecutor(workers, mp_context=spawn, max_tasks_per_child=1) as pool:
         for future in as_completed([pool.submit(rows_of, name) for name in names]):
             yield future.result()
 
@@ -115,6 +116,7 @@ def _mutants(name: str, rule: Rule, fault: Fault, arguments) -> Iterator[Row]:
             verdicts = {
                 tool: _timed(call, fault.make(rule, target), arguments) for tool, call in _tools(fault.found_by)
             }
+            jax.clear_caches()
             yield _row(name, fault.name, target, same, verdicts)
 
 
