@@ -254,6 +254,20 @@ def test_a_function_that_computes_in_float32_is_judged_by_it():
     jb.check(f, X, only=["gradient", "finite differences", "linearity", "random inputs"], dtypes=FAST)
 
 
+def test_a_function_that_draws_other_numbers_in_float64_is_judged_in_its_own_dtype():
+    """Its float64 gradient is that of another mask, and must excuse nothing."""
+
+    def masked(x):
+        return jnp.where(jax.random.normal(jax.random.key(3), x.shape, x.dtype) > 0, x, 0)
+
+    half_wrong = _ruled(
+        masked, lambda arguments, u: (jax.vjp(masked, *arguments)[1](u)[0] * (1 + (u.dtype == jnp.bfloat16) / 10),)
+    )
+    jb.check(half_wrong, X, dtypes=["float32"])
+    with pytest.raises(jb.GradientError, match="bfloat16"):
+        jb.check(half_wrong, X, only=["gradient"])
+
+
 def _relu(slope_at_zero):
     def pull(arguments, u):
         (x,) = arguments

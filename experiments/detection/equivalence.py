@@ -38,6 +38,7 @@ def _inputs(right, arguments) -> Iterator[tuple[Arrays, bool]]:
     rng = np.random.default_rng(0)
     yield exact, False
     yield _changed(exact, lambda a: a * rng.uniform(-1.5, 1.5, a.shape)), False
+    yield _changed(exact, lambda a: a * rng.uniform(-8, 8, a.shape)), False
     for values in _VALUES:
         for i, a in enumerate(exact):
             if jnp.issubdtype(a.dtype, jnp.floating):

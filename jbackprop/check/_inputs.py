@@ -167,7 +167,7 @@ def _by_policy(subject, leaves, note, kinks):
     start = rounded(subject.given, leaves)
     _, got = subject.evaluate(subject.pull, subject.given, start)
     _, twin = subject.evaluate(subject.pull_twin, subject.given, start)
-    _, truth = subject.evaluate(subject.pull_twin, "float64", start)
+    _, truth = subject.true(subject.given, start)
     for i, (g, t, w, noise) in enumerate(zip(got, twin, truth, twin_noise(twin, truth), strict=True)):
         allowance = subject.allowance(subject.given, typical(subject)[i], noise)
         wanted = np.where(np.isfinite(t), w, np.where(np.isinf(t) & np.isnan(g), t, np.nan))

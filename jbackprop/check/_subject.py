@@ -17,7 +17,7 @@ from jbackprop._automatic import automatic
 from jbackprop._differentiable import Wrt, differentiable, replaced
 
 from ._rounding import SHARE, Allowance, twin_noise
-from ._traced import computed_in, longest_sum
+from ._traced import computed_in, draws_random_numbers, longest_sum
 
 Arrays = tuple[Any, ...]
 Flat = Callable[..., Arrays]
@@ -84,6 +84,16 @@ class Subject:
         """Outputs and gradients at the given arguments by the twin in float64, for `cotangents()`."""
         return self.evaluate(self.pull_twin, "float64")
 
+    def true(self, dtype: str, leaves: Arrays, cotangents: Arrays | None = None) -> tuple[Arrays, Arrays]:
+        """Outputs and gradients by the twin, to judge those in a dtype by: in float64, if that is the same function."""
+        return self.evaluate(self.pull_twin, dtype if self.is_random else "float64", leaves, cotangents)
+
+    @functools.cached_property
+    def is_random(self) -> bool:
+        """Whether the function draws random numbers, and so is another function in another dtype."""
+        with precision(self.given):
+            return draws_random_numbers(self.twin, *cast(self.given, self.leaves))
+
     def noise(self, dtype: str) -> tuple[list[float], list[float]]:
         """What automatic differentiation gets wrong in a dtype at the given arguments: each output, each gradient."""
         return self.noise_at(dtype, self.leaves, self.cotangents())
@@ -92,7 +102,7 @@ class Subject:
         """The same at other arguments; for float64, which nothing finer can judge, from its error in float32."""
         lower = "float32" if dtype == "float64" else dtype
         start = rounded(lower, leaves)
-        truth = self.evaluate(self.pull_twin, "float64", start, cotangents)
+        truth = self.true(lower, start, cotangents)
         automatic = self.evaluate(self.pull_twin, lower, start, cotangents)
         share = SHARE if dtype == "float64" else 1.0
         outputs, gradients = ([share * n for n in twin_noise(*pair)] for pair in zip(automatic, truth, strict=True))

@@ -1,4 +1,4 @@
-"""What the rounding of a computation depends on, read off its jaxpr: the length of its sums, and its dtypes."""
+"""What a computation is judged by, read off its jaxpr: the length of its sums, its dtypes, and random numbers."""
 
 import itertools
 import math
@@ -40,6 +40,14 @@ def computed_in(function: Callable, *args: Any) -> str:
     equations = _every_equation(jax.make_jaxpr(function)(*args))
     rounded_to = [dtype for equation in equations for dtype in _rounded_to(equation)]
     return max(rounded_to, key=_spacing, default="float64")
+
+
+def draws_random_numbers(function: Callable, *args: Any) -> bool:
+    """Whether function(*args) draws random numbers: then it draws other ones in another dtype."""
+    return any(equation.primitive.name in _RANDOM for equation in _every_equation(jax.make_jaxpr(function)(*args)))
+
+
+_RANDOM = {"random_bits", "random_gamma", "rng_bit_generator", "rng_uniform", "threefry2x32"}
 
 
 def _rounded_to(equation) -> Iterator[str]:

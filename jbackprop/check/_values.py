@@ -59,7 +59,7 @@ def gradient(subject: Subject) -> Iterator[Failure]:
         leaves = rounded(dtype, subject.leaves)
         for stream in range(3):
             cotangents = subject.cotangents(stream)
-            _, truth = subject.evaluate(subject.pull_twin, "float64", leaves, cotangents)
+            _, truth = subject.true(dtype, leaves, cotangents)
             _, got = subject.evaluate(subject.pull, dtype, leaves, cotangents)
             noise = functools.partial(_gradient_noise, subject, dtype, leaves, cotangents)
             yield from gradients_agree(subject, dtype, got, truth, noise, "against automatic differentiation")

@@ -78,16 +78,21 @@ def _kl_divergence_with_log_targets_fwd(log_predictions, log_targets):
     name, pair = "kl_divergence_with_log_targets", {"log_predictions": log_predictions, "log_targets": log_targets}
     check_floating(name, **pair)
     check_pair(name, **pair)
-    t = jnp.exp(widen(log_targets))
-    values = (t * jnp.where(t == 0, 0, widen(log_targets) - widen(log_predictions))).sum(axis=-1)
-    return values.astype(log_predictions.dtype), (log_predictions, log_targets)
+    t, ratio = _exponential_and_log_ratio(log_predictions, log_targets)
+    return (t * ratio).sum(axis=-1).astype(log_predictions.dtype), (log_predictions, log_targets)
 
 
 def _kl_divergence_with_log_targets_bwd(residuals, dvalues):
     log_predictions, log_targets = residuals
-    t, dvalues = jnp.exp(widen(log_targets)), widen(dvalues)[..., None]
-    dlog = dvalues * t * jnp.where(t == 0, 0, widen(log_targets) - widen(log_predictions) + 1)
+    (t, ratio), dvalues = _exponential_and_log_ratio(log_predictions, log_targets), widen(dvalues)[..., None]
+    dlog = dvalues * t * (ratio + 1)
     return (dvalues * -t).astype(log_predictions.dtype), dlog.astype(log_targets.dtype)
 
 
 kl_divergence_with_log_targets.defvjp(_kl_divergence_with_log_targets_fwd, _kl_divergence_with_log_targets_bwd)
+
+
+def _exponential_and_log_ratio(log_predictions, log_targets):
+    """t = e^λ, and λ − ℓ, or 0 where t is 0."""
+    t = jnp.exp(widen(log_targets))
+    return t, jnp.where(t == 0, 0, widen(log_targets) - widen(log_predictions))

@@ -31,7 +31,8 @@ def _define_slope(rule: jax.custom_vjp, slope: Callable) -> None:
         return rule.fun(prediction, target, *options), (prediction, target)
 
     def bwd(*arguments):
-        *options, (prediction, target), dvalues = arguments
+        *options, residuals, dvalues = arguments
+        prediction, target = jax.lax.optimization_barrier(residuals)
         da = widen(dvalues)[..., None] * slope(widen(prediction) - target, *options)
         return cotangent(prediction, da), cotangent(target, -da)
 
@@ -74,8 +75,8 @@ def huber(
 
 
 def _huber(e, delta):
-    clipped = jnp.clip(e, -delta, delta)
-    return clipped * (e - clipped / 2)
+    size = jnp.abs(e)
+    return jnp.where(size <= delta, 0.5 * jnp.square(e), delta * (size - 0.5 * delta))
 
 
 _define_slope(huber, lambda e, delta: jnp.clip(e, -delta, delta))
