@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from tqdm import tqdm
 
-from jbackprop.cases import CASES
+from jbackprop.cases import CASES, FIRST_CASES
 
 from .equivalence import equivalent
 from .faults import FAULTS
@@ -63,7 +63,7 @@ def run(output: str = "runs/detection", cases: Sequence[str] = (), workers: int 
     path.parent.mkdir(parents=True, exist_ok=True)
     rows = read(path)
     done = {row.case for row in rows}
-    todo = [name for name in cases or one_for_each_rule() if name not in done]
+    todo = [name for name in cases or [case.name for case in FIRST_CASES] if name not in done]
     with path.open("a") as file, tqdm(total=len(todo), unit="rule", disable=not todo) as bar:
         for new in _tried(todo, workers):
             file.writelines(json.dumps(dataclasses.asdict(row), ensure_ascii=False) + "\n" for row in new)
@@ -72,12 +72,6 @@ def run(output: str = "runs/detection", cases: Sequence[str] = (), workers: int 
             bar.update()
             bar.set_postfix_str(new[0].case)
     return rows
-
-
-def one_for_each_rule() -> list[str]:
-    """The names of the cases that come first of their rule."""
-    first = {case.rule_name: case.name for case in reversed(CASES)}
-    return [case.name for case in CASES if first[case.rule_name] == case.name]
 
 
 def read(path: Path) -> list[Row]:

@@ -51,3 +51,8 @@ CASES = (
     *CTC,
 )
 """Every rule of the library, with its options."""
+
+FIRST_CASES = tuple(
+    case for i, case in enumerate(CASES) if case.rule_name not in {earlier.rule_name for earlier in CASES[:i]}
+)
+"""One case of each rule, the one that comes first."""
