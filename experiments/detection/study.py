@@ -84,7 +84,7 @@ def _tried(names, workers) -> Iterator[list[Row]]:
         yield from map(rows_of, names)
         return
     spawn = multiprocessing.get_context("spawn")
-    # A process of its own for each rule: the compiled programs of many fill a process's table of memory maps.
+    # A process of its own for each rule: what a process has compiled it never quite gives back.
     with ProcessPoolExecutor(workers, mp_context=spawn, max_tasks_per_child=1) as pool:
         for future in as_completed([pool.submit(rows_of, name) for name in names]):
             yield future.result()
@@ -97,8 +97,16 @@ def rows_of(name: str) -> list[Row]:
     arguments = case.draw(jax.random.key(0))
     control = _row(name, NO_FAULT, 0, True, {tool: _timed(call, case.rule, arguments) for tool, call in _tools(())})
     rule = main_output(case.rule, arguments)
-    jax.clear_caches()
-    return [control, *(mutant for fault in FAULTS for mutant in _mutants(name, rule, fault, arguments))]
+    rows = [control]
+    for row in (row for fault in FAULTS for row in _mutants(name, rule, fault, arguments)):
+        rows.append(row)
+        if len(rows) % _MUTANTS_IN_MEMORY == 0:
+            jax.clear_caches()
+    return rows
+
+
+_MUTANTS_IN_MEMORY = 8
+"""So many mutants' compiled programs fit into a process's table of memory maps; with them JAX forgets its own."""
 
 
 def _mutants(name: str, rule: Rule, fault: Fault, arguments) -> Iterator[Row]:
@@ -110,7 +118,6 @@ def _mutants(name: str, rule: Rule, fault: Fault, arguments) -> Iterator[Row]:
             verdicts = {
                 tool: _timed(call, fault.make(rule, target), arguments) for tool, call in _tools(fault.found_by)
             }
-            jax.clear_caches()
             yield _row(name, fault.name, target, same, verdicts)
 
 
