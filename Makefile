@@ -23,6 +23,11 @@ compare: $(VENV)/dev ## measure every hand-written gradient beside the automatic
 	@mkdir -p build
 	$(BIN)/python -m jbackprop compare --all --markdown build/compare.md --json build/compare.json --html build/compare.html
 
+.PHONY: targets
+targets: $(VENV)/targets ## compile every gradient for an H100 and a TPU v5e that are not there (minutes, 2 GB of compilers); their memory
+	@mkdir -p build
+	JAX_PLATFORMS=cpu $(BIN)/python -m jbackprop compare --all --repeats 1 --target h100 --target v5e --markdown build/targets.md
+
 .PHONY: check
 check: $(VENV)/dev ## lint, check the format and the types; changes nothing
 	$(BIN)/ruff check .
@@ -44,7 +49,7 @@ clean: ## remove the environment and everything generated, the runs too
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp for each extra: installed, and not since pyproject.toml changed.
-$(VENV)/experiments $(VENV)/docs $(VENV)/dev: $(VENV)/%: pyproject.toml | $(BIN)/python
+$(VENV)/experiments $(VENV)/docs $(VENV)/targets $(VENV)/dev: $(VENV)/%: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
 	@touch $@
 

@@ -14,7 +14,8 @@ As for every function of single entries, δ = ∂C/∂a ⊙ σ'(z).
                    ∂C/∂slope = Σ ∂C/∂a ⊙ min(z, 0), over all entries that share it
 
 The output is kept where it tells the slope, since the next layer keeps it anyway.  hard_sigmoid and sparse_sigmoid
-keep one byte an entry instead: in half precision their output rounds to 1 while z is still inside.
+keep one byte an entry instead: in half precision their output rounds to 1 while z is still inside.  On a CPU the terms
+of prelu's ∂C/∂slope are written before they are summed, an array of z's size that autodiff lays over another.
 
 A. Krizhevsky, "Convolutional deep belief networks on CIFAR-10", 2010 (relu6).  R. Collobert, "Large scale machine
 learning", PhD thesis, Université Paris 6, 2004 (hard_tanh).  M. Courbariaux, Y. Bengio, J.-P. David, "BinaryConnect",
