@@ -7,7 +7,7 @@
     huber            ½ e² where |e| ≤ δ, else δ |e| − ½ δ²    e clipped to ±δ     smooth
     log_cosh         log cosh e                               tanh e              smooth
 
-Kept: the arguments.
+Kept: the arguments.  On a CPU the terms are written before they are summed, an array of the prediction's size.
 
 P. J. Huber, "Robust estimation of a location parameter", The Annals of Mathematical Statistics 35, 1964.
 P. Chen, G. Chen, S. Zhang, "Log hyperbolic cosine loss improves variational auto-encoder", 2019.
