@@ -31,8 +31,7 @@ def _define_slope(rule: jax.custom_vjp, slope: Callable) -> None:
         return rule.fun(prediction, target, *options), (prediction, target)
 
     def bwd(*arguments):
-        *options, residuals, dvalues = arguments
-        prediction, target = jax.lax.optimization_barrier(residuals)
+        *options, (prediction, target), dvalues = arguments
         da = widen(dvalues)[..., None] * slope(widen(prediction) - target, *options)
         return cotangent(prediction, da), cotangent(target, -da)
 
