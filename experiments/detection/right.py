@@ -1,6 +1,8 @@
 """Right functions that nobody here wrote, with custom rules of `jax.custom_jvp` and `jax.custom_vjp`: false alarms?
 
 `optax.scale_gradient` is not among them but at scale 1: it is meant to have another gradient than its function's.
+Neither are, of `jax.scipy.special`, `spence`, whose gradient is NaN for 3/2 ≤ x < 2, and `exp1`, whose second
+derivative raises a TypeError under `jit`; `jb.check` says both.
 """
 
 import dataclasses
@@ -30,11 +32,13 @@ class RightCall:
       name: as one would import it.
       function: to be checked.
       arguments: one draw of random numbers for each.
+      skip: checks to leave out.
     """
 
     name: str
     function: Callable
     arguments: tuple[Draw, ...]
+    skip: tuple[str, ...] = ()
 
     def draw(self) -> tuple[jax.Array, ...]:
         """The arguments; floating point ones in float32."""
@@ -67,7 +71,7 @@ def read(path: Path) -> dict[str, list[str]]:
 
 
 def _failures(call):
-    report = jb.check(call.function, *call.draw(), dtypes=("float64", "float32"), raises=False)
+    report = jb.check(call.function, *call.draw(), dtypes=("float64", "float32"), skip=call.skip, raises=False)
     return [f"{result.check}: {failure}" for result in report.results for failure in result.failures]
 
 
@@ -92,8 +96,8 @@ def _definite(rng):
     return (a @ a.T + 4 * np.eye(4)).astype(np.float32)
 
 
-def _each(module: str, functions: tuple[Callable, ...], *draws: Draw) -> list[RightCall]:
-    return [RightCall(f"{module}.{_name(f)}", f, draws) for f in functions]
+def _each(module: str, functions: tuple[Callable, ...], *draws: Draw, skip: tuple[str, ...] = ()) -> list[RightCall]:
+    return [RightCall(f"{module}.{_name(f)}", f, draws, skip) for f in functions]
 
 
 def _name(f):
@@ -159,15 +163,16 @@ _OF_POSITIVE = (
     special.gamma,
     special.factorial,
     special.entr,
-    special.expi,
-    special.exp1,
-    special.spence,
     partial(special.polygamma, 1),
     partial(special.polygamma, 2),
-    partial(special.expn, 2),
     partial(special.zeta, q=1.5),
     partial(special.multigammaln, d=1),
 )
+
+_SERIES = (special.expi, partial(special.expn, 2))
+_SERIES_OF_PAIRS = (special.gammainc, special.gammaincc)
+_ENDLESS = ("special inputs",)
+"""Left out for series and continued fractions whose loops do not end at subnormal or huge arguments in float64."""
 
 _OF_POSITIVE_PAIRS = (
     special.xlogy,
@@ -176,8 +181,6 @@ _OF_POSITIVE_PAIRS = (
     special.rel_entr,
     special.betaln,
     special.beta,
-    special.gammainc,
-    special.gammaincc,
     special.zeta,
     special.poch,
     special.owens_t,
@@ -280,9 +283,11 @@ CALLS = (
     *_each("jax.scipy.special", (special.erfinv,), _between(-0.9, 0.9, 3, 4)),
     *_each("jax.scipy.special", _OF_POSITIVE, _between(1.1, 4, 3, 4)),
     *_each("jax.scipy", _OF_POSITIVE_PAIRS, _between(1.1, 4, 3, 4), _between(1.1, 4, 3, 4)),
-    *_each("jax.scipy.special", (special.hyp1f1,), *(_between(0.5, 2, 5),) * 3),
-    *_each("jax.scipy.special", (special.hyp2f1,), *(_between(0.5, 2, 5),) * 3, _between(0.1, 0.6, 5)),
-    *_each("jax.scipy.special", (special.betainc,), *(_between(1.1, 4, 5),) * 2, _between(0.1, 0.9, 5)),
+    *_each("jax.scipy.special", _SERIES, _between(1.1, 4, 3, 4), skip=_ENDLESS),
+    *_each("jax.scipy.special", _SERIES_OF_PAIRS, *(_between(1.1, 4, 5),) * 2, skip=_ENDLESS),
+    *_each("jax.scipy.special", (special.hyp1f1,), *(_between(0.5, 2, 5),) * 3, skip=_ENDLESS),
+    *_each("jax.scipy.special", (special.hyp2f1,), *(_between(0.5, 2, 5),) * 3, _between(0.1, 0.6, 5), skip=_ENDLESS),
+    *_each("jax.scipy.special", (special.betainc,), *(_between(1.1, 4, 5),) * 2, _between(0.1, 0.9, 5), skip=_ENDLESS),
     *_each("jax.scipy.stats", (stats.norm.logpdf, stats.norm.logcdf, stats.laplace.logpdf), _normal(3, 4)),
     *_each("jax.scipy.stats", (stats.norm.ppf,), _between(0.1, 0.9, 3, 4)),
     *_each("jax.scipy.stats", (stats.beta.logpdf,), _between(0.1, 0.9, 5), *(_between(1.1, 4, 5),) * 2),
