@@ -268,6 +268,11 @@ def test_a_function_that_draws_other_numbers_in_float64_is_judged_in_its_own_dty
         jb.check(half_wrong, X, only=["gradient"])
 
 
+def test_no_second_derivative_is_asked_of_a_function_that_has_none():
+    report = jb.check(jax.scipy.special.gammainc, X + 3, X + 4, only=["second order"])
+    assert "NotImplementedError" in report.results[0].skipped
+
+
 def _relu(slope_at_zero):
     def pull(arguments, u):
         (x,) = arguments

@@ -1,8 +1,7 @@
 """Right functions that nobody here wrote, with custom rules of `jax.custom_jvp` and `jax.custom_vjp`: false alarms?
 
 `optax.scale_gradient` is not among them but at scale 1: it is meant to have another gradient than its function's.
-Neither are, of `jax.scipy.special`, `spence`, whose gradient is NaN for 3/2 ≤ x < 2, and `exp1`, whose second
-derivative raises a TypeError under `jit`; `jb.check` says both.
+Neither is `jax.scipy.special.spence`, whose gradient is NaN for 3/2 ≤ x < 2, as `jb.check` says.
 """
 
 import dataclasses
@@ -169,7 +168,7 @@ _OF_POSITIVE = (
     partial(special.multigammaln, d=1),
 )
 
-_SERIES = (special.expi, partial(special.expn, 2))
+_SERIES = (special.expi, special.exp1, partial(special.expn, 2))
 _SERIES_OF_PAIRS = (special.gammainc, special.gammaincc)
 _ENDLESS = ("special inputs",)
 """Left out for series and continued fractions whose loops do not end at subnormal or huge arguments in float64."""

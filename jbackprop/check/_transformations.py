@@ -65,17 +65,25 @@ def checkpoint(subject: Subject) -> Iterator[Failure]:
 
 
 def second_order(subject: Subject) -> Iterator[Failure]:
-    """The derivative of the gradient, reverse over reverse and forward over reverse, against the twin's."""
+    """The derivative of the gradient, reverse over reverse and forward over reverse, if the twin has one too."""
     directions = tuple(subject.rng(5, i).normal(size=np.shape(subject.leaves[j])) for i, j in enumerate(subject.wrt))
     for name, derivative in (("reverse", _reverse_over), ("forward", _forward_over)):
         derived = functools.partial(_derived, subject, derivative, directions)
-        got, wanted = (derived(function, "float64", subject.leaves) for function in (subject.function, subject.twin))
+        wanted = _of_twin(derived, subject)
+        got = derived(subject.function, "float64", subject.leaves)
         noises = functools.cache(functools.partial(_noise_of, derived, subject))
         for i, (g, w) in enumerate(zip(got, wanted, strict=True)):
             what, note = f"second derivative by {subject.name(i)}", f"{name} over reverse"
             # Where the gradient levels off its derivative is small, and the rounding is still that of the gradient.
             allowance = subject.allowance("float64", typical(subject)[i])
             yield from worst(what, "float64", g, w, allowance, note, lambda i=i, noises=noises: noises()[i])
+
+
+def _of_twin(derived, subject):
+    try:
+        return derived(subject.twin, "float64", subject.leaves)
+    except Exception as error:  # such as a special function whose gradient is a loop
+        raise NotApplicableError(f"automatic differentiation has none: {type(error).__name__}") from error
 
 
 def _derived(subject, derivative, directions, function, dtype, leaves):
