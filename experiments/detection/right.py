@@ -286,7 +286,6 @@ CALLS = (
     *_each("jax.scipy.special", _SERIES_OF_PAIRS, *(_between(1.1, 4, 5),) * 2, skip=_ENDLESS),
     *_each("jax.scipy.special", (special.hyp1f1,), *(_between(0.5, 2, 5),) * 3, skip=_ENDLESS),
     *_each("jax.scipy.special", (special.hyp2f1,), *(_between(0.5, 2, 5),) * 3, _between(0.1, 0.6, 5), skip=_ENDLESS),
-    *_each("jax.scipy.special", (special.betainc,), *(_between(1.1, 4, 5),) * 2, _between(0.1, 0.9, 5), skip=_ENDLESS),
     *_each("jax.scipy.stats", (stats.norm.logpdf, stats.norm.logcdf, stats.laplace.logpdf), _normal(3, 4)),
     *_each("jax.scipy.stats", (stats.norm.ppf,), _between(0.1, 0.9, 3, 4)),
     *_each("jax.scipy.stats", (stats.beta.logpdf,), _between(0.1, 0.9, 5), *(_between(1.1, 4, 5),) * 2),
