@@ -61,10 +61,11 @@ def wide_backward(kept, dy, axes, normalised, centre=True):
     own = tuple(axis for axis in axes if axis != -1)
     products, sums = (part.sum(own, keepdims=True) for part in (widen(dy) * normalised, widen(dy)))
     n = max(math.prod(dy.shape[axis] for axis in axes), 1)
-    mean_product, mean = (
-        computed_once(scaled(part, kept.scale).sum(axes, keepdims=True) / n) for part in (products, sums)
-    )
-    dx = kept.rstd * (scaled(dy, kept.scale) - (mean if centre else 0) - normalised * mean_product)
+
+    def mean_of(part):
+        return computed_once(scaled(part, kept.scale).sum(axes, keepdims=True) / n)
+
+    dx = kept.rstd * (scaled(dy, kept.scale) - (mean_of(sums) if centre else 0) - normalised * mean_of(products))
     return dx, *parameter_gradients(kept, products, sums)
 
 
