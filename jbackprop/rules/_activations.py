@@ -7,7 +7,8 @@ Each a_i depends on z_i alone, so the Jacobian is diagonal and the backward pass
 Below, each function is followed by its line of the table: what it keeps, and δ from `da` = ∂C/∂a and what was kept.
 Where σ' is a function of the output, the output is kept: the next layer keeps it anyway, as its input, so it costs
 no memory.  Where only the sign decides, one byte an entry is kept.  Otherwise the input is kept, once; by softplus too,
-whose slope 1 − e⁻ᵃ would take another exponential than the forward pass has.
+whose slope 1 − e⁻ᵃ would take another exponential than the forward pass has.  On a CPU the exact gelu takes a twentieth
+more time than autodiff, which keeps Φ and φ.
 
     σ            σ'                                                          kept     at the kink
     relu         1 where a > 0, else 0                                       a        σ'(0) = 0

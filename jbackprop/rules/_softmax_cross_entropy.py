@@ -14,7 +14,7 @@ Options change y, and add a term:
     where, ignore_index  C = 0 for an example that is left out, and all its gradients
 
 Kept: the arguments, and two numbers an example, the largest logit m and Σ e^{z − m}; p is recomputed from them, so no
-array of the logits' size is written in the forward pass.  On a CPU that costs up to a tenth more time than autodiff.
+array of the logits' size is written in the forward pass.  On a CPU that costs up to a seventh more time than autodiff.
 
 C. M. Bishop, "Neural Networks for Pattern Recognition", Oxford University Press, 1995, section 6.9.  C. Szegedy et al.,
 "Rethinking the Inception architecture for computer vision", CVPR, 2016 (label smoothing).  A. Chowdhery et al., "PaLM:
