@@ -6,6 +6,7 @@ turn the corners that a fault names, zeros and ties; half precision, more batch 
 """
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -26,10 +27,30 @@ _VALUES = (
 )
 
 
-def equivalent(right: Rule, wrong: Rule, arguments: Sequence[jax.Array]) -> bool:
-    """Whether the gradients of both agree at every input tried; the arguments are of the size to try."""
+class Trial(NamedTuple):
+    """The right rule at one list of arguments.
+
+    Attributes:
+      arguments: of the rule.
+      mapped: whether the rule is mapped over their leading axis.
+      gradients: one for each argument, of a random cotangent.
+    """
+
+    arguments: Arrays
+    mapped: bool
+    gradients: Arrays
+
+
+def trials(right: Rule, arguments: Sequence[jax.Array]) -> list[Trial]:
+    """The gradients of a right rule wherever a mutant of it is to be tried; the arguments are of the size to try."""
     with jax.enable_x64(True):
-        return all(_agree(right, wrong, inputs, mapped) for inputs, mapped in _inputs(right, arguments))
+        return [Trial(inputs, mapped, _pulled(right, inputs, mapped)) for inputs, mapped in _inputs(right, arguments)]
+
+
+def equivalent(wrong: Rule, right: Sequence[Trial]) -> bool:
+    """Whether the gradients of a mutant agree with those of the right rule in every trial."""
+    with jax.enable_x64(True):
+        return all(_agrees(wrong, trial) for trial in right)
 
 
 def _inputs(right, arguments) -> Iterator[tuple[Arrays, bool]]:
@@ -58,13 +79,12 @@ def _with_more_axes(right, arguments):
     yield larger, False
 
 
-def _agree(right, wrong, arguments, mapped):
-    wanted = _pulled(right, arguments, mapped)
+def _agrees(wrong, trial):
     try:
-        got = _pulled(wrong, arguments, mapped)
+        got = _pulled(wrong, trial.arguments, trial.mapped)
     except Exception:  # such as a stale residual of another dtype: wrong in any case
         return False
-    return all(_same(r, w) for r, w in zip(wanted, got, strict=True))
+    return all(map(_same, trial.gradients, got))
 
 
 def _same(right, wrong):

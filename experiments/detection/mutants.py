@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
 
 import jax
 import jax.numpy as jnp
@@ -73,8 +73,12 @@ class Fault:
     large: bool = False
 
 
+@cache
 def halves(rule: Rule) -> Halves:
-    """The forward and the backward pass of any function with rules in it: the residuals are JAX's own pull-back."""
+    """The forward and the backward pass of any function with rules in it: the residuals are JAX's own pull-back.
+
+    Both are compiled, once for all mutants of a rule: eager, a loop in it would be compiled at every call.
+    """
 
     def forward(*arguments):
         (output,), pull = differentiable(rule, *arguments).vjp(*arguments)
@@ -85,7 +89,7 @@ def halves(rule: Rule) -> Halves:
         places = differentiable(rule, *arguments).chosen
         return replaced([None] * len(arguments), places, pull([cotangent]))
 
-    return Halves(forward, backward)
+    return Halves(jax.jit(forward), jax.jit(backward))
 
 
 def main_output(rule: Rule, arguments: Sequence[jax.Array]) -> Rule:

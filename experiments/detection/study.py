@@ -15,9 +15,9 @@ from tqdm import tqdm
 
 from jbackprop.cases import CASES, FIRST_CASES
 
-from .equivalence import equivalent
+from .equivalence import equivalent, trials
 from .faults import FAULTS
-from .mutants import Fault, Rule, enlarged, main_output
+from .mutants import Rule, enlarged, main_output
 from .tools import OTHERS, by_check
 
 NO_FAULT = "none: the right rule"
@@ -98,7 +98,7 @@ def rows_of(name: str) -> list[Row]:
     control = _row(name, NO_FAULT, 0, True, {tool: _timed(call, case.rule, arguments) for tool, call in _tools(())})
     rule = main_output(case.rule, arguments)
     rows = [control]
-    for row in (row for fault in FAULTS for row in _mutants(name, rule, fault, arguments)):
+    for row in _mutants(name, rule, arguments):
         rows.append(row)
         if len(rows) % _MUTANTS_IN_MEMORY == 0:
             jax.clear_caches()
@@ -109,16 +109,18 @@ _MUTANTS_IN_MEMORY = 8
 """So many mutants' compiled programs fit into a process's table of memory maps; with them JAX forgets its own."""
 
 
-def _mutants(name: str, rule: Rule, fault: Fault, arguments) -> Iterator[Row]:
-    if fault.large:
-        arguments = enlarged(rule, arguments)
-    for target, argument in enumerate(arguments or ()):
-        if jnp.issubdtype(argument.dtype, jnp.floating) and fault.applies(rule, arguments, target):
-            same = equivalent(rule, fault.make(rule, target), arguments)
-            verdicts = {
-                tool: _timed(call, fault.make(rule, target), arguments) for tool, call in _tools(fault.found_by)
-            }
-            yield _row(name, fault.name, target, same, verdicts)
+def _mutants(name: str, rule: Rule, arguments: Sequence[jax.Array]) -> Iterator[Row]:
+    larger = enlarged(rule, arguments) or ()
+    right, right_if_larger = trials(rule, arguments), trials(rule, larger) if larger else []
+    for fault in FAULTS:
+        given, wanted = (larger, right_if_larger) if fault.large else (arguments, right)
+        for target, argument in enumerate(given):
+            if jnp.issubdtype(argument.dtype, jnp.floating) and fault.applies(rule, given, target):
+                same = equivalent(fault.make(rule, target), wanted)
+                verdicts = {
+                    tool: _timed(call, fault.make(rule, target), given) for tool, call in _tools(fault.found_by)
+                }
+                yield _row(name, fault.name, target, same, verdicts)
 
 
 def _tools(first):
