@@ -26,7 +26,7 @@ compare: $(VENV)/dev ## measure every hand-written gradient beside the automatic
 .PHONY: targets
 targets: $(VENV)/targets ## compile every gradient for an H100 and a TPU v5e that are not there (minutes, 2 GB of compilers); their memory
 	@mkdir -p build
-	JAX_PLATFORMS=cpu $(BIN)/python -m jbackprop compare --all --repeats 1 --target h100 --target v5e --markdown build/targets.md
+	$(BIN)/python -m jbackprop compare --all --repeats 1 --target h100 --target v5e --markdown build/targets.md
 
 .PHONY: check
 check: $(VENV)/dev ## lint, check the format and the types; changes nothing

@@ -230,7 +230,9 @@ def test_interrupted_run_can_be_read(folder, tmp_path):
     command = [sys.executable, "-m", "experiments", "mnist-mlp", "--data-dir", folder, "--out", out]
     command += ["--epochs", "1000000", "--backward", "manual"]
     root = Path(__main__.__file__).parents[1]
+    ours = signal.signal(signal.SIGINT, signal.SIG_DFL)  # the process's own: a shell has its background jobs ignore it
     process = subprocess.Popen(command, cwd=root, env=os.environ, stderr=subprocess.PIPE, text=True)
+    signal.signal(signal.SIGINT, ours)
     try:
         wait_for(lambda: list(out.glob("*/metrics.jsonl")), process)
         process.send_signal(signal.SIGINT)

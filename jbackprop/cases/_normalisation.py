@@ -8,12 +8,14 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jbackprop import rules
 
 from ._case import Case, float32, normal
 
-_SCALE, _OFFSET = jnp.array([1.5, -0.5, 2.0, 0.75, -1.25, 1.0]), jnp.array([0.5, -1.0, 0.25, 2.0, 0.0, -0.125])
+_SCALE = np.array([1.5, -0.5, 2.0, 0.75, -1.25, 1.0], np.float32)
+_OFFSET = np.array([0.5, -1.0, 0.25, 2.0, 0.0, -0.125], np.float32)
 _AFFINE = (normal(6), normal(6))
 _PARAMETERS = (normal(256), normal(256))
 _IMAGES = (normal(8, 32, 32, 96), normal(96), normal(96))

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.ad_checkpoint import checkpoint_name as named
 
 from ._backpropagate import backpropagate
@@ -73,6 +75,8 @@ def two_layer_net(x, w1, b1, w2, b2, y):
     return named(jnp.sum((output - y) ** 2) / (2 * len(x)), "J")
 
 
+_array = partial(np.array, dtype=np.float32)
+
 EXAMPLES = {
     "shared-factors": Example(
         "½(σ(wx + b) − y)²",
@@ -97,7 +101,7 @@ EXAMPLES = {
         "The sigmoid unit",
         "At z = 0 the output is ½ and the local gradient y(1 − y) is ¼; w receives x times that.",
         sigmoid_unit,
-        (jnp.array([2.0, -1.0, 0.5]), jnp.array([1.0, 3.0, 4.0]), -1.0),
+        (_array([2.0, -1.0, 0.5]), _array([1.0, 3.0, 4.0]), -1.0),
     ),
     "three-layer-chain": Example(
         "A chain of three layers",
@@ -112,10 +116,10 @@ EXAMPLES = {
         "worked in matrices: ∂J/∂w is the layer's input, transposed, times δ.",
         two_layer_net,
         (
-            jnp.array([[1.0, 2.0], [-1.0, 1.0], [2.0, -1.0]]),
-            jnp.array([[1.0, -1.0, 2.0, 1.0], [1.0, 2.0, -1.0, 1.0]]),
-            jnp.array([0.0, 1.0, 2.0, -2.0]),
-            jnp.array(
+            _array([[1.0, 2.0], [-1.0, 1.0], [2.0, -1.0]]),
+            _array([[1.0, -1.0, 2.0, 1.0], [1.0, 2.0, -1.0, 1.0]]),
+            _array([0.0, 1.0, 2.0, -2.0]),
+            _array(
                 [
                     [1.0, 0.0, -1.0, 2.0, 1.0],
                     [0.0, 1.0, 1.0, -1.0, 0.0],
@@ -123,8 +127,8 @@ EXAMPLES = {
                     [-1.0, 1.0, 1.0, 0.0, 2.0],
                 ]
             ),
-            jnp.array([1.0, 0.0, -1.0, 0.0, 2.0]),
-            jnp.array(
+            _array([1.0, 0.0, -1.0, 0.0, 2.0]),
+            _array(
                 [
                     [5.0, 3.0, 1.0, 4.0, 7.0],
                     [8.0, 2.0, 3.0, -1.0, 7.0],
