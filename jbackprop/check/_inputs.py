@@ -168,7 +168,8 @@ def _by_policy(subject, leaves, note, kinks):
     _, got = subject.evaluate(subject.pull, subject.given, start)
     _, twin = subject.evaluate(subject.pull_twin, subject.given, start)
     _, truth = subject.true(subject.given, start)
-    for i, (g, t, w, noise) in enumerate(zip(got, twin, truth, twin_noise(twin, truth), strict=True)):
+    _, noises = subject.noise_at(subject.given, start)
+    for i, (g, t, w, noise) in enumerate(zip(got, twin, truth, noises, strict=True)):
         allowance = subject.allowance(subject.given, typical(subject)[i], noise)
         wanted = np.where(np.isfinite(t), w, np.where(np.isinf(t) & np.isnan(g), t, np.nan))
         wanted = np.where(np.isnan(start[subject.wrt[i]]), np.nan, wanted)

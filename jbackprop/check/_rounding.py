@@ -5,7 +5,8 @@ the longest sum n, which is how rounding errors add up when their signs are rand
 the array has or typically has, since a sum of large terms may come out small and keeps its terms' rounding.
 
 Where automatic differentiation in the same dtype is itself further off than that, because the function is badly
-conditioned, its error (`noise`) is allowed as well: a rule need not be better than what it replaces.
+conditioned, its error (`noise`) is allowed as well: a rule need not be better than what it replaces.  That error is
+told from float64; for a function of random numbers, which is another one there, from the results close by.
 
 N. J. Higham, "Accuracy and Stability of Numerical Algorithms", 2nd edition, SIAM, 2002, chapters 3 and 4.
 """
@@ -66,6 +67,27 @@ def distance(a: np.ndarray, b: np.ndarray) -> float:
         return largest(a - b)
 
 
-def twin_noise(got: Sequence[Any], truth: Sequence[Any], factor: float = 4.0) -> list[float]:
-    """How far off automatic differentiation is in a dtype, array by array: a rule may be `factor` times as far off."""
-    return [factor * distance(g, t) for g, t in zip(got, truth, strict=True)]
+def twin_noise(got: Sequence[Any], *truths: Sequence[Any], factor: float = 4.0) -> list[float]:
+    """How far off automatic differentiation is in a dtype, array by array: a rule may be `factor` times as far off.
+
+    Args:
+      got: its arrays.
+      truths: the true ones; of several that may be, the farthest counts.
+      factor: see above.
+    """
+    return [factor * max(distance(g, t) for t in true) for g, *true in zip(got, *truths, strict=True)]
+
+
+def neighbours(arrays: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """The arrays with all floating point numbers a few roundings larger or smaller; zeros and ties stay what they are.
+
+    What a function's results change by is its rounding, told without a second implementation.
+    """
+    return [tuple(_grown(array, roundings) for array in arrays) for roundings in (-2, -1, 1, 2)]
+
+
+def _grown(array, roundings):
+    if not jnp.issubdtype(array.dtype, jnp.floating):
+        return array
+    exact = np.asarray(array, np.float64)
+    return (exact * (1 + roundings * float(jnp.finfo(array.dtype).eps))).astype(array.dtype)

@@ -16,7 +16,7 @@ import numpy as np
 from jbackprop._automatic import automatic
 from jbackprop._differentiable import Wrt, differentiable, replaced
 
-from ._rounding import SHARE, Allowance, twin_noise
+from ._rounding import SHARE, Allowance, neighbours, twin_noise
 from ._traced import computed_in, draws_random_numbers, longest_sum
 
 Arrays = tuple[Any, ...]
@@ -98,14 +98,16 @@ class Subject:
         """What automatic differentiation gets wrong in a dtype at the given arguments: each output, each gradient."""
         return self.noise_at(dtype, self.leaves, self.cotangents())
 
-    def noise_at(self, dtype: str, leaves: Arrays, cotangents: Arrays) -> tuple[list[float], list[float]]:
+    def noise_at(self, dtype: str, leaves: Arrays, cotangents: Arrays | None = None) -> tuple[list[float], list[float]]:
         """The same at other arguments; for float64, which nothing finer can judge, from its error in float32."""
         lower = "float32" if dtype == "float64" else dtype
-        start = rounded(lower, leaves)
-        truth = self.true(lower, start, cotangents)
+        start = cast(lower, leaves)
         automatic = self.evaluate(self.pull_twin, lower, start, cotangents)
+        truths = [self.true(lower, near, cotangents) for near in (neighbours(start) if self.is_random else [start])]
         share = SHARE if dtype == "float64" else 1.0
-        outputs, gradients = ([share * n for n in twin_noise(*pair)] for pair in zip(automatic, truth, strict=True))
+        outputs, gradients = (
+            [share * n for n in twin_noise(*results)] for results in zip(automatic, *truths, strict=True)
+        )
         return outputs, gradients
 
     @functools.cached_property

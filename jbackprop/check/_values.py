@@ -10,7 +10,7 @@ from jbackprop._differentiable import described
 
 from ._compare import gradients_agree, outputs_agree, worst
 from ._report import Failure
-from ._rounding import SHARE, largest, twin_noise
+from ._rounding import SHARE, largest, neighbours, twin_noise
 from ._subject import Subject, cast, exact, is_real, precision, precision_of, pull_back, rounded
 
 
@@ -72,17 +72,17 @@ def _gradient_noise(subject, dtype, leaves, cotangents):
 
 
 def _in_mixed_dtypes(subject):
-    with precision_of(subject.original):
-        _, got = map(exact, subject.pull(subject.original, subject.cotangents()))
-    _, truth = subject.truth
-    noise = functools.partial(_mixed_noise, subject, truth)
-    yield from gradients_agree(subject, subject.given, got, truth, noise, "in the dtypes as given")
+    def as_given(pull, leaves=subject.original):
+        with precision_of(leaves):
+            return exact(pull(leaves, subject.cotangents())[1])
 
+    def noise():
+        truths = map(functools.partial(as_given, subject.pull_twin), near) if subject.is_random else [truth]
+        return twin_noise(as_given(subject.pull_twin), *truths)
 
-def _mixed_noise(subject, truth):
-    with precision_of(subject.original):
-        _, automatic = map(exact, subject.pull_twin(subject.original, subject.cotangents()))
-    return twin_noise(automatic, truth)
+    near = neighbours(subject.original)
+    truth = as_given(subject.pull_twin) if subject.is_random else subject.truth[1]
+    yield from gradients_agree(subject, subject.given, as_given(subject.pull), truth, noise, "in the dtypes as given")
 
 
 def _is_mixed(subject):
