@@ -105,6 +105,18 @@ def _spoilt_at_infinity():
     return spoilt(rules.squared_error, 0, lambda call: jnp.where(jnp.isinf(call.x).any(), jnp.nan, 1) * call.dx)
 
 
+def _half_more_where(condition, f, target):
+    return spoilt(f, target, lambda call: jnp.where(condition(call.x), 1.5, 1) * call.dx)
+
+
+def _is_tied(x):
+    return x == jnp.roll(x, 1, axis=-1)
+
+
+REGULAR = jnp.arange(16.0).reshape(4, 4) / 8 + 2 * jnp.eye(4)
+"""A matrix that stays one with an inverse when an entry is changed."""
+
+
 @pytest.mark.parametrize(
     ("wrong", "arguments", "check"),
     [
@@ -114,6 +126,9 @@ def _spoilt_at_infinity():
         (_outputs_confused(), (X,), "each output"),
         (_other_on_recomputation(), (X,), "checkpoint"),
         (_spoilt_at_infinity(), (X, X[::-1]), "non-finite inputs"),
+        (_half_more_where(lambda a: a == 0, jnp.linalg.inv, 0), (REGULAR,), "special inputs"),
+        (_half_more_where(_is_tied, jnp.linalg.inv, 0), (REGULAR,), "special inputs"),
+        (_half_more_where(lambda b: b > 3, jnp.add, 1), (X, jnp.zeros(3)), "random inputs"),
         (stale(rules.tanh, 0), (X,), "scan"),
         (_never_summed_over_devices(), (jnp.arange(48.0).reshape(16, 3), X[0]), "sharding"),
     ],
@@ -266,6 +281,16 @@ def test_a_function_that_draws_other_numbers_in_float64_is_judged_in_its_own_dty
     jb.check(half_wrong, X, dtypes=["float32"])
     with pytest.raises(jb.GradientError, match="bfloat16"):
         jb.check(half_wrong, X, only=["gradient"])
+
+
+def test_a_function_of_random_numbers_is_allowed_its_rounding():
+    """A layer norm of equal numbers magnifies it three hundred times."""
+
+    def block(key, x, w):
+        return rules.layer_norm(rules.gelu(rules.linear(rules.dropout(key, x, 0.5), w)))
+
+    x, w = (jax.random.normal(jax.random.key(i), shape) for i, shape in enumerate([(7, 33), (33, 29)]))
+    jb.check(block, jax.random.key(2), x, w, only=["gradient", "special inputs"])
 
 
 def test_no_second_derivative_is_asked_of_a_function_that_has_none():

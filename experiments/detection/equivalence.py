@@ -1,10 +1,12 @@
 """Is a mutant wrong at all?  Told from the right rule it was made of, and never from a checker.
 
 A mutant is *equivalent* if its gradients are those of the right rule, to 8 roundings of the largest and in dtype and
-in every NaN, at each of a list of inputs written with the faults in view: random ones; in each argument in
-turn the corners that a fault names, zeros and ties; half precision, more batch axes, a batch under vmap, a call again.
+in every NaN, at each of a list of inputs written with the faults in view: random ones; in each argument in turn, in
+all entries and in some, the corners that a fault names, zeros and ties; half precision, more batch axes, a batch under
+vmap, a call again.
 """
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -60,10 +62,13 @@ def _inputs(right, arguments) -> Iterator[tuple[Arrays, bool]]:
     yield exact, False
     yield _changed(exact, lambda a: a * rng.uniform(-1.5, 1.5, a.shape)), False
     yield _changed(exact, lambda a: a * rng.uniform(-8, 8, a.shape)), False
-    for values in _VALUES:
+    for values, everywhere in itertools.product(_VALUES, (True, False)):
         for i, a in enumerate(exact):
             if jnp.issubdtype(a.dtype, jnp.floating):
-                yield (*exact[:i], jnp.asarray(np.resize(values, a.shape), a.dtype), *exact[i + 1 :]), False
+                corner = jnp.asarray(np.resize(values, a.shape), a.dtype)
+                picked = rng.permutation(a.size) < max(1, a.size // 4)
+                some = (picked | np.roll(picked, 1)).reshape(a.shape)  # and their neighbours, for ties
+                yield (*exact[:i], jnp.where(everywhere | some, corner, a), *exact[i + 1 :]), False
     yield _typed(arguments, jnp.bfloat16), False
     yield _changed(_typed(arguments, jnp.float32), lambda a: 1.25 * a), False
     yield tuple(jnp.stack([a, a]) for a in exact), True

@@ -64,13 +64,13 @@ def special_inputs(subject: Subject) -> Iterator[Failure]:
     """Zeros, ties, subnormal, small, large and huge numbers: agreement, or a choice at a kink.
 
     In every argument at once, and in each while the others are as given: of two equal ones a difference is zero, and
-    hides what is wrong with it.
+    hides what is wrong with it.  Zeros and ties also in some entries alone: a matrix of zeros has no inverse.
     """
-    for name, values in _FINITE.items():
-        yield from _by_policy(subject, _filled(subject, values, subject.wrt), f"inputs {name}", kinks=True)
-        for position in subject.wrt if len(subject.wrt) > 1 else ():
-            note = f"{subject.names[position]} {name}"
-            yield from _by_policy(subject, _filled(subject, values, [position]), note, kinks=True)
+    for name, change in _FINITE.items():
+        for positions in [subject.wrt, *([position] for position in subject.wrt if len(subject.wrt) > 1)]:
+            changed = [change(subject.leaves[i], subject.rng(10, i)) for i in positions]
+            note = f"{'inputs' if positions is subject.wrt else subject.names[positions[0]]} {name}"
+            yield from _by_policy(subject, replaced(subject.leaves, positions, changed), note, kinks=True)
 
 
 def non_finite_inputs(subject: Subject) -> Iterator[Failure]:
@@ -112,30 +112,42 @@ def _of_batch(subject, leaves, note):
     yield from gradients_agree(subject, subject.given, got, wanted, note=note)
 
 
+def _all(*values):
+    return lambda leaf, rng: np.resize(np.array(values), np.shape(leaf))
+
+
+def _some_zero(leaf, rng):
+    return np.where(_third(leaf, rng), 0.0, leaf)
+
+
+def _some_tied(leaf, rng):
+    leaf = np.asarray(leaf)
+    return np.where(_third(leaf, rng), np.roll(leaf.reshape(-1), 1).reshape(leaf.shape), leaf)
+
+
+def _third(leaf, rng):
+    """Which entries: a third of them, one at least if there is any, by chance: every third might be a whole column."""
+    return (rng.permutation(np.size(leaf)) < max(1, np.size(leaf) // 3)).reshape(np.shape(leaf))
+
+
 _FINITE = {
-    "of zeros": (0.0,),
-    "of negative zeros": (-0.0,),
-    "of ones": (1.0,),
-    "of minus ones": (-1.0,),
-    "all equal": (0.625,),
-    "tied in pairs": (0.5, 0.5, -0.25, -0.25),
-    "of whole numbers": (0.0, 1.0, -1.0, 2.0, -2.0, 3.0),
-    "subnormal": (1e-41, -1e-42),
-    "tiny": (1e-20, -1e-20),
-    "of ±10": (10.0, -10.0),
-    "of ±100": (100.0, -100.0),
-    "of ±10⁴": (1e4, -1e4),
-    "of ±10¹⁰": (1e10, -1e10),
-    "of ±10³⁰": (1e30, -1e30),
+    "of zeros": _all(0.0),
+    "of negative zeros": _all(-0.0),
+    "with some zeros": _some_zero,
+    "of ones": _all(1.0),
+    "of minus ones": _all(-1.0),
+    "all equal": _all(0.625),
+    "tied in pairs": _all(0.5, 0.5, -0.25, -0.25),
+    "with some ties": _some_tied,
+    "of whole numbers": _all(0.0, 1.0, -1.0, 2.0, -2.0, 3.0),
+    "subnormal": _all(1e-41, -1e-42),
+    "tiny": _all(1e-20, -1e-20),
+    "of ±10": _all(10.0, -10.0),
+    "of ±100": _all(100.0, -100.0),
+    "of ±10⁴": _all(1e4, -1e4),
+    "of ±10¹⁰": _all(1e10, -1e10),
+    "of ±10³⁰": _all(1e30, -1e30),
 }
-
-
-def _filled(subject, values, positions):
-    return replaced(subject.leaves, positions, [_repeated(values, subject.leaves[i]) for i in positions])
-
-
-def _repeated(values, leaf):
-    return np.resize(np.array(values), np.shape(leaf))
 
 
 def _spoilt(leaf, value):
@@ -145,11 +157,13 @@ def _spoilt(leaf, value):
 
 
 def _spread(rng, leaf, draws, octaves):
-    """(draws, *leaf.shape): a leaf scaled by random powers of two; in every other draw signs change too."""
-    shape = (draws, *np.shape(leaf))
-    factor = 2.0 ** rng.uniform(*octaves, size=shape)
-    factor[::2] *= rng.choice([-1.0, 1.0], size=factor[::2].shape)
-    return leaf * factor
+    """(draws, *leaf.shape): a leaf scaled by random powers of two; in every other draw of either sign, and all that is
+    less than 1 taken for 1: a bias may well be zero, or small, as given.
+    """
+    factor = 2.0 ** rng.uniform(*octaves, size=(draws, *np.shape(leaf)))
+    spread = leaf * factor
+    spread[::2] = rng.choice([-1.0, 1.0], size=factor[::2].shape) * np.maximum(np.abs(leaf), 1) * factor[::2]
+    return spread
 
 
 def _over_draws(function, subject):
