@@ -1,6 +1,6 @@
-"""Arguments in words, for the command line: "f32[8,16]" is a random array.
+"""Arguments in words, for the command line: "f32[8,16]" is a random array; and arguments of which a shape is given.
 
-    f32[8,16]      floating point, standard normal: f16, bf16, f32, f64
+    f32[8,16]      floating point, standard normal: f16, bf16, f32, f64; or in full, float32[8,16]
     c64[5]         complex, standard normal: c64, c128
     i32[5]<10      integers from 0 to 9, or 0 and 1 without a bound: i8 to i64, u8 to u64
     bool[3]        each true or false
@@ -18,6 +18,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 _FLOATING = {"f16": "float16", "bf16": "bfloat16", "f32": "float32", "f64": "float64"}
 _COMPLEX = {"c64": "complex64", "c128": "complex128"}
@@ -53,6 +54,28 @@ def option(text: str) -> tuple[str, Any]:
     return name, _literal(value.capitalize() if value in ("true", "false", "none") else value)
 
 
+def in_full(dtype: str) -> str:
+    """The type's own name for its short one, float32 for f32; any other word as it is."""
+    return _DTYPES.get(dtype, dtype)
+
+
+def drawn(args: Any, seed: int = 0) -> Any:
+    """The arguments with random numbers for every `jax.ShapeDtypeStruct`: normal, or 0 and 1 for integers and booleans.
+
+    They are NumPy's arrays, so that float64 stays what it is.
+    """
+    leaves, tree = jax.tree.flatten(args)
+    return tree.unflatten([_of_shape(leaf, np.random.default_rng((seed, 11, i))) for i, leaf in enumerate(leaves)])
+
+
+def _of_shape(leaf, rng):
+    if not isinstance(leaf, jax.ShapeDtypeStruct):
+        return leaf
+    real = jnp.issubdtype(leaf.dtype, jnp.floating)
+    numbers = rng.normal(size=leaf.shape) if real else rng.integers(0, 2, size=leaf.shape)
+    return np.asarray(numbers).astype(leaf.dtype)
+
+
 def _literal(text):
     try:
         return ast.literal_eval(text)
@@ -80,13 +103,14 @@ def _number(spec):
 
 
 def _array(spec, key, size, dtype, shape, bound):
-    if dtype not in _DTYPES:
+    name = in_full(dtype)
+    if name not in _DTYPES.values():
         raise ValueError(f"argument {spec!r}, wanted one of the types {', '.join(_DTYPES)}, got {dtype}")
-    if bound is not None and dtype not in _INTEGER:
+    if bound is not None and name not in _INTEGER.values():
         raise ValueError(f"argument {spec!r}, wanted a bound on integers alone, as in i32[5]<10")
     dims = tuple(_dimension(spec, word.strip(), size) for word in shape.split(",")) if shape.strip() else ()
-    with jax.enable_x64(dtype in ("f64", "c128", "i64", "u64") or jax.config.read("jax_enable_x64")):
-        return _random(key, dims, jnp.dtype(_DTYPES[dtype]), 2 if bound is None else int(bound))
+    with jax.enable_x64(name in ("float64", "complex128", "int64", "uint64") or jax.config.read("jax_enable_x64")):
+        return _random(key, dims, jnp.dtype(name), 2 if bound is None else int(bound))
 
 
 def _dimension(spec, word, size):

@@ -71,6 +71,11 @@ def test_check_passes_what_is_right(path, capsys):
     assert "every check passed" in capsys.readouterr().out
 
 
+def test_types_go_by_their_short_and_by_their_full_names(capsys):
+    assert run("check", "jbackprop.rules:silu", "--args", "float32[5,3]", "--only", "jit", "--dtype", "f32") == 0
+    assert "argument z float32[5,3]" in capsys.readouterr().out
+
+
 def test_all_files_are_written(mine, capsys):
     files = {form: mine / f"report.{form}" for form in ("json", "markdown", "html", "png")}
     words = [word for form, path in files.items() for word in (f"--{form}", path)]

@@ -214,6 +214,19 @@ def test_quartiles():
     assert dataclasses.astuple(quartiles([5.0, 1.0, 2.0, 4.0, 3.0])) == (2, 3, 4)
 
 
+@jax.custom_vjp
+def _ruled_loop(x):
+    return jax.lax.while_loop(lambda y: (y < 8).any(), lambda y: 2 * y, x)
+
+
+_ruled_loop.defvjp(lambda x: (_ruled_loop(x), x), lambda x, u: (u * _ruled_loop(x) / x,))
+
+
+def test_shapes_are_filled_with_numbers():
+    found = compare(rules.linear, jax.ShapeDtypeStruct((5, 3), jnp.float32), W, repeats=1)
+    assert found.agrees and found.arguments[0] == "x* float32[5,3]"
+
+
 BAD = {
     "f": (partial(compare, *[3, X]), "f, wanted a function, got 3"),
     "reference": (lambda: compare(jnp.sin, X, reference="sin"), "reference, wanted a function, got 'sin'"),
@@ -223,6 +236,10 @@ BAD = {
     "transform": (lambda: compare(jnp.sin, X, transform="pmap"), "transform, wanted vmap, scan, .* got 'pmap'"),
     "dtype": (lambda: compare(jnp.sin, X, dtype=jnp.int32), "dtype, wanted a floating-point type, got int32"),
     "sizes": (lambda: compare(jnp.sin, X, sizes=[3]), "args, with sizes wanted one function"),
+    "no automatic gradient": (
+        lambda: compare(_ruled_loop, X),
+        "f, wanted a function that has an automatic gradient, or a reference, got ValueError: Reverse-mode",
+    ),
     "no array": (lambda: compare(jnp.sin, 3.0), "a floating-point array"),
     "wrt": (lambda: compare(rules.linear, X, W, wrt="y"), "wrt, wanted names or positions among x, w, got 'y'"),
 }

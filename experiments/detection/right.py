@@ -171,7 +171,7 @@ _OF_POSITIVE = (
 
 _SERIES = (special.expi, special.exp1)
 _SERIES_OF_PAIRS = (special.gammainc, special.gammaincc)
-_ENDLESS = ("special inputs",)
+_ENDLESS = ("special inputs", "large inputs")
 """Left out for series, whose loops may not end at subnormal or huge arguments in float64."""
 
 _OF_POSITIVE_PAIRS = (

@@ -7,8 +7,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jbackprop._arguments import in_full
 from jbackprop.cases import CASES
-from jbackprop.check._check import CHECKS, DTYPES, check
+from jbackprop.check._check import CHECKS, check
+from jbackprop.check._subject import DTYPES
 
 from ._functions import add_arguments, check_choice, the_arguments, the_function, the_reference
 from ._progress import track
@@ -20,7 +22,8 @@ _NAMES = f"checks to run, of {', '.join(CHECKS)}"
 def add_parser(subparsers) -> None:
     parser = subparsers.add_parser("check", help="prove a hand-written gradient", description=__doc__)
     add_arguments(parser)
-    parser.add_argument("--dtype", nargs="+", default=DTYPES, choices=DTYPES, help="check in each of these")
+    kinds = "check in each of these, all that the function takes unless given"
+    parser.add_argument("--dtype", nargs="+", type=in_full, choices=DTYPES, help=kinds)
     parser.add_argument("--only", nargs="+", default=tuple(CHECKS), choices=CHECKS, metavar="CHECK", help=_NAMES)
     parser.add_argument("--skip", nargs="+", default=(), choices=CHECKS, metavar="CHECK", help="checks to leave out")
     parser.set_defaults(run=run)

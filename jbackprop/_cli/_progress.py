@@ -8,13 +8,13 @@ T = TypeVar("T")
 
 
 def track(items: Sequence[T], describe: Callable[[T], str]) -> Iterator[T]:
-    """The items one by one, with a bar on stderr; with one line each where tqdm is not installed."""
+    """The items one by one, with a bar where stderr is a terminal; with a line each where tqdm is not installed."""
     try:
         from tqdm import tqdm
     except ImportError:
         yield from _lines(items, describe)
         return
-    with tqdm(items, file=sys.stderr, leave=False) as bar:
+    with tqdm(items, file=sys.stderr, leave=False, disable=None) as bar:
         for item in bar:
             bar.set_description(describe(item))
             yield item

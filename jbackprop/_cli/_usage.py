@@ -3,6 +3,8 @@
 import contextlib
 from collections.abc import Iterator
 
+from jbackprop._errors import first_line
+
 
 class UsageError(Exception):
     """Input that cannot be used; the message is one line and says what to type instead."""
@@ -14,5 +16,4 @@ def usage_errors(where: str, *kinds: type[Exception]) -> Iterator[None]:
     try:
         yield
     except kinds as error:
-        lines = str(error).splitlines() or [type(error).__name__]
-        raise UsageError(f"{where}{lines[0]}") from error
+        raise UsageError(f"{where}{first_line(error)}") from error

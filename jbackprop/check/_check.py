@@ -7,13 +7,14 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 import jax.numpy as jnp
 
 from jbackprop._differentiable import Wrt
+from jbackprop._errors import first_line
 from jbackprop._residuals import residuals as kept
 
 from . import _inputs, _transformations, _values
 from ._differences import finite_differences
 from ._kept import residuals
 from ._report import Failure, GradientError, NotApplicableError, Report, Result
-from ._subject import Subject, lay_flat
+from ._subject import DTYPES, Subject, lay_flat
 
 Check = Callable[[Subject], Iterator[Failure]]
 
@@ -27,6 +28,7 @@ CHECKS: dict[str, Check] = {
     "each output": _values.each_output,
     "random inputs": _inputs.random_inputs,
     "special inputs": _inputs.special_inputs,
+    "large inputs": _inputs.large_inputs,
     "non-finite inputs": _inputs.non_finite_inputs,
     "batches": _inputs.batches,
     "determinism": _values.determinism,
@@ -40,15 +42,14 @@ CHECKS: dict[str, Check] = {
 }
 """Every check by name, in the order in which they run; each one's docstring says what it is for."""
 
-DTYPES = ("float64", "float32", "bfloat16", "float16")
-
 
 def check(
     f: Callable,
     *args,
     reference: Callable | None = None,
+    gradient_of: Callable | None = None,
     wrt: Wrt = None,
-    dtypes: Sequence[str] = DTYPES,
+    dtypes: Sequence[str] | None = None,
     only: Collection[str] = tuple(CHECKS),
     skip: Collection[str] = (),
     seed: int = 0,
@@ -60,18 +61,24 @@ def check(
       f: any JAX function of trees of arrays; the rule may be f itself or stand somewhere inside it.
       *args: arguments to try it on, of any shape; generic values are best (random, of both signs, no two sizes equal).
         A `jax.ShapeDtypeStruct` is filled with such values.  Python numbers, strings and functions are options and stay
-        as they are; integers and random keys are held while the others move.
-      reference: an independent implementation of f.  Without one, a wrong forward pass cannot be told.
+        as they are; integers, masks and random keys are held while the others move, so a rule that treats an empty mask
+        or a repeated index wrongly is found by a call with one.
+      reference: an independent implementation of f, whose value and automatic gradient f's are compared with besides.
+        Without one, a wrong forward pass cannot be told.  Where automatic differentiation cannot reverse f itself (a
+        `while_loop`, a callback), the reference's gradient is the judge, and without a reference finite differences.
+      gradient_of: another function of the same arguments, whose automatic gradient f is to have where that is not its
+        own by design: for a straight-through estimator, a reversed or a clipped gradient.
       wrt: which arguments to differentiate by, by position or name; all that hold floating point arrays unless given.
-      dtypes: floating point types to prove f in, one at a time; where the arguments have several, also in those.
-        float64 is always used to judge the others, so f has to take it.
-      only: names of the checks to run, all of `CHECKS` unless given.
+      dtypes: floating point types to prove f in, one at a time; where the arguments have several, also in those.  All
+        of `DTYPES` that f takes unless given; float64 is always used to judge the others, so f has to take it.
+      only: names of the checks to run, all of `jbackprop.check.CHECKS` unless given; each says in its docstring why.
       skip: names of checks to leave out.
       seed: of the random cotangents, directions and inputs.
       raises: whether to raise at the first fault, or to run every check and report.
 
     Returns:
-      What every check found.  Printed, it is a table.
+      What every check found.  Printed, it is a table.  A number is right within 4 units of rounding, of which one is
+      the spacing of the dtype at the array's largest entry, times the square root of the longest sum's length.
 
     Raises:
       GradientError: a check found a fault: which check, which argument, which entry, what it got and wanted, and the
@@ -86,16 +93,15 @@ def check(
     """
     _known(only, "only")
     _known(skip, "skip")
-    _check_dtypes(dtypes)
-    subject = lay_flat(f, reference, args, wrt, dtypes, seed)
-    subject.function(*subject.original)  # what it raises is the caller's to see
+    _check_dtypes(dtypes or ())
+    subject = lay_flat(f, reference, gradient_of, args, wrt, dtypes, seed)
     results = []
     for name in CHECKS:
         if name in only and name not in skip:
             results.append(_run(name, subject, at_most=1 if raises else None))
             if raises and results[-1].failures:
                 raise GradientError(_name(f), name, results[-1].failures[0])
-    return Report(_name(f), tuple(results), _kept(f, args, wrt))
+    return Report(_name(f), tuple(results), _kept(f, args, wrt), tuple(_notes(subject, dtypes or DTYPES)))
 
 
 def assert_gradients(f: Callable, *args, **options) -> None:
@@ -108,14 +114,25 @@ def assert_gradients(f: Callable, *args, **options) -> None:
 
 def _run(name, subject, at_most=None):
     start = time.perf_counter()
-    failures, skipped = (), ""
+    failures, skipped = [], ""
     try:
-        failures = tuple(itertools.islice(CHECKS[name](subject), at_most))
+        failures.extend(itertools.islice(CHECKS[name](subject), at_most))
     except NotApplicableError as reason:
-        skipped = str(reason)
+        skipped = "" if failures else str(reason)
     except Exception as error:  # whatever a rule raises is a finding about the rule
-        failures = (Failure("call", subject.given, None, f"{type(error).__name__}: {_first_line(error)}", "a result"),)
-    return Result(name, failures, skipped, time.perf_counter() - start)
+        failures.append(Failure("call", "", None, f"{type(error).__name__}: {first_line(error)}", "a result"))
+    return Result(name, tuple(failures), skipped, time.perf_counter() - start)
+
+
+def _notes(subject, dtypes) -> Iterator[str]:
+    refused = [dtype for dtype in dtypes if dtype not in subject.dtypes]
+    if refused:
+        yield f"the function takes no {' and no '.join(refused)}"
+    if subject.irreversible:
+        yield f"no automatic gradient ({subject.irreversible})"
+        yield "judged by finite differences, and below float64 by its own gradient there; a reference would tell more"
+    elif subject.meant is None and not subject.has_rules:
+        yield "holds no custom_vjp or custom_jvp rule: there is nothing hand-written to prove"
 
 
 def _kept(f, args, wrt):
@@ -135,10 +152,6 @@ def _check_dtypes(dtypes):
     for dtype in dtypes:
         if not jnp.issubdtype(jnp.dtype(dtype), jnp.floating):
             raise ValueError(f"check: dtypes, wanted real floating point types, got {dtype!r}")
-
-
-def _first_line(error):
-    return str(error).split("\n", 1)[0]
 
 
 def _name(f):

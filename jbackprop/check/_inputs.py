@@ -5,14 +5,18 @@ The policy, for a gradient entry by the rule (got) against automatic differentia
     where the twin is finite    got is finite and equal to rounding, or, at a kink, where derivatives are a choice,
                                 between the slopes on its two sides, along every axis and along the diagonal
     where the twin is NaN       anything goes, and a number is better
-    where the twin is ±∞        anything but NaN
+    where the twin is ±∞        anything but NaN, which also goes where an output is not finite itself
 
-At an infinite or NaN input the same holds: what it spoils in the twin it may spoil, and nothing else.  The gradient by
-a NaN itself is nobody's business.
+At an infinite or NaN input the same holds: what it spoils in the twin it may spoil, and the gradient of an output that
+is not finite, and nothing else.  The gradient by a NaN itself is nobody's business.
+
+Equal to rounding means that of a number as large as the inputs, at these inputs: the backward pass of a softmax may
+take exp(x − lse) of a kept logarithm, and loses as many digits as x has before the point.
 
 J.-B. Hiriart-Urruty, C. Lemaréchal, "Fundamentals of Convex Analysis", Springer, 2001, chapter D (subgradients).
 """
 
+import dataclasses
 import functools
 from collections.abc import Iterator
 
@@ -22,7 +26,7 @@ import numpy as np
 from jbackprop._differentiable import replaced
 
 from ._compare import gradients_agree, typical, worst
-from ._report import Failure, NotApplicableError
+from ._report import NO_TWIN, Failure, NotApplicableError
 from ._rounding import SHARE, UNITS, largest, twin_noise
 from ._subject import Subject, cast, exact, precision, pull_back, rounded
 
@@ -35,6 +39,7 @@ _OCTAVES = ((-10, -4), (-4, 0), (0, 2), (2, 5))
 
 def random_inputs(subject: Subject) -> Iterator[Failure]:
     """Thousands of inputs from a thousandth to thirty times the given ones, of both signs: for a fault in a corner."""
+    _needs_a_twin(subject)
     size = max(np.size(subject.leaves[i]) for i in subject.wrt)
     draws = max(4, min(1024, _NUMBERS // max(size, 1)))
     scale = typical(subject)
@@ -47,7 +52,7 @@ def random_inputs(subject: Subject) -> Iterator[Failure]:
         for i, (g, w) in enumerate(zip(got, wanted, strict=True)):
             scale[i] = max(scale[i], largest(w))
             what, note = f"gradient of {subject.name(i)}", "random inputs, the first index a draw"
-            allowance = subject.allowance("float64", scale[i])
+            allowance = subject.allowance("float64", scale[i] * _magnitude(chosen))
             yield from worst(what, "float64", g, w, allowance, note, lambda i=i, noises=noises: noises()[i])
 
 
@@ -61,32 +66,59 @@ def _noise_at_draws(subject, pull_twin, draws, truth):
 
 
 def special_inputs(subject: Subject) -> Iterator[Failure]:
-    """Zeros, ties, subnormal, small, large and huge numbers: agreement, or a choice at a kink.
+    """Zeros, ties, ones, subnormal and tiny numbers: agreement, or a choice at a kink.
 
     In every argument at once, and in each while the others are as given: of two equal ones a difference is zero, and
     hides what is wrong with it.  Zeros and ties also in some entries alone: a matrix of zeros has no inverse.
     """
-    for name, change in _FINITE.items():
+    yield from _at_each(subject, _SPECIAL)
+
+
+def large_inputs(subject: Subject) -> Iterator[Failure]:
+    """Numbers from ±10 to ±10³⁰: agreement, as far as such numbers have digits, and no overflow that autodiff avoids.
+
+    A rule that recomputes a softmax from the logarithm of its sum, as flash attention does, fails here by its nature.
+    """
+    yield from _at_each(subject, _LARGE)
+
+
+def _at_each(subject, changes):
+    _needs_a_twin(subject)
+    for name, change in changes.items():
         for positions in [subject.wrt, *([position] for position in subject.wrt if len(subject.wrt) > 1)]:
             changed = [change(subject.leaves[i], subject.rng(10, i)) for i in positions]
             note = f"{'inputs' if positions is subject.wrt else subject.names[positions[0]]} {name}"
             yield from _by_policy(subject, replaced(subject.leaves, positions, changed), note, kinks=True)
 
 
+def _needs_a_twin(subject):
+    if subject.irreversible:
+        raise NotApplicableError(NO_TWIN)
+
+
+def _magnitude(arrays):
+    return max([1.0, *map(largest, arrays)])
+
+
 def non_finite_inputs(subject: Subject) -> Iterator[Failure]:
     """One NaN or infinity among the inputs spoils no more than it does in automatic differentiation."""
+    _needs_a_twin(subject)
     for name, value in (("∞", np.inf), ("−∞", -np.inf), ("NaN", np.nan)):
         for position in subject.wrt:
             leaves = list(subject.leaves)
             leaves[position] = _spoilt(leaves[position], value)
-            yield from _by_policy(subject, tuple(leaves), f"{name} in {subject.names[position]}", kinks=False)
+            entry = ", ".join("0" * leaves[position].ndim)
+            note = f"{name} at {subject.names[position]}[{entry}]"
+            yield from _by_policy(subject, tuple(leaves), note, kinks=False)
 
 
 def batches(subject: Subject) -> Iterator[Failure]:
     """A batch of none, a batch of one and more batch axes than were given, wherever automatic differentiation can.
 
-    The leading axis of the first argument is taken for a batch axis, and those of equal size with it.
+    The leading axis of the first argument is taken for a batch axis, and those of equal size with it.  A rule that
+    refuses, by raising, is not wrong.
     """
+    _needs_a_twin(subject)
     first = np.shape(subject.leaves[subject.wrt[0]])
     if not first:
         raise NotApplicableError("the first argument has no axis")
@@ -95,12 +127,15 @@ def batches(subject: Subject) -> Iterator[Failure]:
         "a batch of 0": lambda leaf: leaf[:0],
         "a batch of 1": lambda leaf: leaf[:1],
     }
+    refusals = []
     for note, change in changes.items():
         leaves = tuple(change(leaf) if np.shape(leaf)[:1] == first[:1] else leaf for leaf in subject.leaves)
-        yield from _of_batch(subject, leaves, note)
+        yield from _of_batch(subject, leaves, note, refusals)
+    if refusals:
+        raise NotApplicableError(f"the rule refuses {', '.join(refusals)}")
 
 
-def _of_batch(subject, leaves, note):
+def _of_batch(subject, leaves, note, refusals):
     try:
         with precision(subject.given):
             outputs = jax.eval_shape(subject.twin, *cast(subject.given, leaves))
@@ -108,7 +143,11 @@ def _of_batch(subject, leaves, note):
         _, wanted = subject.evaluate(subject.pull_twin, subject.given, leaves, cotangents)
     except Exception:  # the function itself refuses: not a batch axis, or one that may not be empty
         return
-    _, got = subject.evaluate(subject.pull, subject.given, leaves, cotangents)
+    try:
+        _, got = subject.evaluate(subject.pull, subject.given, leaves, cotangents)
+    except Exception as error:  # whatever its author raises
+        refusals.append(f"{note} ({type(error).__name__})")
+        return
     yield from gradients_agree(subject, subject.given, got, wanted, note=note)
 
 
@@ -130,7 +169,7 @@ def _third(leaf, rng):
     return (rng.permutation(np.size(leaf)) < max(1, np.size(leaf) // 3)).reshape(np.shape(leaf))
 
 
-_FINITE = {
+_SPECIAL = {
     "of zeros": _all(0.0),
     "of negative zeros": _all(-0.0),
     "with some zeros": _some_zero,
@@ -142,6 +181,9 @@ _FINITE = {
     "of whole numbers": _all(0.0, 1.0, -1.0, 2.0, -2.0, 3.0),
     "subnormal": _all(1e-41, -1e-42),
     "tiny": _all(1e-20, -1e-20),
+}
+
+_LARGE = {
     "of ±10": _all(10.0, -10.0),
     "of ±100": _all(100.0, -100.0),
     "of ±10⁴": _all(1e4, -1e4),
@@ -180,15 +222,20 @@ def _by_policy(subject, leaves, note, kinks):
     """Holds the gradients in the given dtype against the policy at the top of this file."""
     start = rounded(subject.given, leaves)
     _, got = subject.evaluate(subject.pull, subject.given, start)
-    _, twin = subject.evaluate(subject.pull_twin, subject.given, start)
+    outputs, twin = subject.evaluate(subject.pull_twin, subject.given, start)
+    allowances = [subject.allowance(subject.given, scale * _magnitude(start)) for scale in typical(subject)]
+    if all(_finite_and_equal(*both) for both in zip(got, twin, allowances, strict=True)):
+        return
     _, truth = subject.true(subject.given, start)
     _, noises = subject.noise_at(subject.given, start)
-    for i, (g, t, w, noise) in enumerate(zip(got, twin, truth, noises, strict=True)):
-        allowance = subject.allowance(subject.given, typical(subject)[i], noise)
+    for i, (g, t, w) in enumerate(zip(got, twin, truth, strict=True)):
+        allowance = dataclasses.replace(allowances[i], noise=noises[i])
         wanted = np.where(np.isfinite(t), w, np.where(np.isinf(t) & np.isnan(g), t, np.nan))
         wanted = np.where(np.isnan(start[subject.wrt[i]]), np.nan, wanted)
         wrong = (allowance.units(g, wanted) > UNITS) | (np.isinf(wanted) & np.isnan(g))
-        if kinks and wrong.any() and _between_slopes(subject, start, i, got, wrong):
+        if wrong.any():
+            wrong &= ~(_of_spoilt_outputs(subject, outputs)[i] & (np.isinf(wanted) if kinks else True))
+        if wrong.any() and kinks and subject.meant is None and _between_slopes(subject, start, i, got, wrong):
             continue
         if wrong.any():
             entry = tuple(int(k) for k in np.argwhere(wrong)[0])
@@ -196,6 +243,17 @@ def _by_policy(subject, leaves, note, kinks):
             yield Failure(
                 f"gradient of {subject.name(i)}", subject.given, entry, float(g[entry]), float(w[entry]), units, note
             )
+
+
+def _finite_and_equal(got, twin, allowance):
+    """By the same policy, for a gradient that autodiff in the same dtype confirms: the usual case, and cheap."""
+    return np.isfinite(got).all() and np.isfinite(twin).all() and (allowance.units(got, twin) <= UNITS).all()
+
+
+def _of_spoilt_outputs(subject, outputs):
+    """Of each gradient the entries that outputs depend on, at the given arguments, which are not finite here."""
+    spoilt = tuple(u * ~np.isfinite(out) for u, out in zip(subject.cotangents(), outputs, strict=True))
+    return [g != 0 for g in subject.evaluate(subject.pull_twin, subject.given, cotangents=spoilt)[1]]
 
 
 def _between_slopes(subject, leaves, i, got, suspects):

@@ -12,13 +12,17 @@ class NotApplicableError(Exception):
     """A check has nothing to work on here; the message says why."""
 
 
+NO_TWIN = "there is no automatic gradient"
+"""Why a check that compares with one is skipped."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Failure:
     """One wrong entry, the worst of its array.
 
     Attributes:
       what: the array that is wrong, e.g. "gradient of x".
-      dtype: in which it was computed.
+      dtype: in which it was computed; "" where that is not known.
       entry: the index of the worst entry, or None where the fault is no number's.
       got: the entry, or a word for it.
       wanted: what it should have been.
@@ -36,9 +40,15 @@ class Failure:
 
     def __str__(self) -> str:
         where = f"[{', '.join(map(str, self.entry))}]" if self.entry else ""
-        size = f", off by {self.units:.3g} units of rounding" if np.isfinite(self.units) else ""
+        dtype = f", {self.dtype}" if self.dtype else ""
+        got, wanted = _apart(self.got, self.wanted)
+        size = f", off by {self.units:.3g} units of rounding" if self._has_size() else ""
         note = f" ({self.note})" if self.note else ""
-        return f"{self.what}{where}, {self.dtype}: got {_number(self.got)}, wanted {_number(self.wanted)}{size}{note}"
+        return f"{self.what}{where}{dtype}: got {got}, wanted {wanted}{size}{note}"
+
+    def _has_size(self):
+        """Whether its units say more than got and wanted do, of which one may be no number, or the scale zero."""
+        return self.units < 1e16 and all(isinstance(x, str) or np.isfinite(x) for x in (self.got, self.wanted))
 
 
 class GradientError(AssertionError):
@@ -89,11 +99,13 @@ class Report:
       name: the function's.
       results: one for each check, in the order in which they ran.
       residuals: the arrays that its forward pass keeps for its backward pass.
+      notes: what a reader should know besides.
     """
 
     name: str
     results: tuple[Result, ...]
     residuals: tuple[Residual, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -104,8 +116,11 @@ class Report:
         arrays = ", ".join(f"{residual.label} {described(residual)}" for residual in self.residuals)
         kept = f"keeps {sum(residual.bytes for residual in self.residuals):,} bytes: {arrays or 'nothing'}"
         verdict = "every check passed" if self.passed else "WRONG"
-        return "\n".join([f"{self.name}: {verdict}", *(str(result) for result in self.results), kept])
+        notes = [f"note: {note}" for note in self.notes]
+        return "\n".join([f"{self.name}: {verdict}", *(str(result) for result in self.results), kept, *notes])
 
 
-def _number(value):
-    return value if isinstance(value, str) else f"{value:.9g}"
+def _apart(got, wanted):
+    """Both as text, with as many digits as it takes to tell them apart."""
+    texts = [[x if isinstance(x, str) else f"{x:.{digits}g}" for x in (got, wanted)] for digits in (9, 17)]
+    return texts[0] if texts[0][0] != texts[0][1] else texts[1]

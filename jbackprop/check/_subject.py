@@ -13,11 +13,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jbackprop._arguments import drawn
 from jbackprop._automatic import automatic
-from jbackprop._differentiable import Wrt, differentiable, replaced
+from jbackprop._differentiable import Wrt, described, differentiable, replaced
+from jbackprop._errors import first_line
 
 from ._rounding import SHARE, Allowance, neighbours, twin_noise
-from ._traced import computed_in, draws_random_numbers, longest_sum
+from ._traced import computed_in, draws_random_numbers, has_rules, longest_sum
+
+DTYPES = ("float64", "float32", "bfloat16", "float16")
+"""The floating point types that a rule should be right in."""
 
 Arrays = tuple[Any, ...]
 Flat = Callable[..., Arrays]
@@ -31,6 +36,7 @@ class Subject:
     Attributes:
       function: (*leaves) -> a tuple of output arrays, hand-written rules in place.
       reference: an independent implementation, flat in the same way, or None.
+      meant: the function whose automatic gradient it is meant to have, if not its own; flat in the same way, or None.
       leaves: every array among the arguments, the floating point ones in float64.
       names: what to call each leaf: the argument's name and the path inside it.
       wrt: positions of the leaves to differentiate by.
@@ -41,6 +47,7 @@ class Subject:
 
     function: Flat
     reference: Flat | None
+    meant: Flat | None
     leaves: Arrays
     names: tuple[str, ...]
     wrt: tuple[int, ...]
@@ -55,11 +62,49 @@ class Subject:
 
     @functools.cached_property
     def twin(self) -> Flat:
-        """The function without its hand-written rules."""
-        return automatic(self.function)
+        """What is differentiated automatically: the function without its hand-written rules, or what stands in for it.
+
+        A forward pass with a `while_loop` or a callback has no automatic gradient: then the reference's is taken, and
+        without a reference the function's own, which only finite differences can judge.
+        """
+        if self.meant is not None:
+            return self.meant
+        plain = automatic(self.function)
+        if self._refusal(plain) and self.reference is not None and not self._refusal(self.reference):
+            return self.reference
+        return self.function if self._refusal(plain) else plain
 
     @functools.cached_property
-    def value(self) -> Flat:
+    def irreversible(self) -> str:
+        """Why there is no automatic gradient to hold the rule against; "" where there is one."""
+        return self._refusal(automatic(self.function)) if self.twin is self.function else ""
+
+    def _refusal(self, function):
+        """What JAX says instead of a gradient of the function; "" if it gives one."""
+        with precision(self.given):
+            try:
+                jax.eval_shape(pull_back(function, self.wrt), cast(self.given, self.leaves), self.cotangents())
+            except Exception as error:  # JAX's errors for this are of many types
+                return f"{type(error).__name__}: {first_line(error)}"
+        return ""
+
+    @functools.cached_property
+    def has_rules(self) -> bool:
+        """Whether the function holds anything hand-written."""
+        with precision(self.given):
+            return has_rules(self.function, *cast(self.given, self.leaves))
+
+    def takes(self, dtype: str) -> bool:
+        """Whether the function can be computed in a dtype, rules aside: LAPACK and FFTs have no half precision."""
+        with precision(dtype):
+            try:
+                self.value.lower(*cast(dtype, self.leaves))
+            except Exception:  # JAX's errors for this are of many types
+                return False
+        return True
+
+    @functools.cached_property
+    def value(self) -> jax.stages.Wrapped:
         """The function itself, jitted."""
         return jax.jit(self.function)
 
@@ -151,27 +196,55 @@ class Subject:
         return self.names[self.wrt[position]]
 
 
-def lay_flat(f: Callable, reference: Callable | None, args: Sequence[Any], wrt: Wrt, dtypes, seed: int) -> Subject:
+def lay_flat(
+    f: Callable,
+    reference: Callable | None,
+    gradient_of: Callable | None,
+    args: Sequence[Any],
+    wrt: Wrt,
+    dtypes: Sequence[str] | None,
+    seed: int,
+) -> Subject:
     """The subject for f(*args); what is not an array among the arguments stays as it is, what is a shape is drawn.
+
+    Args:
+      f, reference, gradient_of, args, wrt, seed: as for `check`.
+      dtypes: to prove f in; without them, all of `DTYPES` that f takes, float64 and that of the arguments in any case.
 
     Raises:
       TypeError: no argument holds a real floating point array to differentiate by, or one holds complex numbers.
-      ValueError: `wrt` names no argument.
+      ValueError: `wrt` names no argument; no output is of floating point; gradient_of has other outputs than f.
     """
-    leaves, tree = jax.tree.flatten(tuple(args))
-    args = tree.unflatten([_drawn(leaf, np.random.default_rng((seed, 11, i))) for i, leaf in enumerate(leaves)])
+    args = drawn(tuple(args), seed)
     problem = differentiable(f, *args, wrt=wrt)
     _check_real(zip(problem.names, problem.leaves, strict=True))
-    return Subject(
+    subject = Subject(
         function=_real(problem.function),
         reference=None if reference is None else _real(differentiable(reference, *args).function),
+        meant=None if gradient_of is None else _real(differentiable(gradient_of, *args).function),
         leaves=cast("float64", problem.leaves),
         names=problem.names,
         wrt=problem.chosen,
         original=problem.leaves,
-        dtypes=tuple(dtypes),
+        dtypes=tuple(DTYPES if dtypes is None else dtypes),
         seed=seed,
     )
+    subject.function(*subject.original)  # what it raises is the caller's to see
+    _check_outputs(subject)
+    kept = [dtype for dtype in subject.dtypes if dtype in ("float64", subject.given) or subject.takes(dtype)]
+    return dataclasses.replace(subject, dtypes=tuple(kept)) if dtypes is None else subject
+
+
+def _check_outputs(subject):
+    if not any(map(is_real, subject.outputs)):
+        found = ", ".join(map(described, subject.outputs)) or "none"
+        raise ValueError(f"check: f, wanted a function with a floating-point output, got {found}")
+    if subject.meant is not None:
+        with precision(subject.given):
+            meant = jax.eval_shape(subject.meant, *cast(subject.given, subject.leaves))
+        got, wanted = (", ".join(described(out) for out in outs if is_real(out)) for outs in (meant, subject.outputs))
+        if got != wanted:
+            raise ValueError(f"check: gradient_of, wanted a function with outputs like those of f, {wanted}, got {got}")
 
 
 def pull_back(function: Flat, wrt: Sequence[int]) -> Pull:
@@ -239,14 +312,6 @@ def _check_real(named):
     for name, array in named:
         if jnp.issubdtype(array.dtype, jnp.complexfloating):
             raise TypeError(f"check: {name}, wanted real numbers (split it into parts), got {array.dtype}")
-
-
-def _drawn(leaf, rng):
-    """Random numbers where a shape was given: normal, or 0 and 1 for integers and booleans."""
-    if not isinstance(leaf, jax.ShapeDtypeStruct):
-        return leaf
-    numbers = rng.normal(size=leaf.shape) if is_real(leaf) else rng.integers(0, 2, size=leaf.shape)
-    return np.asarray(numbers).astype(leaf.dtype)
 
 
 def _data(array):

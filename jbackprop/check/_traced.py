@@ -47,6 +47,12 @@ def draws_random_numbers(function: Callable, *args: Any) -> bool:
     return any(equation.primitive.name in _RANDOM for equation in _every_equation(jax.make_jaxpr(function)(*args)))
 
 
+def has_rules(function: Callable, *args: Any) -> bool:
+    """Whether there is a hand-written rule anywhere in function(*args)."""
+    text = str(jax.make_jaxpr(function)(*args))
+    return any(rule in text for rule in ("custom_vjp_call", "custom_jvp_call"))
+
+
 _RANDOM = {"random_bits", "random_gamma", "rng_bit_generator", "rng_uniform", "threefry2x32"}
 
 

@@ -9,9 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jbackprop._differentiable import replaced
+from jbackprop._errors import first_line
 
 from ._compare import gradients_agree, outputs_agree, typical, worst
-from ._report import Failure, NotApplicableError
+from ._report import NO_TWIN, Failure, NotApplicableError
 from ._rounding import SHARE, twin_noise
 from ._subject import Arrays, Subject, cast, exact, precision, pull_back, real_outputs, rounded
 
@@ -65,12 +66,17 @@ def checkpoint(subject: Subject) -> Iterator[Failure]:
 
 
 def second_order(subject: Subject) -> Iterator[Failure]:
-    """The derivative of the gradient, reverse over reverse and forward over reverse, if the twin has one too."""
+    """The derivative of the gradient, reverse over reverse and forward over reverse, if the twin has one too.
+
+    It is left out where JAX refuses, since the rule's own halves call a `custom_vjp` function or a loop without end.
+    """
+    if subject.irreversible:
+        raise NotApplicableError(NO_TWIN)
     directions = tuple(subject.rng(5, i).normal(size=np.shape(subject.leaves[j])) for i, j in enumerate(subject.wrt))
     for name, derivative in (("reverse", _reverse_over), ("forward", _forward_over)):
         derived = functools.partial(_derived, subject, derivative, directions)
         wanted = _of_twin(derived, subject)
-        got = derived(subject.function, "float64", subject.leaves)
+        got = _of_rule(derived, subject, name)
         noises = functools.cache(functools.partial(_noise_of, derived, subject))
         for i, (g, w) in enumerate(zip(got, wanted, strict=True)):
             what, note = f"second derivative by {subject.name(i)}", f"{name} over reverse"
@@ -84,6 +90,24 @@ def _of_twin(derived, subject):
         return derived(subject.twin, "float64", subject.leaves)
     except Exception as error:  # such as a special function whose gradient is a loop
         raise NotApplicableError(f"automatic differentiation has none: {type(error).__name__}") from error
+
+
+def _of_rule(derived, subject, name):
+    try:
+        return derived(subject.function, "float64", subject.leaves)
+    except (TypeError, ValueError) as error:
+        if any(refusal in str(error) for refusal in _REFUSALS):
+            raise NotApplicableError(f"{name} over reverse: {first_line(error)}") from error
+        raise
+
+
+_REFUSALS = (
+    "can't apply forward-mode autodiff (jvp) to a custom_vjp function",
+    "Reverse-mode differentiation does not work for lax.while_loop",
+    "Pure callbacks do not support JVP",
+    "IO callbacks do not support JVP",
+)
+"""What JAX says where a rule's halves call what cannot be differentiated: no wrong derivative comes of it."""
 
 
 def _derived(subject, derivative, directions, function, dtype, leaves):

@@ -8,8 +8,10 @@ from typing import Any, overload
 import jax
 from jax.typing import DTypeLike
 
+from jbackprop._arguments import drawn
 from jbackprop._automatic import automatic
 from jbackprop._differentiable import Wrt, argument_names, described, differentiable
+from jbackprop._errors import first_line
 
 from ._data import Comparison, Comparisons
 from ._device import device_label
@@ -42,8 +44,8 @@ def compare(
 
     Args:
       f: any function of trees of arrays; `functools.partial` sets its options.
-      args: its arguments; Python numbers and strings are options.  With `sizes`, one function instead, from a size to
-        the tuple of arguments.
+      args: its arguments; Python numbers and strings are options, and a `jax.ShapeDtypeStruct` is filled with random
+        numbers.  With `sizes`, one function instead, from a size to the tuple of arguments.
       reference: what to compare with; `automatic(f)`, all hand-written rules removed, unless given.
       wrt: which arguments to differentiate, by position or name; every floating one unless given.
       dtype: what to cast the floating-point arguments to.
@@ -86,9 +88,10 @@ def _compare(f, reference, args, *, wrt, dtype, transform, repeats, targets, nam
     applied, transform_name = transformation(transform)
     names = argument_names(f, len(args))
     with precision(dtype, args):
-        args = cast(args, dtype)
+        args = cast(drawn(args), dtype)
         problem_of = partial(_problem, wrt=wrt, names=names)
         pair = [partial(problem_of, applied(side)) for side in (f, automatic(f) if reference is None else reference)]
+        _check_reversible(*(problem_of(*args) for problem_of in pair))
         manual, other = measured(pair, args, "automatic" if reference is None else "reference", repeats, key, targets)
         return Comparison(
             name=name or function_name(f),
@@ -103,6 +106,24 @@ def _compare(f, reference, args, *, wrt, dtype, transform, repeats, targets, nam
             automatic=other.side,
             ratios=ratios(manual.seconds, other.seconds),
         )
+
+
+def _check_reversible(manual, other):
+    """Refuses what only the manual side has a gradient of; what both refuse is for the caller to see."""
+    try:
+        _trace(other)
+    except Exception as error:  # JAX's errors for this are of many types
+        _trace(manual)
+        got = f"{type(error).__name__}: {first_line(error)}"
+        raise ValueError(f"f, wanted a function that has an automatic gradient, or a reference, got {got}") from error
+
+
+def _trace(problem):
+    def whole(*leaves):
+        outputs, pull = problem.vjp(*leaves)
+        return pull(outputs)
+
+    jax.eval_shape(whole, *problem.leaves)
 
 
 def _problem(f, *args, wrt, names):

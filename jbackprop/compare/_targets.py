@@ -16,6 +16,7 @@ from jax.experimental import topologies
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jbackprop._differentiable import Differentiable
+from jbackprop._errors import first_line
 
 from ._data import CompiledFor
 from ._programs import build, whole_gradient
@@ -100,13 +101,9 @@ def compile_for(target: str, problem: Differentiable, outputs: Sequence[Any]) ->
             _, program = build(whole_gradient(problem), _shapes(problem.leaves), _shapes(outputs), in_shardings=here)
     except (RuntimeError, ValueError, NotImplementedError) as error:
         hint = "" if os.environ.get("JAX_PLATFORMS") else "; where there is no accelerator, set JAX_PLATFORMS=cpu"
-        return CompiledFor(target, None, f"does not compile: {_first_line(error)}{hint}")
+        return CompiledFor(target, None, f"does not compile: {first_line(error)}{hint}")
     return CompiledFor(target, program)
 
 
 def _shapes(arrays):
     return [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in arrays]
-
-
-def _first_line(error):
-    return (str(error).splitlines() or [type(error).__name__])[0]
