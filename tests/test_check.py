@@ -225,7 +225,7 @@ def test_a_rule_that_raises_is_wrong():
     def pull(arguments, u):
         raise RuntimeError("not today")
 
-    with pytest.raises(jb.GradientError, match=r"structure: call, .*RuntimeError: not today"):
+    with pytest.raises(jb.GradientError, match="structure: call: got RuntimeError: not today"):
         jb.check(_ruled(lambda x: x**2, pull), X)
 
 

@@ -28,7 +28,7 @@ from jbackprop._differentiable import replaced
 from ._compare import gradients_agree, typical, worst
 from ._report import NO_TWIN, Failure, NotApplicableError
 from ._rounding import SHARE, UNITS, largest, twin_noise
-from ._subject import Subject, cast, exact, precision, pull_back, rounded
+from ._subject import Subject, cast, exact, is_real, precision, pull_back, rounded
 
 _NUMBERS = 2**17
 """How many random numbers `random_inputs` spreads over the input space."""
@@ -97,7 +97,7 @@ def _needs_a_twin(subject):
 
 
 def _magnitude(arrays):
-    return max([1.0, *map(largest, arrays)])
+    return max([1.0, *(largest(array) for array in arrays if is_real(array))])
 
 
 def non_finite_inputs(subject: Subject) -> Iterator[Failure]:
