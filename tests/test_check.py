@@ -164,7 +164,8 @@ def test_the_report_is_a_table():
     assert report.passed
     assert [result.check for result in report.results] == list(CHECKS)
     lines = str(report).splitlines()
-    assert lines[0] == "<lambda>: every check passed"
+    assert re.fullmatch(r"<lambda>: every check passed in \d+\.\d s", lines[0])
+    assert report.seconds == sum(result.seconds for result in report.results) > 0
     assert lines[-1] == "keeps 24 bytes: argument x float32[2,3]"
     wrong = jb.check(_ruled(lambda x: x**2, lambda a, u: (u,)), X, raises=False, only=["gradient", "linearity"])
     assert [result.passed for result in wrong.results] == [False, True]

@@ -1,6 +1,7 @@
 """`check`: proves a hand-written gradient."""
 
 import argparse
+import statistics
 from functools import partial
 from typing import Any
 
@@ -33,14 +34,25 @@ def run(options: argparse.Namespace) -> int:
     """Checks and prints; 1 where a check fails."""
     check_choice(options)
     work = _cases(options) if options.all else [_one(options)]
-    return 0 if all([_passed(*item) for item in track(work, lambda item: item[0])]) else 1
+    reports = {name: _shown(name, prove) for name, prove in track(work, lambda item: item[0])}
+    if options.all:
+        print(_summary(reports))
+    return 0 if all(report.passed for report in reports.values()) else 1
 
 
-def _passed(name, prove) -> bool:
+def _shown(name, prove):
     with usage_errors(f"cannot check {name}: ", ValueError, TypeError):
         report = prove()
     print(f"{name}\n{report}")
-    return report.passed
+    return report
+
+
+def _summary(reports):
+    wrong = [name for name, report in reports.items() if not report.passed]
+    longest = max(reports, key=lambda name: reports[name].seconds)
+    median = statistics.median(report.seconds for report in reports.values())
+    times = f"{median:.1f} s each in the median, at most {reports[longest].seconds:.1f} s ({longest})"
+    return f"{len(reports)} functions, {len(wrong)} wrong{''.join(f', {name}' for name in wrong)}; {times}"
 
 
 def _one(options) -> tuple[str, Any]:

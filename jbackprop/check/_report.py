@@ -112,10 +112,15 @@ class Report:
         """Whether no check found anything wrong."""
         return all(result.passed for result in self.results)
 
+    @property
+    def seconds(self) -> float:
+        """How long all checks took."""
+        return sum(result.seconds for result in self.results)
+
     def __str__(self) -> str:
         arrays = ", ".join(f"{residual.label} {described(residual)}" for residual in self.residuals)
         kept = f"keeps {sum(residual.bytes for residual in self.residuals):,} bytes: {arrays or 'nothing'}"
-        verdict = "every check passed" if self.passed else "WRONG"
+        verdict = f"every check passed in {self.seconds:.1f} s" if self.passed else "WRONG"
         notes = [f"note: {note}" for note in self.notes]
         return "\n".join([f"{self.name}: {verdict}", *(str(result) for result in self.results), kept, *notes])
 
