@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jbackprop._arguments import in_full
 from jbackprop.cases import CASES
 from jbackprop.check._check import CHECKS, check
-from jbackprop.check._subject import DTYPES
+from jbackprop.check._precision import DTYPES
 
 from ._functions import add_arguments, check_choice, the_arguments, the_function, the_reference
 from ._progress import track

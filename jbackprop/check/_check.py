@@ -13,8 +13,9 @@ from jbackprop._residuals import residuals as kept
 from . import _inputs, _transformations, _values
 from ._differences import finite_differences
 from ._kept import residuals
+from ._precision import DTYPES
 from ._report import Failure, GradientError, NotApplicableError, Report, Result
-from ._subject import DTYPES, Subject, lay_flat
+from ._subject import Subject, lay_flat
 
 Check = Callable[[Subject], Iterator[Failure]]
 

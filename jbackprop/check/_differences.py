@@ -23,8 +23,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from ._compare import typical
+from ._precision import Arrays, exact, is_real, precision
 from ._report import Failure, NotApplicableError
-from ._subject import Arrays, Subject, exact, is_real, precision, real_outputs
+from ._subject import Subject, real_outputs
 
 _STEP = 1e-3
 _COORDINATES = 512

@@ -18,6 +18,7 @@ J.-B. Hiriart-Urruty, C. Lemaréchal, "Fundamentals of Convex Analysis", Springe
 
 import dataclasses
 import functools
+import itertools
 from collections.abc import Iterator
 
 import jax
@@ -26,9 +27,11 @@ import numpy as np
 from jbackprop._differentiable import replaced
 
 from ._compare import gradients_agree, typical, worst
+from ._numbers import LARGE, SPECIAL, spoilt, spread
+from ._precision import cast, exact, is_real, precision, rounded
 from ._report import NO_TWIN, Failure, NotApplicableError
 from ._rounding import SHARE, UNITS, largest, twin_noise
-from ._subject import Subject, cast, exact, is_real, precision, pull_back, rounded
+from ._subject import Subject, pull_back
 
 _NUMBERS = 2**17
 """How many random numbers `random_inputs` spreads over the input space."""
@@ -45,7 +48,7 @@ def random_inputs(subject: Subject) -> Iterator[Failure]:
     scale = typical(subject)
     pull, pull_twin = (_over_draws(function, subject) for function in (subject.function, subject.twin))
     for number, octaves in enumerate(_OCTAVES):
-        chosen = tuple(_spread(subject.rng(7, number, i), subject.leaves[i], draws, octaves) for i in subject.wrt)
+        chosen = tuple(spread(subject.rng(7, number, i), subject.leaves[i], draws, octaves) for i in subject.wrt)
         start = rounded("float32", chosen)
         got, wanted = (_at_draws(subject, function, "float64", start) for function in (pull, pull_twin))
         noises = functools.partial(_noise_at_draws, subject, pull_twin, start, wanted)
@@ -71,7 +74,7 @@ def special_inputs(subject: Subject) -> Iterator[Failure]:
     In every argument at once, and in each while the others are as given: of two equal ones a difference is zero, and
     hides what is wrong with it.  Zeros and ties also in some entries alone: a matrix of zeros has no inverse.
     """
-    yield from _at_each(subject, _SPECIAL)
+    yield from _at_each(subject, SPECIAL)
 
 
 def large_inputs(subject: Subject) -> Iterator[Failure]:
@@ -79,7 +82,7 @@ def large_inputs(subject: Subject) -> Iterator[Failure]:
 
     A rule that recomputes a softmax from the logarithm of its sum, as flash attention does, fails here by its nature.
     """
-    yield from _at_each(subject, _LARGE)
+    yield from _at_each(subject, LARGE)
 
 
 def _at_each(subject, changes):
@@ -106,7 +109,7 @@ def non_finite_inputs(subject: Subject) -> Iterator[Failure]:
     for name, value in (("∞", np.inf), ("−∞", -np.inf), ("NaN", np.nan)):
         for position in subject.wrt:
             leaves = list(subject.leaves)
-            leaves[position] = _spoilt(leaves[position], value)
+            leaves[position] = spoilt(leaves[position], value)
             entry = ", ".join("0" * leaves[position].ndim)
             note = f"{name} at {subject.names[position]}[{entry}]"
             yield from _by_policy(subject, tuple(leaves), note, kinks=False)
@@ -151,63 +154,6 @@ def _of_batch(subject, leaves, note, refusals):
     yield from gradients_agree(subject, subject.given, got, wanted, note=note)
 
 
-def _all(*values):
-    return lambda leaf, rng: np.resize(np.array(values), np.shape(leaf))
-
-
-def _some_zero(leaf, rng):
-    return np.where(_third(leaf, rng), 0.0, leaf)
-
-
-def _some_tied(leaf, rng):
-    leaf = np.asarray(leaf)
-    return np.where(_third(leaf, rng), np.roll(leaf.reshape(-1), 1).reshape(leaf.shape), leaf)
-
-
-def _third(leaf, rng):
-    """Which entries: a third of them, one at least if there is any, by chance: every third might be a whole column."""
-    return (rng.permutation(np.size(leaf)) < max(1, np.size(leaf) // 3)).reshape(np.shape(leaf))
-
-
-_SPECIAL = {
-    "of zeros": _all(0.0),
-    "of negative zeros": _all(-0.0),
-    "with some zeros": _some_zero,
-    "of ones": _all(1.0),
-    "of minus ones": _all(-1.0),
-    "all equal": _all(0.625),
-    "tied in pairs": _all(0.5, 0.5, -0.25, -0.25),
-    "with some ties": _some_tied,
-    "of whole numbers": _all(0.0, 1.0, -1.0, 2.0, -2.0, 3.0),
-    "subnormal": _all(1e-41, -1e-42),
-    "tiny": _all(1e-20, -1e-20),
-}
-
-_LARGE = {
-    "of ±10": _all(10.0, -10.0),
-    "of ±100": _all(100.0, -100.0),
-    "of ±10⁴": _all(1e4, -1e4),
-    "of ±10¹⁰": _all(1e10, -1e10),
-    "of ±10³⁰": _all(1e30, -1e30),
-}
-
-
-def _spoilt(leaf, value):
-    leaf = np.array(leaf)
-    leaf.reshape(-1)[:1] = value
-    return leaf
-
-
-def _spread(rng, leaf, draws, octaves):
-    """(draws, *leaf.shape): a leaf scaled by random powers of two; in every other draw of either sign, and all that is
-    less than 1 taken for 1: a bias may well be zero, or small, as given.
-    """
-    factor = 2.0 ** rng.uniform(*octaves, size=(draws, *np.shape(leaf)))
-    spread = leaf * factor
-    spread[::2] = rng.choice([-1.0, 1.0], size=factor[::2].shape) * np.maximum(np.abs(leaf), 1) * factor[::2]
-    return spread
-
-
 def _over_draws(function, subject):
     """(draws of the leaves in wrt, leaves, cotangents) -> the gradients at each draw."""
     pull = pull_back(function, subject.wrt)
@@ -224,25 +170,22 @@ def _by_policy(subject, leaves, note, kinks):
     _, got = subject.evaluate(subject.pull, subject.given, start)
     outputs, twin = subject.evaluate(subject.pull_twin, subject.given, start)
     allowances = [subject.allowance(subject.given, scale * _magnitude(start)) for scale in typical(subject)]
-    if all(_finite_and_equal(*both) for both in zip(got, twin, allowances, strict=True)):
+    if all(itertools.starmap(_finite_and_equal, zip(got, twin, allowances, strict=True))):
         return
     _, truth = subject.true(subject.given, start)
     _, noises = subject.noise_at(subject.given, start)
     for i, (g, t, w) in enumerate(zip(got, twin, truth, strict=True)):
-        allowance = dataclasses.replace(allowances[i], noise=noises[i])
         wanted = np.where(np.isfinite(t), w, np.where(np.isinf(t) & np.isnan(g), t, np.nan))
         wanted = np.where(np.isnan(start[subject.wrt[i]]), np.nan, wanted)
-        wrong = (allowance.units(g, wanted) > UNITS) | (np.isinf(wanted) & np.isnan(g))
+        units = dataclasses.replace(allowances[i], noise=noises[i]).units(g, wanted)
+        wrong = (units > UNITS) | (np.isinf(wanted) & np.isnan(g))
         if wrong.any():
             wrong &= ~(_of_spoilt_outputs(subject, outputs)[i] & (np.isinf(wanted) if kinks else True))
-        if wrong.any() and kinks and subject.meant is None and _between_slopes(subject, start, i, got, wrong):
-            continue
-        if wrong.any():
+        by_choice = kinks and subject.meant is None and wrong.any() and _between_slopes(subject, start, i, got, wrong)
+        if wrong.any() and not by_choice:
             entry = tuple(int(k) for k in np.argwhere(wrong)[0])
-            units = float(allowance.units(g, wanted)[entry])
-            yield Failure(
-                f"gradient of {subject.name(i)}", subject.given, entry, float(g[entry]), float(w[entry]), units, note
-            )
+            numbers = float(g[entry]), float(w[entry]), float(units[entry])
+            yield Failure(f"gradient of {subject.name(i)}", subject.given, entry, *numbers, note)
 
 
 def _finite_and_equal(got, twin, allowance):

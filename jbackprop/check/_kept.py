@@ -5,8 +5,9 @@ from collections.abc import Iterator
 import jax
 
 from ._compare import gradients_agree
+from ._precision import Arrays, cast, exact, is_real, precision
 from ._report import Failure
-from ._subject import Arrays, Subject, cast, exact, is_real, precision, real_outputs
+from ._subject import Subject, real_outputs
 from ._transformations import varied
 
 

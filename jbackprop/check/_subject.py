@@ -3,7 +3,6 @@
 outputs, uᵀJ = pull(leaves, cotangents)        J = ∂outputs/∂leaves, one random cotangent u for each output
 """
 
-import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable, Sequence
@@ -18,13 +17,10 @@ from jbackprop._automatic import automatic
 from jbackprop._differentiable import Wrt, described, differentiable, replaced
 from jbackprop._errors import first_line
 
+from ._precision import DTYPES, Arrays, cast, exact, is_real, precision
 from ._rounding import SHARE, Allowance, neighbours, twin_noise
 from ._traced import computed_in, draws_random_numbers, has_rules, longest_sum
 
-DTYPES = ("float64", "float32", "bfloat16", "float16")
-"""The floating point types that a rule should be right in."""
-
-Arrays = tuple[Any, ...]
 Flat = Callable[..., Arrays]
 Pull = Callable[[Arrays, Arrays], tuple[Arrays, Arrays]]
 
@@ -69,15 +65,20 @@ class Subject:
         """
         if self.meant is not None:
             return self.meant
-        plain = automatic(self.function)
-        if self._refusal(plain) and self.reference is not None and not self._refusal(self.reference):
-            return self.reference
-        return self.function if self._refusal(plain) else plain
+        plain, refusal = self._automatic
+        if not refusal:
+            return plain
+        return self.function if self.reference is None or self._refusal(self.reference) else self.reference
 
     @functools.cached_property
     def irreversible(self) -> str:
         """Why there is no automatic gradient to hold the rule against; "" where there is one."""
-        return self._refusal(automatic(self.function)) if self.twin is self.function else ""
+        return self._automatic[1] if self.twin is self.function else ""
+
+    @functools.cached_property
+    def _automatic(self) -> tuple[Flat, str]:
+        plain = automatic(self.function)
+        return plain, self._refusal(plain)
 
     def _refusal(self, function):
         """What JAX says instead of a gradient of the function; "" if it gives one."""
@@ -266,37 +267,6 @@ def real_outputs(function: Flat, leaves: Arrays, wrt: Sequence[int]) -> Flat:
     return of
 
 
-def precision(dtype: str):
-    """A context in which JAX has this dtype: float64 needs its own switch, the others leave the user's as it is."""
-    return jax.enable_x64(True) if dtype == "float64" else contextlib.nullcontext()
-
-
-def precision_of(arrays: Sequence[Any]):
-    """A context in which JAX has the dtypes of these arrays."""
-    return precision("float64" if any(array.dtype == np.float64 for array in arrays) else "")
-
-
-def cast(dtype: str, arrays: Sequence[Any]) -> Arrays:
-    """The real floating point ones among the arrays in a dtype, as NumPy arrays; the others as they are."""
-    with np.errstate(over="ignore"):  # what is too large for the dtype is its infinity
-        return tuple(np.asarray(array).astype(jnp.dtype(dtype)) if is_real(array) else array for array in arrays)
-
-
-def rounded(dtype: str, arrays: Sequence[Any]) -> Arrays:
-    """Float64 arrays that the dtype can hold: what an exact evaluation has to start from."""
-    return cast("float64", cast(dtype, arrays))
-
-
-def exact(arrays: Sequence[Any]) -> Arrays:
-    """JAX's arrays as NumPy arrays, floating point in float64, random keys as their numbers."""
-    return tuple(np.asarray(_data(array), dtype=np.float64 if is_real(array) else None) for array in arrays)
-
-
-def is_real(array: Any) -> bool:
-    """Whether an array (or anything with a dtype) holds real floating point numbers."""
-    return jnp.issubdtype(array.dtype, jnp.floating)
-
-
 def _real(function):
     """The function, refusing outputs that are complex."""
 
@@ -312,10 +282,6 @@ def _check_real(named):
     for name, array in named:
         if jnp.issubdtype(array.dtype, jnp.complexfloating):
             raise TypeError(f"check: {name}, wanted real numbers (split it into parts), got {array.dtype}")
-
-
-def _data(array):
-    return jax.random.key_data(array) if jnp.issubdtype(array.dtype, jax.dtypes.prng_key) else array
 
 
 def _eighths(rng, shape):

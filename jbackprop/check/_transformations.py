@@ -12,9 +12,10 @@ from jbackprop._differentiable import replaced
 from jbackprop._errors import first_line
 
 from ._compare import gradients_agree, outputs_agree, typical, worst
+from ._precision import Arrays, cast, exact, precision, rounded
 from ._report import NO_TWIN, Failure, NotApplicableError
 from ._rounding import SHARE, twin_noise
-from ._subject import Arrays, Subject, cast, exact, precision, pull_back, real_outputs, rounded
+from ._subject import Subject, pull_back, real_outputs
 
 _COPIES = 3
 

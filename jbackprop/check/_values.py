@@ -9,9 +9,10 @@ import numpy as np
 from jbackprop._differentiable import described
 
 from ._compare import gradients_agree, outputs_agree, worst
+from ._precision import cast, exact, is_real, precision, precision_of, rounded
 from ._report import Failure
 from ._rounding import SHARE, largest, neighbours, twin_noise
-from ._subject import Subject, cast, exact, is_real, precision, precision_of, pull_back, rounded
+from ._subject import Subject, pull_back
 
 
 def structure(subject: Subject) -> Iterator[Failure]:
