@@ -2,12 +2,12 @@
 
 A mutant is *equivalent* if its gradients are those of the right rule, to 8 roundings of the largest and in dtype and
 in every NaN, at each of a list of inputs written with the faults in view: random ones; in each argument in turn, in
-all entries and in some, the corners that a fault names, zeros and ties; half precision, more batch axes, a batch under
-vmap, a call again.
+all entries and in some, the corners that a fault names, zeros and ties; half precision, more batch axes, a batch of
+one, a batch under vmap, a call again.
 """
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import jax
@@ -34,19 +34,19 @@ class Trial(NamedTuple):
 
     Attributes:
       arguments: of the rule.
-      mapped: whether the rule is mapped over their leading axis.
+      under: what the rule is transformed with.
       gradients: one for each argument, of a random cotangent.
     """
 
     arguments: Arrays
-    mapped: bool
+    under: Callable[[Rule], Rule]
     gradients: Arrays
 
 
 def trials(right: Rule, arguments: Sequence[jax.Array]) -> list[Trial]:
     """The gradients of a right rule wherever a mutant of it is to be tried; the arguments are of the size to try."""
     with jax.enable_x64(True):
-        return [Trial(inputs, mapped, _pulled(right, inputs, mapped)) for inputs, mapped in _inputs(right, arguments)]
+        return [Trial(inputs, under, _pulled(under(right), inputs)) for inputs, under in _inputs(right, arguments)]
 
 
 def equivalent(wrong: Rule, right: Sequence[Trial]) -> bool:
@@ -55,38 +55,49 @@ def equivalent(wrong: Rule, right: Sequence[Trial]) -> bool:
         return all(_agrees(wrong, trial) for trial in right)
 
 
-def _inputs(right, arguments) -> Iterator[tuple[Arrays, bool]]:
-    """Arguments, and whether to map the functions over their leading axis."""
+def _inputs(right, arguments) -> Iterator[tuple[Arrays, Callable[[Rule], Rule]]]:
+    """Arguments, and what to transform the functions with."""
     exact = _typed(arguments, jnp.float64)
     rng = np.random.default_rng(0)
-    yield exact, False
-    yield _changed(exact, lambda a: a * rng.uniform(-1.5, 1.5, a.shape)), False
-    yield _changed(exact, lambda a: a * rng.uniform(-8, 8, a.shape)), False
+    yield exact, _plain
+    yield _changed(exact, lambda a: a * rng.uniform(-1.5, 1.5, a.shape)), _plain
+    yield _changed(exact, lambda a: a * rng.uniform(-8, 8, a.shape)), _plain
     for values, everywhere in itertools.product(_VALUES, (True, False)):
         for i, a in enumerate(exact):
             if jnp.issubdtype(a.dtype, jnp.floating):
                 corner = jnp.asarray(np.resize(values, a.shape), a.dtype)
                 picked = rng.permutation(a.size) < max(1, a.size // 4)
                 some = (picked | np.roll(picked, 1)).reshape(a.shape)  # and their neighbours, for ties
-                yield (*exact[:i], jnp.where(everywhere | some, corner, a), *exact[i + 1 :]), False
-    yield _typed(arguments, jnp.bfloat16), False
-    yield _changed(_typed(arguments, jnp.float32), lambda a: 1.25 * a), False
-    yield tuple(jnp.stack([a, a]) for a in exact), True
-    yield from _with_more_axes(right, exact)
+                yield (*exact[:i], jnp.where(everywhere | some, corner, a), *exact[i + 1 :]), _plain
+    yield _typed(arguments, jnp.bfloat16), _plain
+    yield _changed(_typed(arguments, jnp.float32), lambda a: 1.25 * a), _plain
+    yield tuple(jnp.stack([a, a]) for a in exact), jax.vmap
+    # Compiled, a rule cannot refuse what is looked up in a table of one row.
+    for other, under in ((more_axes(exact), _plain), (_of_one(exact), jax.jit)):
+        if _takes(right, other):
+            yield other, under
 
 
-def _with_more_axes(right, arguments):
-    larger = more_axes(arguments)
+def _plain(f):
+    return f
+
+
+def _of_one(arguments):
+    lead = arguments[0].shape[:1]
+    return tuple(a[:1] if lead and a.shape[:1] == lead else a for a in arguments)
+
+
+def _takes(right, arguments):
     try:
-        jax.eval_shape(right, *larger)
+        jax.eval_shape(right, *arguments)
     except (TypeError, ValueError):
-        return
-    yield larger, False
+        return False
+    return True
 
 
 def _agrees(wrong, trial):
     try:
-        got = _pulled(wrong, trial.arguments, trial.mapped)
+        got = _pulled(trial.under(wrong), trial.arguments)
     except Exception:  # such as a stale residual of another dtype: wrong in any case
         return False
     return all(map(_same, trial.gradients, got))
@@ -103,8 +114,7 @@ def _same(right, wrong):
     return np.allclose(wrong, right, rtol=0, atol=rounding, equal_nan=True)
 
 
-def _pulled(f, arguments, mapped):
-    f = jax.vmap(f) if mapped else f
+def _pulled(f, arguments):
     output, vjp = jax.vjp(f, *arguments)
     u = np.random.default_rng(1).normal(size=output.shape)
     return vjp(jnp.asarray(u, output.dtype))
