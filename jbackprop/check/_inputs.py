@@ -118,8 +118,8 @@ def non_finite_inputs(subject: Subject) -> Iterator[Failure]:
 def batches(subject: Subject) -> Iterator[Failure]:
     """A batch of none, a batch of one and more batch axes than were given, wherever automatic differentiation can.
 
-    The leading axis of the first argument is taken for a batch axis, and those of equal size with it.  A rule that
-    refuses, by raising, is not wrong.
+    In float64.  The leading axis of the first argument is taken for a batch axis, and those of equal size with it.  A
+    rule that refuses, by raising, is not wrong.
     """
     _needs_a_twin(subject)
     first = np.shape(subject.leaves[subject.wrt[0]])
@@ -140,18 +140,18 @@ def batches(subject: Subject) -> Iterator[Failure]:
 
 def _of_batch(subject, leaves, note, refusals):
     try:
-        with precision(subject.given):
-            outputs = jax.eval_shape(subject.twin, *cast(subject.given, leaves))
+        with precision("float64"):
+            outputs = jax.eval_shape(subject.twin, *cast("float64", leaves))
         cotangents = tuple(subject.rng(8, i).normal(size=out.shape) for i, out in enumerate(outputs))
-        _, wanted = subject.evaluate(subject.pull_twin, subject.given, leaves, cotangents)
+        _, wanted = subject.evaluate(subject.pull_twin, "float64", leaves, cotangents)
     except Exception:  # the function itself refuses: not a batch axis, or one that may not be empty
         return
     try:
-        _, got = subject.evaluate(subject.pull, subject.given, leaves, cotangents)
+        _, got = subject.evaluate(subject.pull, "float64", leaves, cotangents)
     except Exception as error:  # whatever its author raises
         refusals.append(f"{note} ({type(error).__name__})")
         return
-    yield from gradients_agree(subject, subject.given, got, wanted, note=note)
+    yield from gradients_agree(subject, "float64", got, wanted, note=note)
 
 
 def _over_draws(function, subject):
