@@ -240,6 +240,12 @@ def test_trees_options_keys_and_shapes():
     jb.check(noisy, shapes, X, jax.random.key(0), 2, "y", dtypes=["float32"], only=checks)
 
 
+def test_batches_are_tried_of_a_function_with_integer_outputs():
+    wrong = spoilt(rules.tanh, 0, lambda call: call.dx / (1 if call.x.ndim < 3 else 2))
+    with pytest.raises(jb.GradientError, match=r"batches: .*two more batch axes"):
+        jb.check(lambda x: (wrong(x), (x > 0).sum()), X, only=["batches"])
+
+
 def test_mixed_dtypes_are_tried_as_given():
     def pull(arguments, u):
         x, w = arguments

@@ -141,7 +141,7 @@ def batches(subject: Subject) -> Iterator[Failure]:
 def _of_batch(subject, leaves, note, refusals):
     try:
         with precision("float64"):
-            outputs = jax.eval_shape(subject.twin, *cast("float64", leaves))
+            outputs = filter(is_real, jax.eval_shape(subject.twin, *cast("float64", leaves)))
         cotangents = tuple(subject.rng(8, i).normal(size=out.shape) for i, out in enumerate(outputs))
         _, wanted = subject.evaluate(subject.pull_twin, "float64", leaves, cotangents)
     except Exception:  # the function itself refuses: not a batch axis, or one that may not be empty
