@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .mutants import Rule, more_axes
+from .mutants import Rule, more_axes, of_batch, takes
 
 Arrays = tuple[jax.Array, ...]
 
@@ -73,26 +73,13 @@ def _inputs(right, arguments) -> Iterator[tuple[Arrays, Callable[[Rule], Rule]]]
     yield _changed(_typed(arguments, jnp.float32), lambda a: 1.25 * a), _plain
     yield tuple(jnp.stack([a, a]) for a in exact), jax.vmap
     # Compiled, a rule cannot refuse what is looked up in a table of one row.
-    for other, under in ((more_axes(exact), _plain), (_of_one(exact), jax.jit)):
-        if _takes(right, other):
+    for other, under in ((more_axes(exact), _plain), (of_batch(exact, lambda a: a[:1]), jax.jit)):
+        if takes(right, other):
             yield other, under
 
 
 def _plain(f):
     return f
-
-
-def _of_one(arguments):
-    lead = arguments[0].shape[:1]
-    return tuple(a[:1] if lead and a.shape[:1] == lead else a for a in arguments)
-
-
-def _takes(right, arguments):
-    try:
-        jax.eval_shape(right, *arguments)
-    except (TypeError, ValueError):
-        return False
-    return True
 
 
 def _agrees(wrong, trial):

@@ -147,21 +147,29 @@ def stale(rule: Rule, target: int) -> Rule:
 
 def more_axes(arguments: Sequence[jax.Array], axes: tuple[int, ...] = (3, 2)) -> tuple[jax.Array, ...]:
     """The arguments with more batch axes in front of the first, and of those that share its leading axis."""
+    return of_batch(arguments, lambda a: jnp.broadcast_to(a, (*axes, *a.shape)))
+
+
+def of_batch(arguments: Sequence[jax.Array], change: Callable[[jax.Array], jax.Array]) -> tuple[jax.Array, ...]:
+    """The arguments with the first one changed, and those that share its leading axis."""
     lead = arguments[0].shape[:1]
-    return tuple(jnp.broadcast_to(a, (*axes, *a.shape)) if lead and a.shape[:1] == lead else a for a in arguments)
+    return tuple(change(a) if lead and a.shape[:1] == lead else a for a in arguments)
+
+
+def takes(rule: Rule, arguments: Sequence[jax.Array]) -> bool:
+    """Whether a rule takes arguments of such shapes."""
+    try:
+        jax.eval_shape(rule, *arguments)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def enlarged(rule: Rule, arguments: Sequence[jax.Array], times: int = 40) -> tuple[jax.Array, ...] | None:
     """The arguments with the first one's leading axis `times` as long, in all that share it; None if that cannot be."""
-    lead = arguments[0].shape[:1]
-    larger = tuple(
-        jnp.concatenate([(1 + k / 64) * a if jnp.issubdtype(a.dtype, jnp.floating) else a for k in range(times)])
-        if lead and a.shape[:1] == lead
-        else a
-        for a in arguments
-    )
-    try:
-        jax.eval_shape(rule, *larger)
-    except (TypeError, ValueError):
-        return None
-    return larger
+
+    def repeated(a):
+        return jnp.concatenate([(1 + k / 64) * a if jnp.issubdtype(a.dtype, jnp.floating) else a for k in range(times)])
+
+    larger = of_batch(arguments, repeated)
+    return larger if takes(rule, larger) else None

@@ -70,8 +70,9 @@ def check(
       gradient_of: another function of the same arguments, whose automatic gradient f is to have where that is not its
         own by design: for a straight-through estimator, a reversed or a clipped gradient.
       wrt: which arguments to differentiate by, by position or name; all that hold floating point arrays unless given.
-      dtypes: floating point types to prove f in, one at a time; where the arguments have several, also in those.  All
-        of `DTYPES` that f takes unless given; float64 is always used to judge the others, so f has to take it.
+      dtypes: floating point types to prove f in, one at a time; where the arguments have several, also in those.  Of
+        float64, float32, bfloat16 and float16 those that f takes, unless given; float64 is always used to judge the
+        others, so f has to take it.
       only: names of the checks to run, all of `jbackprop.check.CHECKS` unless given; each says in its docstring why.
       skip: names of checks to leave out.
       seed: of the random cotangents, directions and inputs.

@@ -29,7 +29,7 @@ from jbackprop._differentiable import replaced
 from ._compare import gradients_agree, typical, worst
 from ._numbers import LARGE, SPECIAL, spoilt, spread
 from ._precision import cast, exact, is_real, precision, rounded
-from ._report import NO_TWIN, Failure, NotApplicableError
+from ._report import Failure, NotApplicableError
 from ._rounding import SHARE, UNITS, largest, twin_noise
 from ._subject import Subject, pull_back
 
@@ -42,7 +42,7 @@ _OCTAVES = ((-10, -4), (-4, 0), (0, 2), (2, 5))
 
 def random_inputs(subject: Subject) -> Iterator[Failure]:
     """Thousands of inputs from a thousandth to thirty times the given ones, of both signs: for a fault in a corner."""
-    _needs_a_twin(subject)
+    subject.need_twin()
     size = max(np.size(subject.leaves[i]) for i in subject.wrt)
     draws = max(4, min(1024, _NUMBERS // max(size, 1)))
     scale = typical(subject)
@@ -86,17 +86,12 @@ def large_inputs(subject: Subject) -> Iterator[Failure]:
 
 
 def _at_each(subject, changes):
-    _needs_a_twin(subject)
+    subject.need_twin()
     for name, change in changes.items():
         for positions in [subject.wrt, *([position] for position in subject.wrt if len(subject.wrt) > 1)]:
             changed = [change(subject.leaves[i], subject.rng(10, i)) for i in positions]
             note = f"{'inputs' if positions is subject.wrt else subject.names[positions[0]]} {name}"
             yield from _by_policy(subject, replaced(subject.leaves, positions, changed), note, kinks=True)
-
-
-def _needs_a_twin(subject):
-    if subject.irreversible:
-        raise NotApplicableError(NO_TWIN)
 
 
 def _magnitude(arrays):
@@ -105,7 +100,7 @@ def _magnitude(arrays):
 
 def non_finite_inputs(subject: Subject) -> Iterator[Failure]:
     """One NaN or infinity among the inputs spoils no more than it does in automatic differentiation."""
-    _needs_a_twin(subject)
+    subject.need_twin()
     for name, value in (("∞", np.inf), ("−∞", -np.inf), ("NaN", np.nan)):
         for position in subject.wrt:
             leaves = list(subject.leaves)
@@ -121,7 +116,7 @@ def batches(subject: Subject) -> Iterator[Failure]:
     In float64.  The leading axis of the first argument is taken for a batch axis, and those of equal size with it.  A
     rule that refuses, by raising, is not wrong.
     """
-    _needs_a_twin(subject)
+    subject.need_twin()
     first = np.shape(subject.leaves[subject.wrt[0]])
     if not first:
         raise NotApplicableError("the first argument has no axis")
@@ -230,7 +225,7 @@ def _within(subject, leaves, got, directions):
 
 def _one_sided(subject, leaves, directions):
     """The slopes of ⟨u, f⟩ ahead of and behind the leaves, all of which move."""
-    step = 1e-6 * max([1.0, *(largest(leaves[position]) for position in subject.wrt)])
+    step = 1e-6 * _magnitude([leaves[position] for position in subject.wrt])
 
     def total(step):
         moved = [leaves[position] + step * d for position, d in zip(subject.wrt, directions, strict=True)]

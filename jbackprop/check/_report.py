@@ -12,10 +12,6 @@ class NotApplicableError(Exception):
     """A check has nothing to work on here; the message says why."""
 
 
-NO_TWIN = "there is no automatic gradient"
-"""Why a check that compares with one is skipped."""
-
-
 @dataclasses.dataclass(frozen=True)
 class Failure:
     """One wrong entry, the worst of its array.

@@ -18,6 +18,7 @@ from jbackprop._differentiable import Wrt, described, differentiable, replaced
 from jbackprop._errors import first_line
 
 from ._precision import DTYPES, Arrays, cast, exact, is_real, precision
+from ._report import NotApplicableError
 from ._rounding import SHARE, Allowance, neighbours, twin_noise
 from ._traced import computed_in, draws_random_numbers, has_rules, longest_sum
 
@@ -74,6 +75,11 @@ class Subject:
     def irreversible(self) -> str:
         """Why there is no automatic gradient to hold the rule against; "" where there is one."""
         return self._automatic[1] if self.twin is self.function else ""
+
+    def need_twin(self) -> None:
+        """Raises NotApplicableError for a check that compares with an automatic gradient, where there is none."""
+        if self.irreversible:
+            raise NotApplicableError("there is no automatic gradient")
 
     @functools.cached_property
     def _automatic(self) -> tuple[Flat, str]:
@@ -232,8 +238,10 @@ def lay_flat(
     )
     subject.function(*subject.original)  # what it raises is the caller's to see
     _check_outputs(subject)
-    kept = [dtype for dtype in subject.dtypes if dtype in ("float64", subject.given) or subject.takes(dtype)]
-    return dataclasses.replace(subject, dtypes=tuple(kept)) if dtypes is None else subject
+    if dtypes is not None:
+        return subject
+    kept = [dtype for dtype in DTYPES if dtype in ("float64", subject.given) or subject.takes(dtype)]
+    return dataclasses.replace(subject, dtypes=tuple(kept))
 
 
 def _check_outputs(subject):

@@ -13,7 +13,7 @@ from jbackprop._errors import first_line
 
 from ._compare import gradients_agree, outputs_agree, typical, worst
 from ._precision import Arrays, cast, exact, precision, rounded
-from ._report import NO_TWIN, Failure, NotApplicableError
+from ._report import Failure, NotApplicableError
 from ._rounding import SHARE, twin_noise
 from ._subject import Subject, pull_back, real_outputs
 
@@ -71,8 +71,7 @@ def second_order(subject: Subject) -> Iterator[Failure]:
 
     It is left out where JAX refuses, since the rule's own halves call a `custom_vjp` function or a loop without end.
     """
-    if subject.irreversible:
-        raise NotApplicableError(NO_TWIN)
+    subject.need_twin()
     directions = tuple(subject.rng(5, i).normal(size=np.shape(subject.leaves[j])) for i, j in enumerate(subject.wrt))
     for name, derivative in (("reverse", _reverse_over), ("forward", _forward_over)):
         derived = functools.partial(_derived, subject, derivative, directions)
