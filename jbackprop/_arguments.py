@@ -20,6 +20,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jbackprop._differentiable import is_wide
+
 _FLOATING = {"f16": "float16", "bf16": "bfloat16", "f32": "float32", "f64": "float64"}
 _COMPLEX = {"c64": "complex64", "c128": "complex128"}
 _INTEGER = {f"{kind[0]}{bits}": f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)}
@@ -109,7 +111,7 @@ def _array(spec, key, size, dtype, shape, bound):
     if bound is not None and name not in _INTEGER.values():
         raise ValueError(f"argument {spec!r}, wanted a bound on integers alone, as in i32[5]<10")
     dims = tuple(_dimension(spec, word.strip(), size) for word in shape.split(",")) if shape.strip() else ()
-    with jax.enable_x64(name in ("float64", "complex128", "int64", "uint64") or jax.config.read("jax_enable_x64")):
+    with jax.enable_x64(is_wide(name) or jax.config.read("jax_enable_x64")):
         return _random(key, dims, jnp.dtype(name), 2 if bound is None else int(bound))
 
 

@@ -99,6 +99,11 @@ def is_inexact(array: Any) -> bool:
     return jnp.issubdtype(array.dtype, jnp.inexact)
 
 
+def is_wide(dtype: Any) -> bool:
+    """Whether JAX has a dtype, or one of that name, only with its 64 bits switched on."""
+    return str(dtype) in ("float64", "complex128", "int64", "uint64")
+
+
 def described(array: Any) -> str:
     """The dtype and shape of an array, or of anything that has both: float32[8,1]."""
     return f"{array.dtype}[{','.join(map(str, array.shape))}]"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 import jax.numpy as jnp
 
 from jbackprop._differentiable import Wrt
-from jbackprop._errors import first_line
+from jbackprop._errors import named
 from jbackprop._residuals import residuals as kept
 
 from . import _inputs, _transformations, _values
@@ -122,7 +122,7 @@ def _run(name, subject, at_most=None):
     except NotApplicableError as reason:
         skipped = "" if failures else str(reason)
     except Exception as error:  # whatever a rule raises is a finding about the rule
-        failures.append(Failure("call", "", None, f"{type(error).__name__}: {first_line(error)}", "a result"))
+        failures.append(Failure("call", "", None, named(error), "a result"))
     return Result(name, tuple(failures), skipped, time.perf_counter() - start)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from jbackprop._arguments import drawn
 from jbackprop._automatic import automatic
 from jbackprop._differentiable import Wrt, described, differentiable, replaced
-from jbackprop._errors import first_line
+from jbackprop._errors import named
 
 from ._precision import DTYPES, Arrays, cast, exact, is_real, precision
 from ._report import NotApplicableError
@@ -92,7 +92,7 @@ class Subject:
             try:
                 jax.eval_shape(pull_back(function, self.wrt), cast(self.given, self.leaves), self.cotangents())
             except Exception as error:  # JAX's errors for this are of many types
-                return f"{type(error).__name__}: {first_line(error)}"
+                return named(error)
         return ""
 
     @functools.cached_property

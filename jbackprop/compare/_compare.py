@@ -11,7 +11,7 @@ from jax.typing import DTypeLike
 from jbackprop._arguments import drawn
 from jbackprop._automatic import automatic
 from jbackprop._differentiable import Wrt, argument_names, described, differentiable
-from jbackprop._errors import first_line
+from jbackprop._errors import named
 
 from ._data import Comparison, Comparisons
 from ._device import device_label
@@ -114,8 +114,8 @@ def _check_reversible(manual, other):
         _trace(other)
     except Exception as error:  # JAX's errors for this are of many types
         _trace(manual)
-        got = f"{type(error).__name__}: {first_line(error)}"
-        raise ValueError(f"f, wanted a function that has an automatic gradient, or a reference, got {got}") from error
+        wanted = "a function that has an automatic gradient, or a reference"
+        raise ValueError(f"f, wanted {wanted}, got {named(error)}") from error
 
 
 def _trace(problem):

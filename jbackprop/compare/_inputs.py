@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from jbackprop._differentiable import is_array, is_inexact
+from jbackprop._differentiable import is_array, is_inexact, is_wide
 
 from ._targets import TARGETS
 
@@ -48,7 +48,7 @@ def function_name(f: Callable) -> str:
 def precision(dtype: DTypeLike | None, args: Any) -> contextlib.AbstractContextManager:
     """64 bits where the dtype or a JAX array among the arguments has them, or the user has turned them on."""
     dtypes = [x.dtype for x in jax.tree.leaves(args) if isinstance(x, jax.Array)]
-    wide = any(map(_is_wide, [*dtypes, *([] if dtype is None else [jnp.dtype(dtype)])]))
+    wide = any(map(is_wide, [*dtypes, *([] if dtype is None else [jnp.dtype(dtype)])]))
     return jax.enable_x64(wide or jax.config.read("jax_enable_x64"))
 
 
@@ -64,10 +64,6 @@ def cast(args: Any, dtype: DTypeLike | None) -> Any:
         return x.astype(dtype) if dtype is not None and is_inexact(x) else x
 
     return jax.tree.map(array, args)
-
-
-def _is_wide(dtype):
-    return str(dtype) in ("float64", "complex128", "int64", "uint64")
 
 
 def _scan(f):
