@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jbackprop import training
+from jbackprop import layers, training
 
 ROUNDS = 50
 """Steps of each kind that are timed."""
@@ -61,7 +61,7 @@ def measure(
     return {name: Measured(statistics.median(seconds[name]), _temporary_bytes(steps[name])) for name in steps}
 
 
-def difference(a: training.Params, b: training.Params) -> Difference:
+def difference(a: layers.Params, b: layers.Params) -> Difference:
     """The largest difference of two trees of one structure."""
     apart = jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), a, b)
     named = jax.tree_util.tree_leaves_with_path(apart)

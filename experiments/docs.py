@@ -25,7 +25,7 @@ from . import gallery
 _WELCOME = """
 
 [Worked examples, to step through](gallery/index.html)
-· [How to write and debug a layer](jbackprop/explain.html)
+· [How to write and debug a layer](jbackprop/table.html)
 """
 
 

@@ -1,7 +1,7 @@
-"""`python -m jbackprop`: see `jbackprop._cli`."""
+"""`python -m jbackprop`: see `jbackprop.command_line`."""
 
 import sys
 
-from ._cli import main
+from .command_line import main
 
 sys.exit(main(sys.argv[1:]))

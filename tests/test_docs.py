@@ -27,10 +27,10 @@ def _is_method(item):
 
 def test_the_walk_finds_the_library():
     wanted = ["jbackprop.automatic", "jbackprop.rules.linear", "jbackprop.layers.Layer", "jbackprop.training.step"]
-    assert {*wanted, "jbackprop.explain.Row", "jbackprop.graph.trace", "jbackprop.check.check"} <= OBJECTS.keys()
+    assert {*wanted, "jbackprop.table.Row", "jbackprop.graph.trace", "jbackprop.proof.check"} <= OBJECTS.keys()
     assert "jbackprop.training.jax" not in OBJECTS and "jbackprop.training.Any" not in OBJECTS
-    assert "table" not in methods(OBJECTS["jbackprop.explain.Explanation"])
-    assert {"course", "rows"} <= methods(OBJECTS["jbackprop.explain.Explanation"]).keys()
+    assert "table" not in methods(OBJECTS["jbackprop.table.Explanation"])
+    assert {"course", "rows"} <= methods(OBJECTS["jbackprop.table.Explanation"]).keys()
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -77,4 +77,4 @@ def test_the_reference(tmp_path, monkeypatch):
     page = (tmp_path / "jbackprop" / "rules.html").read_text()
     assert 'id="linear"' in page and "n_in n_out" in page and "dW = xᵀ δ" in page
     assert "gallery/index.html" in (tmp_path / "jbackprop.html").read_text()
-    assert "DIFFERS by 2.53" in (tmp_path / "jbackprop" / "explain.html").read_text()
+    assert "DIFFERS by 2.53" in (tmp_path / "jbackprop" / "table.html").read_text()

@@ -7,8 +7,7 @@ from functools import cache, partial
 import jax
 import jax.numpy as jnp
 
-from jbackprop._differentiable import differentiable, replaced
-from jbackprop._halves import Halves
+from jbackprop.functions import Halves, differentiable, replaced
 
 Rule = Callable[..., jax.Array]
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax.test_util import check_grads
 
 import jbackprop as jb
-from jbackprop._differentiable import differentiable, replaced
+from jbackprop.functions import differentiable, replaced
 
 from .mutants import Rule
 

@@ -8,8 +8,8 @@ from typing import Any
 import jax
 
 import jbackprop as jb
-from jbackprop._differentiable import differentiable
 from jbackprop.cases import Case
+from jbackprop.functions import differentiable
 
 from .jax_twins import TWINS
 

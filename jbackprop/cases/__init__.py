@@ -5,28 +5,23 @@ that a transpose cannot hide, and every rule with batch axes occurs with none, o
 implementation that shares no code with ours: of `jax.nn`, of optax, or written out.
 """
 
-from ._activations import ACTIVATIONS
+from ._activations import ACTIVATIONS, PIECEWISE, SMOOTH
 from ._attention import ATTENTION
 from ._case import Case as Case
 from ._convolution import CONVOLUTION
-from ._ctc import CTC
 from ._dropout import DROPOUT
 from ._embedding import EMBEDDING
 from ._gated import GATED
 from ._implicit import IMPLICIT
 from ._linear import LINEAR
-from ._losses import LOSSES
-from ._more_activations import PIECEWISE, SMOOTH
-from ._more_losses import MORE_LOSSES
 from ._normalisation import NORMALISATION
 from ._on_purpose import ON_PURPOSE as ON_PURPOSE
 from ._on_purpose import Replaced as Replaced
 from ._pooling import POOLING
 from ._positions import POSITIONS
 from ._recurrent import RECURRENT
-from ._similarity import SIMILARITY
 from ._softmax import SOFTMAX
-from ._softmax_cross_entropy import SOFTMAX_CROSS_ENTROPY
+from .losses import CTC, LOSSES, SIMILARITY, SOFTMAX_CROSS_ENTROPY
 
 CASES = (
     *LINEAR,
@@ -37,7 +32,6 @@ CASES = (
     *DROPOUT,
     *SOFTMAX,
     *LOSSES,
-    *MORE_LOSSES,
     *SIMILARITY,
     *SOFTMAX_CROSS_ENTROPY,
     *NORMALISATION,

@@ -21,6 +21,9 @@ from ._activations import silu as silu
 from ._activations import softmax as softmax
 from ._activations import softplus as softplus
 from ._activations import tanh as tanh
+from ._backprop import Backpropagate as Backpropagate
+from ._backprop import autodiff as autodiff
+from ._backprop import backprop as backprop
 from ._chain import chain as chain
 from ._layer import UNNAMED as UNNAMED
 from ._layer import About as About

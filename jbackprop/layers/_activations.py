@@ -9,7 +9,7 @@ from functools import partial
 import jax
 
 from jbackprop import rules
-from jbackprop._halves import halves
+from jbackprop.functions import halves
 
 from ._layer import About, Layer, no_gradient, no_parameters
 

@@ -10,7 +10,7 @@ import jax
 from jax.nn import initializers
 
 from jbackprop import rules
-from jbackprop._halves import halves
+from jbackprop.functions import halves
 
 from ._layer import About, Layer, total
 

@@ -25,8 +25,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ._activations import gelu_slope, gelu_value, silu_slope
 from ._arrays import check_floating, check_same_shape, widen
+from .activations._activations import gelu_slope, gelu_value, silu_slope
 
 
 @partial(jax.custom_vjp, nondiff_argnames=("axis",))

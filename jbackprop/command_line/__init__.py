@@ -1,0 +1,47 @@
+"""The command line: `python -m jbackprop check|compare|graph PKG.MODULE:FUNCTION ...`.
+
+One module for each subcommand, with `add_parser(subparsers)` and `run(options) -> exit status`.
+
+Exit status: 0 the gradients agree, 1 they do not, 2 the input cannot be used, with one line on stderr that says what to
+type instead.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from . import _check, _compare, _graph
+from ._usage import UsageError
+
+INTERRUPTED = 130
+"""The exit status that shells give to a program ended by Ctrl-C."""
+
+_SUBCOMMANDS = (_check, _compare, _graph)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs a command line and returns its exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        return options.run(options)
+    except UsageError as error:
+        print(f"jbackprop: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+class _Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def _parser():
+    parser = _Parser(prog="python -m jbackprop", description="Prove and measure hand-written gradients.")
+    subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
+    for subcommand in _SUBCOMMANDS:
+        subcommand.add_parser(subparsers)
+    return parser

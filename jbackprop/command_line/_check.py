@@ -1,0 +1,73 @@
+"""`check`: proves a hand-written gradient."""
+
+import argparse
+import statistics
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jbackprop.cases import CASES
+from jbackprop.functions import DTYPES, in_full
+from jbackprop.proof._check import CHECKS, check
+
+from ._functions import add_arguments, check_choice, the_arguments, the_function, the_reference
+from ._progress import track
+from ._usage import usage_errors
+
+_NAMES = f"checks to run, of {', '.join(CHECKS)}"
+
+
+def add_parser(subparsers) -> None:
+    parser = subparsers.add_parser("check", help="prove a hand-written gradient", description=__doc__)
+    add_arguments(parser)
+    kinds = "check in each of these, all that the function takes unless given"
+    parser.add_argument("--dtype", nargs="+", type=in_full, choices=DTYPES, help=kinds)
+    parser.add_argument("--only", nargs="+", default=tuple(CHECKS), choices=CHECKS, metavar="CHECK", help=_NAMES)
+    parser.add_argument("--skip", nargs="+", default=(), choices=CHECKS, metavar="CHECK", help="checks to leave out")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Checks and prints; 1 where a check fails."""
+    check_choice(options)
+    work = _cases(options) if options.all else [_one(options)]
+    reports = {name: _shown(name, prove) for name, prove in track(work, lambda item: item[0])}
+    if options.all:
+        print(_summary(reports))
+    return 0 if all(report.passed for report in reports.values()) else 1
+
+
+def _shown(name, prove):
+    with usage_errors(f"cannot check {name}: ", ValueError, TypeError):
+        report = prove()
+    print(f"{name}\n{report}")
+    return report
+
+
+def _summary(reports):
+    wrong = [name for name, report in reports.items() if not report.passed]
+    longest = max(reports, key=lambda name: reports[name].seconds)
+    median = statistics.median(report.seconds for report in reports.values())
+    times = f"{median:.1f} s each in the median, at most {reports[longest].seconds:.1f} s ({longest})"
+    return f"{len(reports)} functions, {len(wrong)} wrong{''.join(f', {name}' for name in wrong)}; {times}"
+
+
+def _one(options) -> tuple[str, Any]:
+    f, args = the_function(options), the_arguments(options)
+    return options.function, partial(_prove, options, f, *args, reference=the_reference(options), wrt=options.wrt)
+
+
+def _cases(options) -> list[tuple[str, Any]]:
+    return [(case.name, partial(_case, case, options)) for case in CASES]
+
+
+def _case(case, options):
+    args = case.draw(jax.random.key(options.seed), jnp.float32)
+    return _prove(options, case.rule, *args, reference=case.reference)
+
+
+def _prove(options, f, *args, **more):
+    chosen = {"dtypes": options.dtype, "only": options.only, "skip": options.skip, "seed": options.seed}
+    return check(f, *args, **chosen, **more, raises=False)

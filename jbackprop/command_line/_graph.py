@@ -1,0 +1,53 @@
+"""`graph`: the computation graph of anyone's function, with the messages that go back through it."""
+
+import argparse
+import inspect
+from typing import Any
+
+from jbackprop import graph
+
+from ._files import check_writable, write
+from ._functions import add_function, function, the_arguments
+from ._usage import usage_errors
+
+
+def add_parser(subparsers: Any) -> None:
+    """Adds the command to the result of `ArgumentParser.add_subparsers`."""
+    parser = subparsers.add_parser("graph", help="draw a computation graph with its messages", description=__doc__)
+    add_function(parser)
+    parser.add_argument(
+        "--html",
+        "--out",
+        dest="out",
+        metavar="FILE",
+        help="write a page, or by its suffix a picture (.svg, .png), instead of printing a table",
+    )
+    parser.add_argument("--unroll", action="store_true", help="write out scan, while and cond")
+    parser.add_argument("--group", action="store_true", help="make one node of each call")
+    parser.add_argument("--limit", type=int, default=graph.LIMIT, help="most nodes to draw")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Prints the table, or writes the page or picture."""
+    check_writable(options.out)
+    f, args = function(options.function), the_arguments(options)
+    with usage_errors(f"--args for {options.function}{_signature(f)}: ", TypeError):
+        inspect.signature(f).bind(*args)
+    with usage_errors("", ValueError, TypeError, ImportError, NotImplementedError):
+        back = graph.backpropagate(graph.trace(f, *args, unroll=options.unroll))
+        back = graph.group(back) if options.group else back
+        _show(back, options)
+    return 0
+
+
+def _show(back, options):
+    if options.out is None:
+        print(graph.table(back))
+        return
+    write(options.out, lambda path: graph.save(back, path, options.function, options.limit))
+    print(f"wrote {options.out}")
+
+
+def _signature(f):
+    return str(inspect.signature(f))

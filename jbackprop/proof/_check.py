@@ -1,0 +1,158 @@
+"""The checks, and the one call that runs them."""
+
+import itertools
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+
+import jax.numpy as jnp
+
+from jbackprop.functions import DTYPES, Wrt, named
+from jbackprop.functions import residuals as kept
+
+from . import _inputs, _transformations, _values
+from ._differences import finite_differences
+from ._kept import residuals
+from ._report import Failure, GradientError, NotApplicableError, Report, Result
+from ._subject import Subject, lay_flat
+
+Check = Callable[[Subject], Iterator[Failure]]
+
+CHECKS: dict[str, Check] = {
+    "structure": _values.structure,
+    "primal": _values.primal,
+    "gradient": _values.gradient,
+    "reference": _values.reference_gradient,
+    "finite differences": finite_differences,
+    "linearity": _values.linearity,
+    "each output": _values.each_output,
+    "random inputs": _inputs.random_inputs,
+    "special inputs": _inputs.special_inputs,
+    "large inputs": _inputs.large_inputs,
+    "non-finite inputs": _inputs.non_finite_inputs,
+    "batches": _inputs.batches,
+    "determinism": _values.determinism,
+    "jit": _transformations.jit,
+    "vmap": _transformations.vmap,
+    "scan": _transformations.scan,
+    "checkpoint": _transformations.checkpoint,
+    "second order": _transformations.second_order,
+    "sharding": _transformations.sharding,
+    "residuals": residuals,
+}
+"""Every check by name, in the order in which they run; each one's docstring says what it is for."""
+
+
+def check(
+    f: Callable,
+    *args,
+    reference: Callable | None = None,
+    gradient_of: Callable | None = None,
+    wrt: Wrt = None,
+    dtypes: Sequence[str] | None = None,
+    only: Collection[str] = tuple(CHECKS),
+    skip: Collection[str] = (),
+    seed: int = 0,
+    raises: bool = True,
+) -> Report:
+    """Proves the hand-written reverse rules in a function, or says where they are wrong.
+
+    Args:
+      f: any JAX function of trees of arrays; the rule may be f itself or stand somewhere inside it.
+      *args: arguments to try it on, of any shape; generic values are best (random, of both signs, no two sizes equal).
+        A `jax.ShapeDtypeStruct` is filled with such values.  Python numbers, strings and functions are options and stay
+        as they are; integers, masks and random keys are held while the others move, so a rule that treats an empty mask
+        or a repeated index wrongly is found by a call with one.
+      reference: an independent implementation of f, whose value and automatic gradient f's are compared with besides.
+        Without one, a wrong forward pass cannot be told.  Where automatic differentiation cannot reverse f itself (a
+        `while_loop`, a callback), the reference's gradient is the judge, and without a reference finite differences.
+      gradient_of: another function of the same arguments, whose automatic gradient f is to have where that is not its
+        own by design: for a straight-through estimator, a reversed or a clipped gradient.
+      wrt: which arguments to differentiate by, by position or name; all that hold floating point arrays unless given.
+      dtypes: floating point types to prove f in, one at a time; where the arguments have several, also in those.  Of
+        float64, float32, bfloat16 and float16 those that f takes, unless given; float64 is always used to judge the
+        others, so f has to take it.
+      only: names of the checks to run, all of `jbackprop.CHECKS` unless given; each says in its docstring why.
+      skip: names of checks to leave out.
+      seed: of the random cotangents, directions and inputs.
+      raises: whether to raise at the first fault, or to run every check and report.
+
+    Returns:
+      What every check found.  Printed, it is a table.  A number is right within 4 units of rounding, of which one is
+      the spacing of the dtype at the array's largest entry, times the square root of the longest sum's length.
+
+    Raises:
+      GradientError: a check found a fault: which check, which argument, which entry, what it got and wanted, and the
+        error in units of rounding.
+      TypeError, ValueError: the arguments of `check` itself cannot be used.  What f raises on args is passed on.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from jbackprop import check, rules
+      >>> check(rules.silu, jnp.array([0.5, -1.25, 2.0])).passed
+      True
+    """
+    _known(only, "only")
+    _known(skip, "skip")
+    _check_dtypes(dtypes or ())
+    subject = lay_flat(f, reference, gradient_of, args, wrt, dtypes, seed)
+    results = []
+    for name in CHECKS:
+        if name in only and name not in skip:
+            results.append(_run(name, subject, at_most=1 if raises else None))
+            if raises and results[-1].failures:
+                raise GradientError(_name(f), name, results[-1].failures[0])
+    return Report(_name(f), tuple(results), _kept(f, args, wrt), tuple(_notes(subject, dtypes or DTYPES)))
+
+
+def assert_gradients(f: Callable, *args, **options) -> None:
+    """`check` for a test suite: raises GradientError, an AssertionError, if any gradient of f is wrong.
+
+    Takes the arguments of `check`.
+    """
+    check(f, *args, **options)
+
+
+def _run(name, subject, at_most=None):
+    start = time.perf_counter()
+    failures, skipped = [], ""
+    try:
+        failures.extend(itertools.islice(CHECKS[name](subject), at_most))
+    except NotApplicableError as reason:
+        skipped = "" if failures else str(reason)
+    except Exception as error:  # whatever a rule raises is a finding about the rule
+        failures.append(Failure("call", "", None, named(error), "a result"))
+    return Result(name, tuple(failures), skipped, time.perf_counter() - start)
+
+
+def _notes(subject, dtypes) -> Iterator[str]:
+    refused = [dtype for dtype in dtypes if dtype not in subject.dtypes]
+    if refused:
+        yield f"the function takes no {' and no '.join(refused)}"
+    if subject.irreversible:
+        yield f"no automatic gradient ({subject.irreversible})"
+        yield "judged by finite differences, and below float64 by its own gradient there; a reference would tell more"
+    elif subject.meant is None and not subject.has_rules:
+        yield "holds no custom_vjp or custom_jvp rule: there is nothing hand-written to prove"
+
+
+def _kept(f, args, wrt):
+    try:
+        return kept(f, *args, wrt=wrt)
+    except Exception:  # it cannot be differentiated: what the checks have found
+        return ()
+
+
+def _known(names, argument):
+    for name in names:
+        if name not in CHECKS:
+            raise ValueError(f"check: {argument}, wanted names among {', '.join(CHECKS)}, got {name!r}")
+
+
+def _check_dtypes(dtypes):
+    for dtype in dtypes:
+        if not jnp.issubdtype(jnp.dtype(dtype), jnp.floating):
+            raise ValueError(f"check: dtypes, wanted real floating point types, got {dtype!r}")
+
+
+def _name(f):
+    return getattr(f, "__name__", None) or _name(getattr(f, "func", None) or type(f))

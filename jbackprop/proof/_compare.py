@@ -1,0 +1,77 @@
+"""Two results side by side: at most one failure for each array, its worst entry."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from jbackprop.functions import UNITS, Allowance, largest
+
+from ._report import Failure
+from ._subject import Subject
+
+Noise = Callable[[], Sequence[float]]
+"""The error of automatic differentiation in each array, computed only where it decides: that compiles the twin anew."""
+
+
+def worst(
+    what: str,
+    dtype: str,
+    got: np.ndarray,
+    wanted: np.ndarray,
+    allowance: Allowance,
+    note: str = "",
+    noise: Callable[[], float] = float,
+) -> Iterator[Failure]:
+    """The entry that is furthest off, if it is further off than rounding explains, and then than the noise does."""
+    if got.shape != wanted.shape:
+        yield Failure(what, dtype, None, f"shape {got.shape}", f"shape {wanted.shape}", note=note)
+        return
+    units = allowance.units(got, wanted)
+    if units.max(initial=0) > UNITS:
+        units = dataclasses.replace(allowance, noise=noise()).units(got, wanted)
+    if units.max(initial=0) > UNITS:
+        entry = tuple(int(i) for i in np.unravel_index(units.argmax(), units.shape))
+        yield Failure(what, dtype, entry, float(got[entry]), float(wanted[entry]), float(units[entry]), note)
+
+
+def gradients_agree(
+    subject: Subject,
+    dtype: str,
+    got: Sequence[Any],
+    wanted: Sequence[Any],
+    noise: Noise | None = None,
+    note: str = "",
+) -> Iterator[Failure]:
+    """One comparison for each leaf that is differentiated, on the scale of its typical gradient.
+
+    The noise is that at the given arguments, unless another is known.
+    """
+    noises = functools.cache(noise or (lambda: subject.noise(dtype)[1]))
+    for i, (g, w) in enumerate(zip(got, wanted, strict=True)):
+        allowance = subject.allowance(dtype, typical(subject)[i])
+        yield from worst(f"gradient of {subject.name(i)}", dtype, g, w, allowance, note, lambda i=i: noises()[i])
+
+
+def outputs_agree(
+    subject: Subject,
+    dtype: str,
+    got: Sequence[Any],
+    wanted: Sequence[Any],
+    noise: Noise | None = None,
+    note: str = "",
+) -> Iterator[Failure]:
+    """One comparison for each output."""
+    noises = functools.cache(noise or (lambda: subject.noise(dtype)[0]))
+    for i, (g, w) in enumerate(zip(got, wanted, strict=True)):
+        what = "output" if len(wanted) == 1 else f"output {i}"
+        yield from worst(
+            what, dtype, np.asarray(g), np.asarray(w), subject.allowance(dtype), note, lambda i=i: noises()[i]
+        )
+
+
+def typical(subject: Subject) -> list[float]:
+    """The largest entry of each true gradient at the given arguments."""
+    return [largest(gradient) for gradient in subject.truth[1]]

@@ -1,0 +1,155 @@
+"""Finite differences: the one proof that asks nothing of the code under proof but its values.
+
+In float64, along a direction d, with the one-sided slopes S±(h) = (f(x ± h d) − f(x)) / ±h:
+
+    D(h) = (S⁺(h) + S⁻(h)) / 2              = f'(x) d + c h² + O(h⁴)         central difference
+    (4 D(h/2) − D(h)) / 3                   = f'(x) d + O(h⁴)                Richardson's extrapolation
+    |D(h/2) − D(h)|                         tells how far from converged D is; a kink near x makes it large
+    |2 (S⁺−S⁻)(h/2) − (S⁺−S⁻)(h)|           = O(h³); at a kink of slopes a and b in x itself it is |a − b|
+
+The last two are doubts about the slope, and a gradient may be off by them.  Directions are all coordinates where these
+are few, and the cotangents all unit ones, so that the whole Jacobian is compared, entry by entry.  Otherwise they are
+random single entries, and random directions, in which every entry takes part.
+
+L. F. Richardson, "The approximate arithmetical solution by finite differences of physical problems involving
+differential equations", Philosophical Transactions of the Royal Society A 210, 1911.
+"""
+
+import math
+from collections.abc import Iterator
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jbackprop.functions import Arrays, exact, is_real, precision
+
+from ._compare import typical
+from ._report import Failure, NotApplicableError
+from ._subject import Subject, real_outputs
+
+_STEP = 1e-3
+_COORDINATES = 512
+"""Up to so many entries of a leaf, every one is moved."""
+_MEMORY = 2**24
+"""How many numbers all directions of a larger leaf, or all slopes along them, may be."""
+_OUTPUTS = 64
+"""Up to so many entries of all outputs, every one is pulled back."""
+
+
+def finite_differences(subject: Subject) -> Iterator[Failure]:
+    """The gradient against differences of the values: the whole Jacobian, or random directions and single entries."""
+    if not any(math.prod(out.shape) for out in subject.outputs):
+        raise NotApplicableError("every output is empty")
+    if subject.meant is not None:
+        raise NotApplicableError("its gradient is another function's by design")
+    cotangents = _cotangents(subject)
+    with precision("float64"):
+        pulled = jax.jit(lambda leaves, us: jax.lax.map(lambda u: subject.pull(leaves, u)[1], us))
+        gradients = exact(pulled(subject.leaves, cotangents))
+    for i, position in enumerate(subject.wrt):
+        leaf = subject.leaves[position]
+        if leaf.size:
+            directions = _directions(subject.rng(2, i), leaf, _affordable(subject, leaf))
+            yield from _compared(subject, i, directions, cotangents, gradients[i])
+
+
+def _compared(subject, i, directions, cotangents, gradients):
+    """got and wanted are (cotangents, directions): each slope as the rule and as the differences tell it."""
+    slopes, doubts = _slopes(subject, i, directions)
+    got = np.tensordot(gradients, directions, (range(1, gradients.ndim), range(1, directions.ndim)))
+    wanted = np.sum([_contracted(u, slope) for u, slope in zip(cotangents, slopes, strict=True)], axis=0)
+    doubt = np.sum([_contracted(np.abs(u), doubt) for u, doubt in zip(cotangents, doubts, strict=True)], axis=0)
+    reach = np.abs(directions).reshape(len(directions), -1).sum(axis=1)
+    allowed = doubt + max(1e-9, _spacing(subject)) * np.maximum(np.abs(wanted), typical(subject)[i] * reach)
+    with np.errstate(invalid="ignore"):
+        excess = np.where(np.isfinite(wanted), np.abs(got - wanted) / np.maximum(allowed, 1e-300), 0)
+    excess = np.where(np.isnan(excess), np.inf, excess)
+    which, along = np.unravel_index(excess.argmax(), excess.shape)
+    if excess[which, along] > 1:
+        moved = np.argwhere(directions[along])
+        entry = tuple(int(k) for k in moved[0]) if len(moved) == 1 else None
+        note = (
+            "finite difference"
+            + ("" if entry is not None else " along a random direction")
+            + _source(cotangents, which)
+        )
+        numbers = float(got[which, along]), float(wanted[which, along])
+        yield Failure(f"gradient of {subject.name(i)}", "float64", entry, *numbers, note=note)
+
+
+def _contracted(cotangents, slopes):
+    """(cotangents, directions) from (cotangents, *shape) and (directions, *shape)."""
+    axes = range(1, slopes.ndim)
+    return np.tensordot(cotangents, slopes, (axes, axes))
+
+
+def _source(cotangents, which):
+    alone = [(j, np.argwhere(u[which])) for j, u in enumerate(cotangents) if u[which].any()]
+    if len(alone) != 1 or len(alone[0][1]) != 1:
+        return ""
+    output, entry = alone[0][0], ", ".join(map(str, alone[0][1][0]))
+    return f" of output {output}[{entry}]" if entry else f" of output {output}"
+
+
+def _cotangents(subject) -> Arrays:
+    """(cotangents, *shape) for each output: the unit ones where they are few, else two random ones."""
+    outs = [out for out in subject.outputs if is_real(out)]
+    sizes = [math.prod(out.shape) for out in outs]
+    if sum(sizes) > _OUTPUTS:
+        return tuple(map(np.stack, zip(subject.cotangents(0), subject.cotangents(1), strict=True)))
+    columns = np.split(np.eye(sum(sizes)), np.cumsum(sizes)[:-1], axis=1)
+    return tuple(column.reshape(-1, *out.shape) for column, out in zip(columns, outs, strict=True))
+
+
+def _affordable(subject, leaf):
+    """How many directions: 64, fewer where the arrays are large."""
+    largest = max(leaf.size, *(math.prod(out.shape) for out in subject.outputs))
+    return int(np.clip(_MEMORY // largest, 4, 64))
+
+
+def _directions(rng, leaf, count):
+    """(directions, *leaf.shape): the axes, or for a large leaf three quarters of random axes and a quarter of signs."""
+    if leaf.size <= _COORDINATES:
+        return np.eye(leaf.size).reshape(leaf.size, *leaf.shape)
+    directions, axes = np.zeros((count, leaf.size)), 3 * count // 4
+    directions[np.arange(axes), rng.choice(leaf.size, axes, replace=False)] = 1
+    directions[axes:] = rng.choice([-1.0, 1.0], size=(count - axes, leaf.size)) / np.sqrt(leaf.size)
+    return directions.reshape(count, *leaf.shape)
+
+
+def _slopes(subject, i, directions):
+    """∂output/∂(leaf i) along each direction, and the doubt about it: (directions, *shape) for each output."""
+
+    def values(leaves, step):
+        position = subject.wrt[i]
+        return real_outputs(subject.function, leaves, [position])(leaves[position] + step)
+
+    def one(leaves, direction):
+        here = values(leaves, 0 * direction)
+        ahead, behind, half_ahead, half_behind = (values(leaves, h * direction) for h in _STEPS)
+        values_along = zip(here, ahead, behind, half_ahead, half_behind, strict=True)
+        slopes = [_extrapolated(*f, _spacing(subject)) for f in values_along]
+        return [slope for slope, _ in slopes], [doubt for _, doubt in slopes]
+
+    with precision("float64"):
+        run = jax.jit(lambda leaves, directions: jax.lax.map(lambda d: one(leaves, d), directions))
+        slopes, doubts = run(subject.leaves, directions)
+        return exact(slopes), exact(doubts)
+
+
+_STEPS = (_STEP, -_STEP, _STEP / 2, -_STEP / 2)
+
+
+def _spacing(subject):
+    """Of the numbers that the function computes with when it is given float64."""
+    return float(jnp.finfo(subject.finest).eps)
+
+
+def _extrapolated(here, ahead, behind, half_ahead, half_behind, spacing):
+    forward, backward = (ahead - here) / _STEP, (here - behind) / _STEP
+    half_forward, half_backward = (half_ahead - here) / (_STEP / 2), (here - half_behind) / (_STEP / 2)
+    coarse, fine = (forward + backward) / 2, (half_forward + half_backward) / 2
+    jump = jnp.abs(2 * (half_forward - half_backward) - (forward - backward))
+    rounding = 8 * spacing * jnp.abs(here).max(initial=0) / _STEP
+    return (4 * fine - coarse) / 3, jnp.abs(fine - coarse) + jump + rounding

@@ -1,0 +1,126 @@
+"""What a check found, as data and as text."""
+
+import dataclasses
+
+import numpy as np
+
+from jbackprop.functions import Residual, described
+
+
+class NotApplicableError(Exception):
+    """A check has nothing to work on here; the message says why."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Failure:
+    """One wrong entry, the worst of its array.
+
+    Attributes:
+      what: the array that is wrong, e.g. "gradient of x".
+      dtype: in which it was computed; "" where that is not known.
+      entry: the index of the worst entry, or None where the fault is no number's.
+      got: the entry, or a word for it.
+      wanted: what it should have been.
+      units: the error in units of rounding.
+      note: how the two were computed, when that needs saying.
+    """
+
+    what: str
+    dtype: str
+    entry: tuple[int, ...] | None
+    got: float | str
+    wanted: float | str
+    units: float = np.inf
+    note: str = ""
+
+    def __str__(self) -> str:
+        where = f"[{', '.join(map(str, self.entry))}]" if self.entry else ""
+        dtype = f", {self.dtype}" if self.dtype else ""
+        got, wanted = _apart(self.got, self.wanted)
+        size = f", off by {self.units:.3g} units of rounding" if self._has_size() else ""
+        note = f" ({self.note})" if self.note else ""
+        return f"{self.what}{where}{dtype}: got {got}, wanted {wanted}{size}{note}"
+
+    def _has_size(self):
+        """Whether its units say more than got and wanted do, of which one may be no number, or the scale zero."""
+        return self.units < 1e16 and all(isinstance(x, str) or np.isfinite(x) for x in (self.got, self.wanted))
+
+
+class GradientError(AssertionError):
+    """A hand-written gradient is wrong; the message says which check found it, where, and by how much.
+
+    Attributes:
+      check: the name of the check.
+      failure: what it found.
+    """
+
+    def __init__(self, function: str, check: str, failure: Failure):
+        super().__init__(f"{function}: {check}: {failure}")
+        self.check, self.failure = check, failure
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """How one check ended.
+
+    Attributes:
+      check: its name.
+      failures: what it found wrong, at most one for each array that it looked at.
+      skipped: why it could not be carried out, or "".
+      seconds: how long it took.
+    """
+
+    check: str
+    failures: tuple[Failure, ...]
+    skipped: str
+    seconds: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing wrong was found; a check that could not be carried out found nothing."""
+        return not self.failures
+
+    def __str__(self) -> str:
+        state = f"skipped: {self.skipped}" if self.skipped else "passed" if self.passed else "FAILED"
+        lines = [f"{self.check:<20} {state:<8} {self.seconds:6.2f} s"]
+        return "\n".join(lines + [f"    {failure}" for failure in self.failures])
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """All that `check` found out about a function.
+
+    Attributes:
+      name: the function's.
+      results: one for each check, in the order in which they ran.
+      residuals: the arrays that its forward pass keeps for its backward pass.
+      notes: what a reader should know besides.
+    """
+
+    name: str
+    results: tuple[Result, ...]
+    residuals: tuple[Residual, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        """Whether no check found anything wrong."""
+        return all(result.passed for result in self.results)
+
+    @property
+    def seconds(self) -> float:
+        """How long all checks took."""
+        return sum(result.seconds for result in self.results)
+
+    def __str__(self) -> str:
+        arrays = ", ".join(f"{residual.label} {described(residual)}" for residual in self.residuals)
+        kept = f"keeps {sum(residual.bytes for residual in self.residuals):,} bytes: {arrays or 'nothing'}"
+        verdict = f"every check passed in {self.seconds:.1f} s" if self.passed else "WRONG"
+        notes = [f"note: {note}" for note in self.notes]
+        return "\n".join([f"{self.name}: {verdict}", *(str(result) for result in self.results), kept, *notes])
+
+
+def _apart(got, wanted):
+    """Both as text, with as many digits as it takes to tell them apart."""
+    texts = [[x if isinstance(x, str) else f"{x:.{digits}g}" for x in (got, wanted)] for digits in (9, 17)]
+    return texts[0] if texts[0][0] != texts[0][1] else texts[1]

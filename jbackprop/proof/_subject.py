@@ -1,0 +1,313 @@
+"""The function under proof, laid flat: arrays in, arrays out, and its gradients as one jitted function.
+
+outputs, uᵀJ = pull(leaves, cotangents)        J = ∂outputs/∂leaves, one random cotangent u for each output
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jbackprop.functions import (
+    DTYPES,
+    SHARE,
+    Allowance,
+    Arrays,
+    Wrt,
+    automatic,
+    cast,
+    computed_in,
+    described,
+    differentiable,
+    drawn,
+    draws_random_numbers,
+    exact,
+    has_rules,
+    is_real,
+    longest_sum,
+    named,
+    neighbours,
+    precision,
+    replaced,
+    twin_noise,
+)
+
+from ._report import NotApplicableError
+
+Flat = Callable[..., Arrays]
+Pull = Callable[[Arrays, Arrays], tuple[Arrays, Arrays]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Subject:
+    """A function of arrays, what to hold it against, and the arguments to try both on.
+
+    Attributes:
+      function: (*leaves) -> a tuple of output arrays, hand-written rules in place.
+      reference: an independent implementation, flat in the same way, or None.
+      meant: the function whose automatic gradient it is meant to have, if not its own; flat in the same way, or None.
+      leaves: every array among the arguments, the floating point ones in float64.
+      names: what to call each leaf: the argument's name and the path inside it.
+      wrt: positions of the leaves to differentiate by.
+      original: every array among the arguments as it was given.
+      dtypes: the floating point dtypes to prove the function in.
+      seed: of everything random.
+    """
+
+    function: Flat
+    reference: Flat | None
+    meant: Flat | None
+    leaves: Arrays
+    names: tuple[str, ...]
+    wrt: tuple[int, ...]
+    original: Arrays
+    dtypes: tuple[str, ...]
+    seed: int
+
+    @functools.cached_property
+    def given(self) -> str:
+        """The coarsest floating point dtype among the arguments as they were given."""
+        return max((str(self.original[i].dtype) for i in self.wrt), key=lambda dtype: float(jnp.finfo(dtype).eps))
+
+    @functools.cached_property
+    def twin(self) -> Flat:
+        """What is differentiated automatically: the function without its hand-written rules, or what stands in for it.
+
+        A forward pass with a `while_loop` or a callback has no automatic gradient: then the reference's is taken, and
+        without a reference the function's own, which only finite differences can judge.
+        """
+        if self.meant is not None:
+            return self.meant
+        plain, refusal = self._automatic
+        if not refusal:
+            return plain
+        return self.function if self.reference is None or self._refusal(self.reference) else self.reference
+
+    @functools.cached_property
+    def irreversible(self) -> str:
+        """Why there is no automatic gradient to hold the rule against; "" where there is one."""
+        return self._automatic[1] if self.twin is self.function else ""
+
+    def need_twin(self) -> None:
+        """Raises NotApplicableError for a check that compares with an automatic gradient, where there is none."""
+        if self.irreversible:
+            raise NotApplicableError("there is no automatic gradient")
+
+    @functools.cached_property
+    def _automatic(self) -> tuple[Flat, str]:
+        plain = automatic(self.function)
+        return plain, self._refusal(plain)
+
+    def _refusal(self, function):
+        """What JAX says instead of a gradient of the function; "" if it gives one."""
+        with precision(self.given):
+            try:
+                jax.eval_shape(pull_back(function, self.wrt), cast(self.given, self.leaves), self.cotangents())
+            except Exception as error:  # JAX's errors for this are of many types
+                return named(error)
+        return ""
+
+    @functools.cached_property
+    def has_rules(self) -> bool:
+        """Whether the function holds anything hand-written."""
+        with precision(self.given):
+            return has_rules(self.function, *cast(self.given, self.leaves))
+
+    def takes(self, dtype: str) -> bool:
+        """Whether the function can be computed in a dtype, rules aside: LAPACK and FFTs have no half precision."""
+        with precision(dtype):
+            try:
+                self.value.lower(*cast(dtype, self.leaves))
+            except Exception:  # JAX's errors for this are of many types
+                return False
+        return True
+
+    @functools.cached_property
+    def value(self) -> jax.stages.Wrapped:
+        """The function itself, jitted."""
+        return jax.jit(self.function)
+
+    @functools.cached_property
+    def pull(self) -> Pull:
+        """Gradients by the hand-written rules, jitted."""
+        return jax.jit(pull_back(self.function, self.wrt))
+
+    @functools.cached_property
+    def pull_twin(self) -> Pull:
+        """Gradients by automatic differentiation, jitted."""
+        return jax.jit(pull_back(self.twin, self.wrt))
+
+    @functools.cached_property
+    def outputs(self) -> tuple[jax.ShapeDtypeStruct, ...]:
+        """Shapes and dtypes of all outputs at the given arguments."""
+        with precision(self.given):
+            return jax.eval_shape(self.function, *cast(self.given, self.leaves))
+
+    @functools.cached_property
+    def truth(self) -> tuple[Arrays, Arrays]:
+        """Outputs and gradients at the given arguments by the twin in float64, for `cotangents()`."""
+        return self.evaluate(self.pull_twin, "float64")
+
+    def true(self, dtype: str, leaves: Arrays, cotangents: Arrays | None = None) -> tuple[Arrays, Arrays]:
+        """Outputs and gradients by the twin, to judge those in a dtype by: in float64, if that is the same function."""
+        return self.evaluate(self.pull_twin, dtype if self.is_random else "float64", leaves, cotangents)
+
+    @functools.cached_property
+    def is_random(self) -> bool:
+        """Whether the function draws random numbers, and so is another function in another dtype."""
+        with precision(self.given):
+            return draws_random_numbers(self.twin, *cast(self.given, self.leaves))
+
+    def noise(self, dtype: str) -> tuple[list[float], list[float]]:
+        """What automatic differentiation gets wrong in a dtype at the given arguments: each output, each gradient."""
+        return self.noise_at(dtype, self.leaves, self.cotangents())
+
+    def noise_at(self, dtype: str, leaves: Arrays, cotangents: Arrays | None = None) -> tuple[list[float], list[float]]:
+        """The same at other arguments; for float64, which nothing finer can judge, from its error in float32."""
+        lower = "float32" if dtype == "float64" else dtype
+        start = cast(lower, leaves)
+        automatic = self.evaluate(self.pull_twin, lower, start, cotangents)
+        truths = [self.true(lower, near, cotangents) for near in (neighbours(start) if self.is_random else [start])]
+        share = SHARE if dtype == "float64" else 1.0
+        outputs, gradients = (
+            [share * n for n in twin_noise(*results)] for results in zip(automatic, *truths, strict=True)
+        )
+        return outputs, gradients
+
+    @functools.cached_property
+    def length(self) -> int:
+        """The longest sum in the values and the gradients, by the rules or automatic."""
+        cotangents = self.cotangents()
+        with precision("float64"):
+            pulls = (pull_back(function, self.wrt) for function in (self.function, self.twin))
+            return max(longest_sum(pull, self.leaves, cotangents) for pull in pulls)
+
+    @functools.cached_property
+    def finest(self) -> str:
+        """The dtype that the function computes in when it is given float64."""
+        with precision("float64"):
+            return computed_in(self.twin, *self.leaves)
+
+    def allowance(self, dtype: str, scale: float = 0.0, noise: float | np.ndarray = 0.0) -> Allowance:
+        """What a value or a gradient may be off, computed from arguments in this dtype."""
+        coarser = max(dtype, self.finest, key=lambda name: float(jnp.finfo(name).eps))
+        return Allowance(coarser, self.length, scale, noise)
+
+    def rng(self, *stream: int) -> np.random.Generator:
+        """Random numbers, the same at every run; each check has a stream of its own."""
+        return np.random.default_rng((self.seed, *stream))
+
+    def cotangents(self, stream: int = 0) -> Arrays:
+        """A random cotangent for each floating point output: multiples of 1/8, exact in every dtype, none of them 0."""
+        rng = self.rng(1, stream)
+        return tuple(_eighths(rng, out.shape) for out in self.outputs if is_real(out))
+
+    def evaluate(self, pull: Pull, dtype: str, leaves: Arrays | None = None, cotangents=None) -> tuple[Arrays, Arrays]:
+        """Outputs and gradients of a pull-back in one dtype, handed back in float64."""
+        leaves = self.leaves if leaves is None else leaves
+        cotangents = self.cotangents() if cotangents is None else cotangents
+        with precision(dtype):
+            outputs, gradients = pull(cast(dtype, leaves), cotangents)
+            return exact(outputs), exact(gradients)
+
+    def name(self, position: int) -> str:
+        """The name of the leaf that the gradient at this position belongs to."""
+        return self.names[self.wrt[position]]
+
+
+def lay_flat(
+    f: Callable,
+    reference: Callable | None,
+    gradient_of: Callable | None,
+    args: Sequence[Any],
+    wrt: Wrt,
+    dtypes: Sequence[str] | None,
+    seed: int,
+) -> Subject:
+    """The subject for f(*args); what is not an array among the arguments stays as it is, what is a shape is drawn.
+
+    Args:
+      f, reference, gradient_of, args, wrt, seed: as for `check`.
+      dtypes: to prove f in; without them, all of `DTYPES` that f takes, float64 and that of the arguments in any case.
+
+    Raises:
+      TypeError: no argument holds a real floating point array to differentiate by, or one holds complex numbers.
+      ValueError: `wrt` names no argument; no output is of floating point; gradient_of has other outputs than f.
+    """
+    args = drawn(tuple(args), seed)
+    problem = differentiable(f, *args, wrt=wrt)
+    _check_real(zip(problem.names, problem.leaves, strict=True))
+    subject = Subject(
+        function=_real(problem.function),
+        reference=None if reference is None else _real(differentiable(reference, *args).function),
+        meant=None if gradient_of is None else _real(differentiable(gradient_of, *args).function),
+        leaves=cast("float64", problem.leaves),
+        names=problem.names,
+        wrt=problem.chosen,
+        original=problem.leaves,
+        dtypes=tuple(DTYPES if dtypes is None else dtypes),
+        seed=seed,
+    )
+    subject.function(*subject.original)  # what it raises is the caller's to see
+    _check_outputs(subject)
+    if dtypes is not None:
+        return subject
+    kept = [dtype for dtype in DTYPES if dtype in ("float64", subject.given) or subject.takes(dtype)]
+    return dataclasses.replace(subject, dtypes=tuple(kept))
+
+
+def _check_outputs(subject):
+    if not any(map(is_real, subject.outputs)):
+        found = ", ".join(map(described, subject.outputs)) or "none"
+        raise ValueError(f"check: f, wanted a function with a floating-point output, got {found}")
+    if subject.meant is not None:
+        with precision(subject.given):
+            meant = jax.eval_shape(subject.meant, *cast(subject.given, subject.leaves))
+        got, wanted = (", ".join(described(out) for out in outs if is_real(out)) for outs in (meant, subject.outputs))
+        if got != wanted:
+            raise ValueError(f"check: gradient_of, wanted a function with outputs like those of f, {wanted}, got {got}")
+
+
+def pull_back(function: Flat, wrt: Sequence[int]) -> Pull:
+    """(leaves, cotangents) -> the floating point outputs, and one gradient for each leaf in wrt."""
+
+    def pull(leaves, cotangents):
+        outputs, vjp = jax.vjp(real_outputs(function, leaves, wrt), *[leaves[i] for i in wrt])
+        return outputs, vjp(tuple(u.astype(out.dtype) for u, out in zip(cotangents, outputs, strict=True)))
+
+    return pull
+
+
+def real_outputs(function: Flat, leaves: Arrays, wrt: Sequence[int]) -> Flat:
+    """The floating point outputs as a function of the leaves in wrt, the others held."""
+
+    def of(*chosen):
+        return tuple(out for out in function(*replaced(leaves, wrt, chosen)) if is_real(out))
+
+    return of
+
+
+def _real(function):
+    """The function, refusing outputs that are complex."""
+
+    def of_leaves(*arrays):
+        outputs = function(*arrays)
+        _check_real((f"output {i}", array) for i, array in enumerate(outputs))
+        return tuple(outputs)
+
+    return of_leaves
+
+
+def _check_real(named):
+    for name, array in named:
+        if jnp.issubdtype(array.dtype, jnp.complexfloating):
+            raise TypeError(f"check: {name}, wanted real numbers (split it into parts), got {array.dtype}")
+
+
+def _eighths(rng, shape):
+    eighths = np.round(8 * rng.normal(size=shape))
+    return np.where(eighths == 0, 1, eighths) / 8

@@ -1,0 +1,203 @@
+"""Does the rule survive what JAX does to functions?  Each transformed gradient against the plain one, or the twin's."""
+
+import functools
+import itertools
+from collections.abc import Iterator
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jbackprop.functions import SHARE, Arrays, cast, exact, first_line, precision, replaced, rounded, twin_noise
+
+from ._compare import gradients_agree, outputs_agree, typical, worst
+from ._report import Failure, NotApplicableError
+from ._subject import Subject, pull_back, real_outputs
+
+_COPIES = 3
+
+
+def jit(subject: Subject) -> Iterator[Failure]:
+    """Compiled and operation by operation, values and gradients are the same to rounding."""
+    eager = subject.evaluate(pull_back(subject.function, subject.wrt), subject.given)
+    compiled = subject.evaluate(subject.pull, subject.given)
+    yield from outputs_agree(subject, subject.given, compiled[0], eager[0], note="jit against eager")
+    yield from gradients_agree(subject, subject.given, compiled[1], eager[1], note="jit against eager")
+
+
+def vmap(subject: Subject) -> Iterator[Failure]:
+    """A batch at once equals a loop, whichever arguments have the batch axis; and a batch of batches."""
+    copies = [varied(subject, i) for i in range(_COPIES)]
+    cotangents = [subject.cotangents(10 + i) for i in range(_COPIES)]
+    for mapped in _choices(len(subject.leaves)):
+        chosen = [_where(mapped, copy, copies[0]) for copy in copies]
+        looped = _looped(subject, "float64", chosen, cotangents)
+        stacked = _where(mapped, _stack(copies), copies[0])
+        axes = tuple(0 if m else None for m in mapped)
+        names = ", ".join(name for name, m in zip(subject.names, mapped, strict=True) if m)
+        batched = _mapped(subject, (axes, 0), stacked, _stack(cotangents))
+        yield from gradients_agree(subject, "float64", batched, _stack(looped), note=f"vmap over {names}")
+    twice = _mapped(subject, (0, 0), _stack([_stack(copies)] * 2), _stack([_stack(cotangents)] * 2), depth=2)
+    yield from gradients_agree(subject, "float64", twice, _stack([_stack(looped)] * 2), note="vmap of vmap")
+
+
+def scan(subject: Subject) -> Iterator[Failure]:
+    """As the body of a scan that is differentiated as a whole, in the dtype that was given."""
+    copies = [varied(subject, i) for i in range(_COPIES)]
+    cotangents = [subject.cotangents(10 + i) for i in range(_COPIES)]
+
+    def scanned(*stacked):
+        return jax.lax.scan(lambda _, leaves: (None, real_outputs(subject.function, leaves, ())()), None, stacked)[1]
+
+    looped = _looped(subject, subject.given, copies, cotangents)
+    pull = jax.jit(pull_back(scanned, subject.wrt))
+    _, got = subject.evaluate(pull, subject.given, _stack(copies), _stack(cotangents))
+    yield from gradients_agree(subject, subject.given, got, _stack(looped), note="inside a scan")
+
+
+def checkpoint(subject: Subject) -> Iterator[Failure]:
+    """Recomputed in the backward pass by `jax.checkpoint`."""
+    recomputed = jax.jit(pull_back(jax.checkpoint(subject.function), subject.wrt))
+    _, wanted = subject.evaluate(subject.pull, "float64")
+    _, got = subject.evaluate(recomputed, "float64")
+    yield from gradients_agree(subject, "float64", got, wanted, note="under jax.checkpoint")
+
+
+def second_order(subject: Subject) -> Iterator[Failure]:
+    """The derivative of the gradient, reverse over reverse and forward over reverse, if the twin has one too.
+
+    It is left out where JAX refuses, since the rule's own halves call a `custom_vjp` function or a loop without end.
+    """
+    subject.need_twin()
+    directions = tuple(subject.rng(5, i).normal(size=np.shape(subject.leaves[j])) for i, j in enumerate(subject.wrt))
+    for name, derivative in (("reverse", _reverse_over), ("forward", _forward_over)):
+        derived = functools.partial(_derived, subject, derivative, directions)
+        wanted = _of_twin(derived, subject)
+        got = _of_rule(derived, subject, name)
+        noises = functools.cache(functools.partial(_noise_of, derived, subject))
+        for i, (g, w) in enumerate(zip(got, wanted, strict=True)):
+            what, note = f"second derivative by {subject.name(i)}", f"{name} over reverse"
+            # Where the gradient levels off its derivative is small, and the rounding is still that of the gradient.
+            allowance = subject.allowance("float64", typical(subject)[i])
+            yield from worst(what, "float64", g, w, allowance, note, lambda i=i, noises=noises: noises()[i])
+
+
+def _of_twin(derived, subject):
+    try:
+        return derived(subject.twin, "float64", subject.leaves)
+    except Exception as error:  # such as a special function whose gradient is a loop
+        raise NotApplicableError(f"automatic differentiation has none: {type(error).__name__}") from error
+
+
+def _of_rule(derived, subject, name):
+    try:
+        return derived(subject.function, "float64", subject.leaves)
+    except (TypeError, ValueError) as error:
+        if any(refusal in str(error) for refusal in _REFUSALS):
+            raise NotApplicableError(f"{name} over reverse: {first_line(error)}") from error
+        raise
+
+
+_REFUSALS = (
+    "can't apply forward-mode autodiff (jvp) to a custom_vjp function",
+    "Reverse-mode differentiation does not work for lax.while_loop",
+    "Pure callbacks do not support JVP",
+    "IO callbacks do not support JVP",
+)
+"""What JAX says where a rule's halves call what cannot be differentiated: no wrong derivative comes of it."""
+
+
+def _derived(subject, derivative, directions, function, dtype, leaves):
+    with precision(dtype):
+        run = jax.jit(derivative(function, subject.wrt))
+        return exact(run(cast(dtype, leaves), subject.cotangents(), cast(dtype, directions)))
+
+
+def _noise_of(derived, subject):
+    """What the twin's second derivative gets wrong in float64, told from its error in float32."""
+    start = rounded("float32", subject.leaves)
+    narrow, wide = (derived(subject.twin, dtype, start) for dtype in ("float32", "float64"))
+    return [SHARE * noise for noise in twin_noise(narrow, wide)]
+
+
+def sharding(subject: Subject) -> Iterator[Failure]:
+    """Spread over all devices along the leading axis, where there are several and an array divides among them."""
+    devices = jax.devices()
+    if len(devices) == 1:
+        raise NotApplicableError("there is one device")
+    mesh = jax.sharding.Mesh(np.array(devices), ("batch",))
+
+    def placed(array):
+        split = np.ndim(array) > 0 and np.shape(array)[0] % len(devices) == 0
+        spec = jax.sharding.PartitionSpec("batch") if split else jax.sharding.PartitionSpec()
+        return jax.device_put(array, jax.sharding.NamedSharding(mesh, spec))
+
+    leaves, cotangents = (
+        tuple(map(placed, arrays)) for arrays in (cast(subject.given, subject.leaves), subject.cotangents())
+    )
+    got = exact(subject.pull(leaves, cotangents)[1])
+    _, wanted = subject.evaluate(subject.pull, subject.given)
+    yield from gradients_agree(subject, subject.given, got, wanted, note=f"sharded over {len(devices)} devices")
+
+
+def varied(subject: Subject, i: int) -> Arrays:
+    """The leaves with every number moved by up to a half of itself: signs and zeros stay, integers too."""
+    rng = subject.rng(6, i)
+    return tuple(
+        leaf * rng.uniform(0.5, 1.5, np.shape(leaf)) if j in subject.wrt else leaf
+        for j, leaf in enumerate(subject.leaves)
+    )
+
+
+def _choices(count):
+    """Which leaves are mapped: every choice of up to three; above, each alone and all."""
+    if count <= 3:
+        return [c for c in itertools.product((False, True), repeat=count) if any(c)]
+    return [tuple(i == j for j in range(count)) for i in range(count)] + [(True,) * count]
+
+
+def _where(mapped, ours, others):
+    return tuple(a if m else b for m, a, b in zip(mapped, ours, others, strict=True))
+
+
+def _stack(copies):
+    return tuple(
+        jnp.stack(arrays) if isinstance(arrays[0], jax.Array) else np.stack(arrays)
+        for arrays in zip(*copies, strict=True)
+    )
+
+
+def _looped(subject, dtype, copies, cotangents):
+    return [subject.evaluate(subject.pull, dtype, *pair)[1] for pair in zip(copies, cotangents, strict=True)]
+
+
+def _mapped(subject, axes, leaves, cotangents, depth=1):
+    pull = pull_back(subject.function, subject.wrt)
+    for _ in range(depth):
+        pull = jax.vmap(pull, axes)
+    return subject.evaluate(jax.jit(pull), "float64", leaves, cotangents)[1]
+
+
+def _reverse_over(function, wrt):
+    """(leaves, u, v) -> the gradients of ⟨uᵀJ, v⟩ by the leaves and by u."""
+
+    def product(chosen, u, leaves, v):
+        _, gradients = pull_back(function, wrt)(replaced(leaves, wrt, chosen), u)
+        return sum(jnp.vdot(g, d) for g, d in zip(gradients, v, strict=True))
+
+    def derivative(leaves, u, v):
+        return jax.grad(product)(tuple(leaves[i] for i in wrt), u, leaves, v)
+
+    return derivative
+
+
+def _forward_over(function, wrt):
+    """(leaves, u, v) -> the change of uᵀJ along v."""
+
+    def derivative(leaves, u, v):
+        def gradients(*chosen):
+            return pull_back(function, wrt)(replaced(leaves, wrt, chosen), u)[1]
+
+        return jax.jvp(gradients, tuple(leaves[i] for i in wrt), v)[1]
+
+    return derivative

@@ -1,0 +1,173 @@
+"""Is the backward pass the derivative of the forward pass?  Structure, values, gradients and linearity."""
+
+import functools
+from collections.abc import Iterator
+
+import jax
+import numpy as np
+
+from jbackprop.functions import (
+    SHARE,
+    cast,
+    described,
+    exact,
+    is_real,
+    largest,
+    neighbours,
+    precision,
+    precision_of,
+    rounded,
+    twin_noise,
+)
+
+from ._compare import gradients_agree, outputs_agree, worst
+from ._report import Failure
+from ._subject import Subject, pull_back
+
+
+def structure(subject: Subject) -> Iterator[Failure]:
+    """Every gradient has its argument's shape and dtype.
+
+    JAX lets a rule return another floating point dtype, and then fails far away, in a scan for example.
+    """
+    cotangents = subject.cotangents()  # outside, where float64 is not switched on
+    for dtype in subject.dtypes:
+        with precision(dtype):
+            yield from _of_their_kind(subject, dtype, cast(dtype, subject.leaves), cotangents)
+    if _is_mixed(subject):
+        with precision_of(subject.original):
+            yield from _of_their_kind(subject, "dtypes as given", subject.original, cotangents)
+
+
+def _of_their_kind(subject, dtype, leaves, cotangents):
+    _, gradients = jax.eval_shape(pull_back(subject.function, subject.wrt), leaves, cotangents)
+    for i, gradient in enumerate(gradients):
+        wanted = leaves[subject.wrt[i]]
+        if (gradient.shape, gradient.dtype) != (wanted.shape, wanted.dtype):
+            yield Failure(f"gradient of {subject.name(i)}", dtype, None, described(gradient), described(wanted))
+
+
+def primal(subject: Subject) -> Iterator[Failure]:
+    """The value is the reference's, and the forward half of the rule returns the value that the function does.
+
+    Autodiff of a wrong forward pass agrees with a faithful rule for it; only a second implementation tells.
+    """
+    if subject.reference is not None:
+        reference, note = jax.jit(subject.reference), "against the reference"
+        value, wanted = (_values(subject, function, "float64") for function in (subject.value, reference))
+        noise = functools.partial(_reference_noise, subject, reference, wanted)
+        yield from outputs_agree(subject, "float64", value, wanted, noise, note)
+    for dtype in subject.dtypes:
+        value = _values(subject, subject.value, dtype)
+        real = [v for v, out in zip(value, subject.outputs, strict=True) if is_real(out)]
+        forward, _ = subject.evaluate(subject.pull, dtype)
+        yield from outputs_agree(subject, dtype, forward, real, note="forward half against the function itself")
+
+
+def gradient(subject: Subject) -> Iterator[Failure]:
+    """Entry by entry what automatic differentiation finds in float64, in every dtype, for three random cotangents."""
+    for dtype in subject.dtypes:
+        leaves = rounded(dtype, subject.leaves)
+        for stream in range(3):
+            cotangents = subject.cotangents(stream)
+            _, truth = subject.true(dtype, leaves, cotangents)
+            _, got = subject.evaluate(subject.pull, dtype, leaves, cotangents)
+            noise = functools.partial(_gradient_noise, subject, dtype, leaves, cotangents)
+            yield from gradients_agree(subject, dtype, got, truth, noise, "against automatic differentiation")
+    if _is_mixed(subject):
+        yield from _in_mixed_dtypes(subject)
+
+
+def _gradient_noise(subject, dtype, leaves, cotangents):
+    return subject.noise_at(dtype, leaves, cotangents)[1]
+
+
+def _in_mixed_dtypes(subject):
+    def as_given(pull, leaves=subject.original):
+        with precision_of(leaves):
+            return exact(pull(leaves, subject.cotangents())[1])
+
+    def noise():
+        truths = map(functools.partial(as_given, subject.pull_twin), near) if subject.is_random else [truth]
+        return twin_noise(as_given(subject.pull_twin), *truths)
+
+    near = neighbours(subject.original)
+    truth = as_given(subject.pull_twin) if subject.is_random else subject.truth[1]
+    yield from gradients_agree(subject, subject.given, as_given(subject.pull), truth, noise, "in the dtypes as given")
+
+
+def _is_mixed(subject):
+    return len({str(subject.original[i].dtype) for i in subject.wrt}) > 1
+
+
+def reference_gradient(subject: Subject) -> Iterator[Failure]:
+    """Entry by entry the reference's gradient, in float64."""
+    if subject.reference is None:
+        return
+    pull = jax.jit(pull_back(subject.reference, subject.wrt))
+    _, truth = subject.evaluate(pull, "float64")
+    _, got = subject.evaluate(subject.pull, "float64")
+    yield from gradients_agree(subject, "float64", got, truth, note="against the reference's gradient")
+
+
+def linearity(subject: Subject) -> Iterator[Failure]:
+    """A backward pass is a linear map of the cotangent: of two it gives the sum, of zero exactly zero.
+
+    One that ignores its cotangent, or takes it for one, is found here without any second opinion.
+    """
+    u, v = subject.cotangents(3), subject.cotangents(4)
+    mixed = tuple(0.5 * a - 2 * b for a, b in zip(u, v, strict=True))
+    of_u, of_v, of_mixed = (subject.evaluate(subject.pull, "float64", cotangents=c)[1] for c in (u, v, mixed))
+    for i, (got, a, b) in enumerate(zip(of_mixed, of_u, of_v, strict=True)):
+        # Each term brings its own rounding, and the mixed one as much as the two: 2 (½ + 2) times that of one.
+        allowance = subject.allowance("float64", largest(a) + 4 * largest(b))
+        what, note = f"gradient of {subject.name(i)}", "pulled back ½u − 2v against ½ of u's less 2 of v's"
+        noise = functools.partial(_noise_of_three, subject, i)
+        yield from worst(what, "float64", got, 0.5 * a - 2 * b, allowance, note, noise)
+    nothing = tuple(np.zeros_like(a) for a in u)
+    for i, got in enumerate(subject.evaluate(subject.pull, "float64", cotangents=nothing)[1]):
+        if got.any():
+            entry = tuple(int(axis[0]) for axis in np.nonzero(got))
+            yield Failure(
+                f"gradient of {subject.name(i)}", "float64", entry, float(got[entry]), 0.0, note="zero cotangent"
+            )
+
+
+def _noise_of_three(subject, i):
+    return 5 * subject.noise("float64")[1][i]
+
+
+def each_output(subject: Subject) -> Iterator[Failure]:
+    """With several outputs, the cotangent of each alone: a rule may forget one, or confuse two."""
+    u = subject.cotangents()
+    for j in range(len(u)) if len(u) > 1 else ():
+        alone = tuple(a if i == j else np.zeros_like(a) for i, a in enumerate(u))
+        _, wanted = subject.evaluate(subject.pull_twin, "float64", cotangents=alone)
+        _, got = subject.evaluate(subject.pull, "float64", cotangents=alone)
+        yield from gradients_agree(subject, "float64", got, wanted, note=f"cotangent of output {j} alone")
+
+
+def determinism(subject: Subject) -> Iterator[Failure]:
+    """The same call twice gives the same bits, traced anew each time and compiled once."""
+    eager = pull_back(subject.function, subject.wrt)
+    for pull in (eager, subject.pull):
+        first, second = (subject.evaluate(pull, subject.given) for _ in range(2))
+        names = [f"output {i}" for i in range(len(first[0]))] + [
+            f"gradient of {subject.name(i)}" for i in range(len(first[1]))
+        ]
+        for what, a, b in zip(names, (*first[0], *first[1]), (*second[0], *second[1]), strict=True):
+            if not np.array_equal(a, b, equal_nan=True):
+                entry = tuple(int(axis[0]) for axis in np.nonzero(a != b))
+                yield Failure(
+                    what, subject.given, entry, float(b[entry]), float(a[entry]), note="the same call, repeated"
+                )
+
+
+def _values(subject, function, dtype):
+    with precision(dtype):
+        return exact(function(*cast(dtype, subject.leaves)))
+
+
+def _reference_noise(subject, reference, wide):
+    """In float64, told from float32."""
+    return [SHARE * n for n in twin_noise(_values(subject, reference, "float32"), wide)]

@@ -1,0 +1,61 @@
+"""What the functions of single entries share: the value in enough precision, and the backward pass from one line.
+
+sigmoid and softplus are written with one exponential that cannot overflow, e = e^{−|z|}:
+
+    sigmoid(z) = 1 / (1 + e) where z ≥ 0, else e / (1 + e)        softplus(z) = max(z, 0) + log(1 + e)
+
+It stands the same to the letter in a forward and a backward pass, so that XLA computes it once for both.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from jbackprop.rules._arrays import check_floating, widen
+
+
+def define_derivative(rule: jax.custom_vjp, keep: Callable, pull: Callable) -> None:
+    """Gives a rule its backward pass: δ = pull(∂C/∂a, kept, *options), where kept = keep(z, a, *options)."""
+
+    def fwd(z, *options):
+        a = rule.fun(z, *options)  # the plain function: forward mode over the backward pass must get through
+        return a, keep(z, a, *options)
+
+    def bwd(*arguments):
+        *options, kept, da = arguments
+        known = kept if kept.dtype == bool else widen(kept)
+        return (pull(widen(da), known, *options).astype(da.dtype),)
+
+    rule.defvjp(fwd, bwd)
+
+
+def the_input(z, a, *options):
+    """What `keep` is where the slope is a function of the input."""
+    return z
+
+
+def the_output(z, a, *options):
+    """What `keep` is where the slope is a function of the output."""
+    return a
+
+
+def sigmoid_value(z: jax.Array) -> jax.Array:
+    """1 / (1 + e⁻ᶻ), in z's dtype."""
+    return jnp.where(z >= 0, 1, _decay(z)) / (1 + _decay(z))
+
+
+def softplus_value(z: jax.Array) -> jax.Array:
+    """log(1 + eᶻ), in z's dtype."""
+    return jnp.where(z >= 0, z, 0) + jnp.log1p(_decay(z))
+
+
+def _decay(z):
+    """e^{−|z|}, with the same side at 0 as its callers: their parts then have slopes there that add up."""
+    return jnp.exp(jnp.where(z >= 0, -z, z))
+
+
+def wide(name: str, sigma: Callable, z: jax.Array) -> jax.Array:
+    """σ(z) computed in float32 at least and rounded once; TypeError unless z is floating point."""
+    check_floating(name, z=z)
+    return sigma(widen(z)).astype(jnp.result_type(z))

@@ -1,0 +1,4 @@
+"""Convolution, and its transpose."""
+
+from ._convolution import conv as conv
+from ._convolution import conv_transpose as conv_transpose

@@ -1,0 +1,224 @@
+"""y = x ∗ W + b, convolution as neural networks have it: the kernel is not turned round, channels last.
+
+Along each spatial axis let X be x with t − 1 zeros between neighbours (lhs_dilation t) and padding around, `low` of it
+before.  Windows are s apart, their entries d.  Channels fall in groups; i counts the input channels of one:
+
+    y_po = Σ_k Σ_i X[p s + k d]_i W_kio + b_o                   X[q t + low] = x[q]
+
+With δ = ∂C/∂y given, the three are one sum Σ X W δ, in which every factor has its turn to be what is differentiated:
+
+    ∂C/∂x_qi  = Σ_{p, k: p s + k d = q t + low} Σ_o δ_po W_kio
+    ∂C/∂W_kio = Σ_p X[p s + k d]_i δ_po                         dW = X correlated with δ, over the whole batch
+    ∂C/∂b_o   = Σ_p δ_po                                        db = Σ_positions δ
+
+The first is a convolution again, the transposed one.  With k' = K − 1 − k, and Δ = δ with s − 1 zeros between
+neighbours and (K − 1) d − low of padding before, its condition says where in Δ to read:
+
+    dx_q = Σ_k' Δ[q t + k' d] W'_k'        W' = W turned round, input and output channels exchanged
+
+so stride and stretch change places, and transposing twice comes back.  `conv_transpose` is the case t > 1, s = 1.
+
+Kept: the arguments x, W and b, and nothing else.  `_correlation.py` has the three maps.  Where a library convolution is
+the best there is, on a GPU or TPU and for one group of channels on a CPU, this takes the time of autodiff.  A depthwise
+one with several outputs a channel takes a little more time on a CPU, and a fifteenth of the scratch.
+
+Y. LeCun et al., "Backpropagation applied to handwritten zip code recognition", Neural Computation 1, 1989.
+V. Dumoulin, F. Visin, "A guide to convolution arithmetic for deep learning", arXiv:1603.07285, 2016.
+"""
+
+import math
+from collections.abc import Sequence
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jbackprop.rules._arrays import check_floating
+from jbackprop.rules._linear import bias_gradient
+from jbackprop.rules._windows import Padding, windows_over
+
+from ._correlation import Geometry, correlate, correlate_all, spread, stretched, turned_round
+
+
+@partial(
+    jax.custom_vjp,
+    nondiff_argnames=("window_strides", "padding", "lhs_dilation", "rhs_dilation", "feature_group_count"),
+)
+def conv(
+    x: Float[Array, "*batch_and_space n_in"],
+    kernel: Float[Array, "*window n_in_of_group n_out"],
+    bias: Float[Array, " n_out"] | None = None,
+    window_strides: Sequence[int] | None = None,
+    padding: Padding = "SAME",
+    lhs_dilation: Sequence[int] | None = None,
+    rhs_dilation: Sequence[int] | None = None,
+    feature_group_count: int = 1,
+) -> Float[Array, "*batch_and_positions n_out"]:
+    """Convolution over one to three spatial axes, its options as in `jax.lax.conv_general_dilated`.
+
+    Args:
+      x: inputs, any number of batch axes, then the spatial ones, channels last.
+      kernel: one to three spatial axes, input channels of a group, output channels of all groups.
+      bias: one number for each output channel, or None.
+      window_strides: from one window to the next along each spatial axis; None for 1.
+      padding: "SAME", "SAME_LOWER", "VALID" or a pair (low, high) for each spatial axis; zeros.
+      lhs_dilation: from one input to the next, zeros between; None for 1.
+      rhs_dilation: from one entry of a window to the next; None for 1.
+      feature_group_count: into how many groups the channels fall, each convolved alone; as many as there are input
+        channels for a depthwise convolution.
+
+    Returns:
+      y in the arguments' common dtype; half precision is accumulated in float32.
+
+    Raises:
+      TypeError: an argument is not floating point.
+      ValueError: shapes or options do not belong together, or a window is larger than the padded input.
+    """
+    return _conv_fwd(x, kernel, bias, window_strides, padding, lhs_dilation, rhs_dilation, feature_group_count)[0]
+
+
+def _conv_fwd(x, kernel, bias, window_strides, padding, lhs_dilation, rhs_dilation, feature_group_count):
+    _check("conv", x, kernel, bias, feature_group_count)
+    geometry = _geometry("conv", x, kernel, window_strides, padding, lhs_dilation, rhs_dilation, feature_group_count)
+    return _biased(_convolved(x, kernel, geometry), x, kernel, bias), (x, kernel, bias)
+
+
+def _conv_bwd(window_strides, padding, lhs_dilation, rhs_dilation, feature_group_count, residuals, delta):
+    x, kernel, bias = residuals
+    geometry = _geometry("conv", x, kernel, window_strides, padding, lhs_dilation, rhs_dilation, feature_group_count)
+    dx, dkernel = _image_gradient(x, kernel, geometry, delta), _kernel_gradient(x, delta, geometry)
+    return dx.astype(x.dtype), dkernel.astype(kernel.dtype), _bias_gradient(bias, delta)
+
+
+conv.defvjp(_conv_fwd, _conv_bwd)
+
+
+@partial(jax.custom_vjp, nondiff_argnames=("strides", "padding", "rhs_dilation", "transpose_kernel"))
+def conv_transpose(
+    x: Float[Array, "*batch_and_space n_in"],
+    kernel: Float[Array, "*window n_in n_out"],
+    bias: Float[Array, " n_out"] | None = None,
+    strides: Sequence[int] | None = None,
+    padding: Padding = "SAME",
+    rhs_dilation: Sequence[int] | None = None,
+    transpose_kernel: bool = False,
+) -> Float[Array, "*batch_and_positions n_out"]:
+    """Transposed convolution, which makes x larger by the strides, its options as in `jax.lax.conv_transpose`.
+
+    Other arguments as in `conv`.
+
+    Args:
+      kernel: if transpose_kernel, output channels stand before input channels.
+      strides: from one input to the next, zeros between, along each spatial axis; None for 1.
+      padding: "SAME" for strides times x's size, "VALID" for all that windows reach, or a pair (low, high) of zeros
+        around the stretched x for each spatial axis.
+      transpose_kernel: turn the kernel round and exchange its channels, so that this is the gradient of `conv`.
+    """
+    return _conv_transpose_fwd(x, kernel, bias, strides, padding, rhs_dilation, transpose_kernel)[0]
+
+
+def _conv_transpose_fwd(x, kernel, bias, strides, padding, rhs_dilation, transpose_kernel):
+    _check("conv_transpose", x, kernel, bias, channels=(-1, -2) if transpose_kernel else (-2, -1))
+    turned = turned_round(kernel) if transpose_kernel else kernel
+    geometry = _transposing_geometry(x, turned, strides, padding, rhs_dilation)
+    return _biased(_convolved(x, turned, geometry), x, kernel, bias), (x, kernel, bias)
+
+
+def _conv_transpose_bwd(strides, padding, rhs_dilation, transpose_kernel, residuals, delta):
+    x, kernel, bias = residuals
+    turned = turned_round(kernel) if transpose_kernel else kernel
+    geometry = _transposing_geometry(x, turned, strides, padding, rhs_dilation)
+    dx, dturned = _image_gradient(x, turned, geometry, delta), _kernel_gradient(x, delta, geometry)
+    dkernel = turned_round(dturned) if transpose_kernel else dturned
+    return dx.astype(x.dtype), dkernel.astype(kernel.dtype), _bias_gradient(bias, delta)
+
+
+conv_transpose.defvjp(_conv_transpose_fwd, _conv_transpose_bwd)
+
+
+def _convolved(x, kernel, geometry):
+    images = _images(x, geometry)
+    y = correlate(images, kernel, geometry)
+    return y.reshape(*x.shape[: x.ndim - images.ndim + 1], *y.shape[1:])
+
+
+def _image_gradient(x, kernel, geometry, delta):
+    """dx: δ, spread over the windows by the kernel."""
+    return spread(_images(delta, geometry), kernel, geometry, x.shape[x.ndim - kernel.ndim + 1 : -1]).reshape(x.shape)
+
+
+def _kernel_gradient(x, delta, geometry):
+    """dW: x correlated with δ, over the whole batch."""
+    return correlate_all(_images(x, geometry), _images(delta, geometry), geometry)
+
+
+def _images(x, geometry):
+    """All batch axes as one."""
+    each = x.shape[x.ndim - len(geometry.window) - 1 :]
+    return x.reshape(math.prod(x.shape[: x.ndim - len(each)]), *each)
+
+
+def _biased(y, x, kernel, bias):
+    given = [x, kernel] if bias is None else [x, kernel, bias]
+    return (y if bias is None else y + bias).astype(jnp.result_type(*given))
+
+
+def _bias_gradient(bias, delta):
+    return None if bias is None else bias_gradient(delta).astype(bias.dtype)
+
+
+def _geometry(rule, x, kernel, strides, padding, stretch, dilation, groups):
+    window, axes = kernel.shape[:-2], kernel.ndim - 2
+    stretch = _numbers(rule, "lhs_dilation", stretch, axes)
+    if isinstance(padding, str) and max(stretch) > 1:
+        raise ValueError(f"{rule}: padding, wanted pairs (low, high) where lhs_dilation is not 1, got {padding!r}")
+    space = [stretched(*pair) for pair in zip(x.shape[-axes - 1 : -1], stretch, strict=True)]
+    names = ("kernel", "window_strides", "rhs_dilation")
+    along = windows_over(rule, (*space, x.shape[-1]), window, strides, dilation, padding, names)
+    numbers = [(each.stride, (each.low, each.high), each.dilation) for each in along]
+    strides, pads, dilation = zip(*numbers, strict=True)
+    return Geometry(window, strides, pads, stretch, dilation, groups)
+
+
+def _transposing_geometry(x, kernel, strides, padding, dilation):
+    axes = kernel.ndim - 2
+    strides = _numbers("conv_transpose", "strides", strides, axes)
+    dilation = _numbers("conv_transpose", "rhs_dilation", dilation, axes)
+    if isinstance(padding, str):
+        each = zip(kernel.shape[:-2], strides, dilation, strict=True)
+        padding = [_transposing_padding(padding, (w - 1) * d + 1, s) for w, s, d in each]
+    return _geometry("conv_transpose", x, kernel, None, padding, strides, dilation, 1)
+
+
+def _transposing_padding(padding, reach, stride):
+    """As `lax.conv_transpose` has it: "SAME" makes an axis of n entries n · stride long, "VALID" keeps all it can."""
+    if padding.upper() == "VALID":
+        return reach - 1, max(reach, stride) - 1
+    if padding.upper() != "SAME":
+        raise ValueError(f"conv_transpose: padding, wanted SAME, VALID or pairs (low, high), got {padding!r}")
+    both = reach + stride - 2
+    low = reach - 1 if stride > reach - 1 else both - both // 2
+    return low, both - low
+
+
+def _numbers(rule, name, given, axes):
+    given = (1,) * axes if given is None else tuple(given)
+    if len(given) != axes or min(given) < 1:
+        raise ValueError(f"{rule}: {name}, wanted {axes} positive numbers (spatial axes), got {given}")
+    return given
+
+
+def _check(rule, x, kernel, bias, groups=1, channels=(-2, -1)):
+    check_floating(rule, x=x, kernel=kernel, **({} if bias is None else {"bias": bias}))
+    if not 3 <= kernel.ndim <= 5:
+        raise ValueError(f"{rule}: kernel, wanted one to three spatial axes and two of channels, got {kernel.shape}")
+    if x.ndim < kernel.ndim - 1:
+        raise ValueError(f"{rule}: x, wanted {kernel.ndim - 2} spatial axes (as kernel) and channels, got {x.shape}")
+    n_in, n_out = (kernel.shape[axis] for axis in channels)
+    if groups < 1 or n_out % groups:
+        raise ValueError(f"{rule}: feature_group_count, wanted a divisor of {n_out} (outputs of kernel), got {groups}")
+    if x.shape[-1] != n_in * groups:
+        raise ValueError(f"{rule}: x, wanted {n_in * groups} channels (groups times inputs of kernel), got {x.shape}")
+    if bias is not None and bias.shape != (n_out,):
+        raise ValueError(f"{rule}: bias, wanted shape ({n_out},) (outputs of kernel), got {bias.shape}")

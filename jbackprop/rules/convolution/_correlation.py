@@ -1,0 +1,273 @@
+"""The three maps behind convolution and its gradients, for one batch axis and channels last.
+
+X is x with t − 1 zeros between neighbours (stretched by t) and padding around, `low` before.  Channels fall in g
+groups; i counts the input channels of one, o all output channels:
+
+    y_po  = Σ_k Σ_i X[p s + k d]_i W_kio                            `correlate`
+    dx_qi = Σ_{p, k: p s + k d = q t + low} Σ_o δ_po W_kio          `spread`, its transpose
+    V_kio = Σ_n Σ_p X[p s + k d]_i δ_po                             `correlate_all`, summed over the batch n
+
+A GPU or TPU has library convolutions for all three.  So has XLA on a CPU, as fast as a matrix product for one group of
+channels and up to two axes of space, and up to a hundred times slower elsewhere.  There it is, instead,
+
+    one input and one output channel a group     a sum over k of shifted images times a row of W; V image by image
+    other groups, or three axes of space         one matrix product an image, of its patches
+    windows of one entry, for V                  one matrix product
+
+The patches of one image are in memory at a time.  Autodiff of the same would keep those of all images, which is faster
+only where they are few.
+"""
+
+import functools
+import math
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from jbackprop.rules._arrays import wide_dtype
+
+
+class Geometry(NamedTuple):
+    """How windows lie over the input, each a number for every spatial axis.
+
+    Attributes:
+      window: k runs up to it.
+      strides: s.
+      padding: pairs (low, high) around the stretched input; negative ones take away.
+      stretch: t.
+      dilation: d.
+      groups: g.
+    """
+
+    window: tuple[int, ...]
+    strides: tuple[int, ...]
+    padding: tuple[tuple[int, int], ...]
+    stretch: tuple[int, ...]
+    dilation: tuple[int, ...]
+    groups: int
+
+
+def stretched(size: int, stretch: int) -> int:
+    """The length of an axis with stretch − 1 zeros between neighbours."""
+    return max((size - 1) * stretch + 1, 0)
+
+
+def reach(geometry: Geometry, axis: int) -> int:
+    """From a window's first entry along an axis to its last, both counted."""
+    return (geometry.window[axis] - 1) * geometry.dilation[axis] + 1
+
+
+def turned_round(w: jax.Array, groups: int = 1) -> jax.Array:
+    """(*window, in of a group, out) -> (*window, out of a group, in), the window turned round."""
+    window, n_in, n_out = w.shape[:-2], w.shape[-2], w.shape[-1] // groups
+    grouped = jnp.flip(w, range(len(window))).reshape(*window, n_in, groups, n_out)
+    return grouped.swapaxes(-3, -1).reshape(*window, n_out, groups * n_in)
+
+
+def correlate(x: jax.Array, w: jax.Array, geometry: Geometry) -> jax.Array:
+    """y, (n, *positions, out), from x, (n, *space, in), and W, (*window, in of a group, out)."""
+    cpu = _choose(w, geometry, _correlated_by_library, _correlated_by_entries, _correlated_by_patches)
+    return _per_platform(cpu, _correlated_by_library, x, w, geometry=geometry)
+
+
+def spread(delta: jax.Array, w: jax.Array, geometry: Geometry, space: tuple[int, ...]) -> jax.Array:
+    """dx, (n, *space, in), from δ, (n, *positions, out), and W, (*window, in of a group, out)."""
+    cpu = _choose(w, geometry, _spread_by_library, _spread_by_entries, _spread_by_patches)
+    return _per_platform(cpu, _spread_by_library, delta, w, geometry=geometry, space=space)
+
+
+def correlate_all(x: jax.Array, delta: jax.Array, geometry: Geometry) -> jax.Array:
+    """V, (*window, in of a group, out), from x, (n, *space, in), and δ, (n, *positions, out)."""
+    kernel = jax.ShapeDtypeStruct((*geometry.window, x.shape[-1] // geometry.groups, delta.shape[-1]), x.dtype)
+    cpu = _choose(kernel, geometry, _all_by_library, _all_by_entries, _all_by_patches)
+    cpu = _all_at_once if math.prod(geometry.window) == 1 else cpu
+    return _per_platform(cpu, _all_by_library, x, delta, geometry=geometry)
+
+
+def _choose(w, geometry, by_library, by_entries, by_patches):
+    """The best way on a CPU."""
+    if geometry.groups == 1 and len(geometry.window) < 3:
+        return by_library
+    return by_entries if w.shape[-2] == 1 and w.shape[-1] == geometry.groups else by_patches
+
+
+def _per_platform(cpu, default, a, b, **options):
+    """Two arrays in their common dtype, put together in the CPU's way or in that of the others."""
+    dtype = jnp.result_type(a, b)
+    a, b = a.astype(dtype), b.astype(dtype)
+    if cpu is default:
+        return default(a, b, **options)
+    return lax.platform_dependent(a, b, cpu=partial(cpu, **options), default=partial(default, **options))
+
+
+def _correlated_by_library(x, w, geometry):
+    letters = "DHW"[: len(geometry.window)]
+    return lax.conv_general_dilated(
+        x,
+        w,
+        geometry.strides,
+        geometry.padding,
+        geometry.stretch,
+        geometry.dilation,
+        (f"N{letters}C", f"{letters}IO", f"N{letters}C"),
+        geometry.groups,
+        preferred_element_type=wide_dtype(x),
+    )
+
+
+def _spread_by_library(delta, w, geometry, space):
+    """A convolution again: δ is stretched and W turned round; strides and stretch change places."""
+    padding = []
+    for axis, (low, _) in enumerate(geometry.padding):
+        before = reach(geometry, axis) - 1 - low
+        reached = (space[axis] - 1) * geometry.stretch[axis] + reach(geometry, axis)
+        padding.append((before, reached - before - stretched(delta.shape[axis + 1], geometry.strides[axis])))
+    back = geometry._replace(strides=geometry.stretch, stretch=geometry.strides, padding=tuple(padding))
+    return _correlated_by_library(delta, turned_round(w, geometry.groups), back)
+
+
+def _all_by_library(x, delta, geometry):
+    """The images are what is summed, so they stand where channels do; strides and dilations change places."""
+    letters = "DHW"[: len(geometry.window)]
+    return lax.conv_general_dilated(
+        x,
+        delta,
+        geometry.dilation,
+        _padding_of_reached(x, delta, geometry),
+        geometry.stretch,
+        geometry.strides,
+        (f"C{letters}N", f"I{letters}O", f"{letters}NC"),
+        batch_group_count=geometry.groups,
+        preferred_element_type=wide_dtype(x),
+    )
+
+
+def _padding_of_reached(x, delta, geometry):
+    """Padding that ends where the last window does, which may be before the input's end."""
+    pairs = []
+    for axis, (low, _) in enumerate(geometry.padding):
+        reached = (delta.shape[axis + 1] - 1) * geometry.strides[axis] + reach(geometry, axis)
+        pairs.append((low, reached - low - stretched(x.shape[axis + 1], geometry.stretch[axis])))
+    return pairs
+
+
+def _correlated_by_entries(x, w, geometry):
+    """The sum over k that defines y, as it stands."""
+    rows = w.reshape(-1, w.shape[-1]).astype(wide_dtype(w))
+    return sum(entry * row for entry, row in zip(_entries(x, geometry), rows, strict=True))
+
+
+def _spread_by_entries(delta, w, geometry, space):
+    """Each row of W times δ, added to the entries that it multiplied in y."""
+    rows = w.reshape(-1, w.shape[-1]).astype(wide_dtype(w))
+    return _overlapped([delta * row for row in rows], geometry, space)
+
+
+def _all_by_entries(x, delta, geometry):
+    """Image by image, and down to a row of positions, so that XLA adds up rows and not columns of numbers."""
+    rows = tuple(range(len(geometry.window)))[:-1]
+
+    def step(total, pair):
+        image, delta = (array[None].astype(wide_dtype(array)) for array in pair)
+        products = [(entry * delta)[0].sum(rows) for entry in _entries(image, geometry)]
+        return total + jnp.stack(products), None
+
+    start = jnp.zeros((math.prod(geometry.window), *delta.shape[-2:]), wide_dtype(delta))
+    return lax.scan(step, start, (x, delta))[0].sum(1).reshape(*geometry.window, 1, delta.shape[-1])
+
+
+# In the products: p position of every image, k entry of its window, g group, i and o input and output channel of it.
+
+
+def _correlated_by_patches(x, w, geometry):
+    """y as one product an image."""
+    w = _weights(w, geometry)
+
+    def one(image):
+        patches = _patches(image[None], geometry)
+        y = jnp.einsum("pkgi,kigo->pgo", _rows(patches, 3), w, preferred_element_type=wide_dtype(w))
+        return y.reshape(*patches.shape[1:-3], y.shape[1] * y.shape[2])
+
+    return lax.map(one, x)
+
+
+def _spread_by_patches(delta, w, geometry, space):
+    """One product an image, its patches added up where they overlap."""
+    w = _weights(w, geometry)
+
+    def one(image):
+        delta = _rows(_grouped(image, geometry.groups), 2)
+        patches = jnp.einsum("pgo,kigo->kpgi", delta, w, preferred_element_type=wide_dtype(w))
+        entries = patches.reshape(len(w), 1, *image.shape[:-1], patches.shape[2] * patches.shape[3])
+        return _overlapped(entries, geometry, space)[0]
+
+    return lax.map(one, delta)
+
+
+def _all_by_patches(x, delta, geometry):
+    """V as one product an image, added up."""
+
+    def step(total, pair):
+        image, delta = pair
+        return total + _all_at_once(image[None], delta[None], geometry), None
+
+    kernel = (*geometry.window, x.shape[-1] // geometry.groups, delta.shape[-1])
+    return lax.scan(step, jnp.zeros(kernel, wide_dtype(x)), (x, delta))[0]
+
+
+def _all_at_once(x, delta, geometry):
+    """V as one product, of all patches with δ."""
+    patches, delta = _rows(_patches(x, geometry), 3), _rows(_grouped(delta, geometry.groups), 2)
+    v = jnp.einsum("pkgi,pgo->kigo", patches, delta, preferred_element_type=wide_dtype(x))
+    return v.reshape(*geometry.window, v.shape[1], v.shape[2] * v.shape[3])
+
+
+def _patches(x, geometry):
+    """(n, *positions, window, groups, in of a group)"""
+    return jnp.stack([_grouped(entry, geometry.groups) for entry in _entries(x, geometry)], axis=-3)
+
+
+def _weights(w, geometry):
+    """(entries of the window, in of a group, groups, out of a group)"""
+    return w.reshape(math.prod(geometry.window), w.shape[-2], geometry.groups, w.shape[-1] // geometry.groups)
+
+
+def _grouped(x, groups):
+    return x.reshape(*x.shape[:-1], groups, x.shape[-1] // groups)
+
+
+def _rows(array, axes):
+    """All axes but the last few as one."""
+    return array.reshape(math.prod(array.shape[:-axes]), *array.shape[-axes:])
+
+
+def _entries(x, geometry):
+    """X[p s + k d] at every position p, (n, *positions, in), for each k."""
+    around = zip(geometry.padding, geometry.stretch, strict=True)
+    x = lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *((*pads, t - 1) for pads, t in around), (0, 0, 0)])
+    strides = (1, *geometry.strides, 1)
+    for k in np.ndindex(*geometry.window):
+        start = [0, *np.multiply(k, geometry.dilation), 0]
+        past = zip(x.shape[1:-1], geometry.window, k, geometry.dilation, strict=True)
+        stop = [x.shape[0], *(size - (w - 1 - k) * d for size, w, k, d in past), x.shape[-1]]
+        yield lax.slice(x, start, stop, strides)
+
+
+def _overlapped(entries, geometry, space):
+    """(n, *space, in), each of the entries for k added at X[p s + k d]: the transpose of `_entries`."""
+    windows = np.ndindex(*geometry.window)
+    placed = [_placed(entry, k, geometry, space) for k, entry in zip(windows, entries, strict=True)]
+    return functools.reduce(jnp.add, placed)[:, *(slice(None, None, t) for t in geometry.stretch)]
+
+
+def _placed(entry, k, geometry, space):
+    config = [(0, 0, 0)] * entry.ndim
+    for axis, (low, _) in enumerate(geometry.padding):
+        start, stride = k[axis] * geometry.dilation[axis] - low, geometry.strides[axis]
+        after = stretched(space[axis], geometry.stretch[axis]) - start - stretched(entry.shape[axis + 1], stride)
+        config[axis + 1] = (start, after, stride - 1)
+    return lax.pad(entry, jnp.zeros((), entry.dtype), config)

@@ -1,0 +1,148 @@
+"""C = −log softmax(x W + b) at the label, in chunks of classes: the logits are never held at once.
+
+With N examples and V classes, the logits z = x W + b and δ = ∂C/∂z are N × V, often the largest arrays of a model.
+Here W's columns are taken a chunk c at a time, and what the rows need of all classes is kept up to date:
+
+    m' = max(m, max z_c)        t' = t e^{m − m'} + Σ e^{z_c − m'}        in the end m + log t = log Σ_k e^{z_k}
+
+    C_i = m_i + log t_i − z_iy                                            y the label of example i
+    δ_c = ∂C/∂z_c = dC (e^{z_c − m} / t − 1[c = y])                       z_c = x W_c + b_c computed again
+
+    dx = Σ_c δ_c W_cᵀ           dW_c = xᵀ δ_c           db_c = Σ_rows δ_c
+
+Kept: the arguments, m and t.  That is four products instead of autodiff's three, and so a little slower than it on a
+CPU, though a chunk is read while it is near; the reason to have it is memory, one chunk of logits in place of all.
+
+M. Milakov, N. Gimelshein, "Online normalizer calculation for softmax", arXiv:1805.02867, 2018.  E. Wijmans,
+B. Huval, A. Hertzberg, V. Koltun, P. Krähenbühl, "Cut your losses in large-vocabulary language models", ICLR, 2025.
+"""
+
+import math
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float, Integer
+
+from jbackprop.rules._arrays import check_floating, wide_dtype, widen
+
+from ._classes import check_class_numbers
+
+_NAME = "linear_softmax_cross_entropy"
+
+
+@partial(jax.custom_vjp, nondiff_argnames=("ignore_index", "chunk"))
+def linear_softmax_cross_entropy(
+    x: Float[Array, "*batch n_in"],
+    w: Float[Array, "n_in classes"],
+    b: Float[Array, " classes"] | None,
+    labels: Integer[Array, "*batch"],
+    ignore_index: int | None = None,
+    chunk: int = 512,
+) -> Float[Array, "*batch"]:
+    """`softmax_cross_entropy(linear(x, w, b), labels)` without its logits.
+
+    Args:
+      x: inputs of the output layer, features last.
+      w: its weights, one column for each class.
+      b: its biases, or None.
+      labels: class numbers.
+      ignore_index: a class number that says that an example has value and gradient 0.
+      chunk: how many classes at a time; examples × chunk numbers are held at once.
+
+    Raises:
+      TypeError: an argument has the wrong kind of dtype.
+      ValueError: the shapes do not belong together, chunk is not positive, or a class number is outside [0, classes).
+        Under `jit` the numbers are not known yet: there the value and the gradient of such an example are NaN.
+    """
+    return _linear_softmax_cross_entropy_fwd(x, w, b, labels, ignore_index, chunk)[0]
+
+
+def _linear_softmax_cross_entropy_fwd(x, w, b, labels, ignore_index, chunk):
+    _check(x, w, b, labels, ignore_index, chunk)
+    rows, numbers = _rows(x), labels.reshape(-1)
+
+    def step(carry, start, size):
+        largest, total, chosen = carry
+        z = _logits(rows, w, b, start, size)
+        larger = jnp.maximum(largest, lax.stop_gradient(z.max(axis=-1, keepdims=True)))
+        total = total * jnp.exp(largest - larger) + jnp.exp(z - larger).sum(axis=-1, keepdims=True)
+        return larger, total, chosen + jnp.where(_hit(numbers, start, size), z, 0).sum(axis=-1, keepdims=True)
+
+    none = jnp.zeros((len(rows), 1), wide_dtype(x, w))
+    lowest = none + jnp.finfo(none.dtype).min
+    largest, total, chosen = _over_classes(step, (lowest, none, none), w.shape[1], chunk)
+    values = _counted((jnp.log(total) + (largest - chosen))[:, 0], numbers, w.shape[1], ignore_index)
+    return values.reshape(labels.shape).astype(jnp.result_type(x, w)), (x, w, b, labels, largest, total)
+
+
+def _linear_softmax_cross_entropy_bwd(ignore_index, chunk, residuals, dvalues):
+    x, w, b, labels, largest, total = residuals
+    rows, numbers = _rows(x), labels.reshape(-1)
+    dvalues = _counted(widen(dvalues).reshape(-1), numbers, w.shape[1], ignore_index)[:, None]
+    rates = dvalues / total
+
+    def step(carry, start, size):
+        dx, dw, db = carry
+        e = jnp.exp(_logits(rows, w, b, start, size) - largest)
+        delta = rates * e - jnp.where(_hit(numbers, start, size), dvalues, 0)
+        dx = dx + _product(delta, _columns(w, start, size).T)
+        dw = lax.dynamic_update_slice(dw, _product(rows.T, delta).astype(w.dtype), (0, start))
+        return dx, dw, lax.dynamic_update_slice(db, delta.sum(axis=0), (start,))
+
+    zeros = jnp.zeros(rows.shape, rates.dtype), jnp.zeros_like(w), jnp.zeros(w.shape[1], rates.dtype)
+    dx, dw, db = _over_classes(step, zeros, w.shape[1], chunk)
+    return dx.reshape(x.shape).astype(x.dtype), dw, None if b is None else db.astype(b.dtype), None
+
+
+linear_softmax_cross_entropy.defvjp(_linear_softmax_cross_entropy_fwd, _linear_softmax_cross_entropy_bwd)
+
+
+def _over_classes(step, carry, classes, chunk):
+    """step(carry, start, size) -> carry for every chunk of the classes, the last one perhaps shorter."""
+    chunk = min(chunk, classes)
+    full = classes // chunk * chunk
+    carry, _ = lax.scan(lambda c, start: (step(c, start, chunk), None), carry, jnp.arange(0, full, chunk))
+    return step(carry, full, classes - full) if full < classes else carry
+
+
+def _logits(rows, w, b, start, size):
+    z = _product(rows, _columns(w, start, size))
+    return z if b is None else z + lax.dynamic_slice(b, (start,), (size,))
+
+
+def _columns(w, start, size):
+    return lax.dynamic_slice(w, (0, start), (len(w), size))
+
+
+def _product(a, b):
+    return jnp.matmul(a, b, preferred_element_type=wide_dtype(a, b))
+
+
+def _hit(numbers, start, size):
+    """(examples, size): whether a class of the chunk is the example's label."""
+    return (numbers - start)[:, None] == jnp.arange(size)
+
+
+def _counted(array, numbers, classes, ignore_index):
+    """One entry for each example: 0 for those that are ignored, NaN for those whose label names no class."""
+    array = jnp.where((numbers >= 0) & (numbers < classes), array, jnp.nan)
+    return array if ignore_index is None else jnp.where(numbers == ignore_index, 0, array)
+
+
+def _rows(x):
+    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+
+
+def _check(x, w, b, labels, ignore_index, chunk):
+    check_floating(_NAME, x=x, w=w, **({} if b is None else {"b": b}))
+    if x.ndim < 1 or w.ndim != 2 or w.shape[0] != x.shape[-1] or w.shape[1] == 0:
+        raise ValueError(f"{_NAME}: w, wanted shape (n_in, classes) for x of {x.shape}, got {w.shape}")
+    if b is not None and b.shape != w.shape[1:]:
+        raise ValueError(f"{_NAME}: b, wanted shape {w.shape[1:]} (w's columns), got {b.shape}")
+    if labels.shape != x.shape[:-1]:
+        raise ValueError(f"{_NAME}: labels, wanted shape {x.shape[:-1]} (x's batch axes), got {labels.shape}")
+    if chunk < 1:
+        raise ValueError(f"{_NAME}: chunk, wanted a positive number of classes, got {chunk}")
+    check_class_numbers(_NAME, labels, w.shape[1], ignore_index)

@@ -1,0 +1,119 @@
+"""Losses that are satisfied with a margin: one value for each example.
+
+    multiclass_hinge   C = max_k (z_k + 1 − 1[k=y]) − z_y          ∂C/∂z = 1[k=k*] − 1[k=y],  k* the first largest
+    triplet            C = max(d⁺ − d⁻ + margin, 0)                where C > 0, else 0:
+                       d± = √(Σ (a − p±)² + ε)                     ∂C/∂p⁺ = −(a − p⁺)/d⁺      ∂C/∂p⁻ = (a − p⁻)/d⁻
+                                                                   ∂C/∂a = −∂C/∂p⁺ − ∂C/∂p⁻
+
+Kept: for the hinge k* and y, two numbers an example, and nothing of the scores but how many classes there are (an array
+of no rows); for the triplet the arguments.
+
+K. Crammer, Y. Singer, "On the algorithmic implementation of multiclass kernel-based vector machines", JMLR 2, 2001.
+V. Balntas, E. Riba, D. Ponsa, K. Mikolajczyk, "Learning local feature descriptors with triplets and shallow
+convolutional neural networks", BMVC, 2016.
+"""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Integer
+
+from jbackprop.rules._arrays import check_floating, check_pair, widen
+
+from ._classes import check_class_numbers, one_hot
+
+
+@jax.custom_vjp
+def multiclass_hinge(
+    scores: Float[Array, "*batch classes"], labels: Integer[Array, "*batch"]
+) -> Float[Array, "*batch"]:
+    """By how much the label's score fails to lead every other one by 1, as `optax.losses.multiclass_hinge_loss`.
+
+    Raises:
+      TypeError: the scores are not floating point, or the labels are not integers.
+      ValueError: the shapes do not belong together, or a class number is outside [0, classes); under `jit`, where the
+        numbers are not known, value and gradient of such an example are NaN.
+    """
+    return _multiclass_hinge_fwd(scores, labels)[0]
+
+
+def _multiclass_hinge_fwd(scores, labels):
+    _check_hinge(scores, labels)
+    classes = scores.shape[-1]
+    y = one_hot(labels, classes, widen(scores).dtype)
+    margins = widen(scores) + (1 - y)
+    winner = margins.argmax(axis=-1)
+    most = jnp.take_along_axis(margins, winner[..., None], axis=-1)[..., 0]
+    values = most - jnp.where(y == 0, 0, y * scores).sum(axis=-1)
+    return values.astype(scores.dtype), (winner, labels, jnp.zeros((0, classes), scores.dtype))
+
+
+def _multiclass_hinge_bwd(residuals, dvalues):
+    winner, labels, like = residuals
+    classes, wide = like.shape[-1], widen(dvalues)[..., None]
+    ahead = jax.nn.one_hot(winner, classes, dtype=wide.dtype) - one_hot(labels, classes, wide.dtype)
+    return (wide * ahead).astype(like.dtype), None
+
+
+multiclass_hinge.defvjp(_multiclass_hinge_fwd, _multiclass_hinge_bwd)
+
+
+@partial(jax.custom_vjp, nondiff_argnames=("margin", "epsilon"))
+def triplet(
+    anchors: Float[Array, "*batch features"],
+    positives: Float[Array, "*batch features"],
+    negatives: Float[Array, "*batch features"],
+    margin: float = 1.0,
+    epsilon: float = 1e-6,
+) -> Float[Array, "*batch"]:
+    """By how much the negative fails to be further off than the positive, as `optax.losses.triplet_margin_loss`.
+
+    Args:
+      anchors: vectors along the last axis.
+      positives: vectors that should be near them, of the same shape.
+      negatives: vectors that should be further off by the margin, of the same shape.
+      margin: what satisfies the loss.
+      epsilon: added to each squared distance, so that a distance of 0 has a gradient.
+
+    Raises:
+      TypeError: an argument is not floating point.
+      ValueError: the shapes differ.
+    """
+    return _triplet_fwd(anchors, positives, negatives, margin, epsilon)[0]
+
+
+def _triplet_fwd(anchors, positives, negatives, margin, epsilon):
+    check_floating("triplet", anchors=anchors, positives=positives, negatives=negatives)
+    check_pair("triplet", anchors=anchors, positives=positives)
+    check_pair("triplet", anchors=anchors, negatives=negatives)
+    near, far = (_distance(anchors, other, epsilon) for other in (positives, negatives))
+    gap = (near - far + margin)[..., 0]
+    return jnp.where(gap > 0, gap, 0).astype(anchors.dtype), (anchors, positives, negatives)
+
+
+def _triplet_bwd(margin, epsilon, residuals, dvalues):
+    anchors, positives, negatives = residuals
+    near, far = (_distance(anchors, other, epsilon) for other in (positives, negatives))
+    active = jnp.where(near - far + margin > 0, widen(dvalues)[..., None], 0)
+    to_positive = active * (widen(positives) - anchors) / near
+    to_negative = active * (widen(anchors) - negatives) / far
+    return (
+        (-to_positive - to_negative).astype(anchors.dtype),
+        to_positive.astype(positives.dtype),
+        to_negative.astype(negatives.dtype),
+    )
+
+
+triplet.defvjp(_triplet_fwd, _triplet_bwd)
+
+
+def _distance(a, b, epsilon):
+    return jnp.sqrt(jnp.square(widen(a) - b).sum(axis=-1, keepdims=True) + epsilon)
+
+
+def _check_hinge(scores, labels):
+    check_floating("multiclass_hinge", scores=scores)
+    if scores.ndim < 1 or scores.shape[-1] == 0 or labels.shape != scores.shape[:-1]:
+        raise ValueError(f"multiclass_hinge: labels, wanted shape {scores.shape[:-1]}, got {labels.shape}")
+    check_class_numbers("multiclass_hinge", labels, scores.shape[-1])

@@ -1,0 +1,95 @@
+"""Costs of an error e = prediction − target that grow more slowly than its square: one value for each example.
+
+    C = Σ_k c(e_k)        ∂C/∂prediction = c'(e)        ∂C/∂target = −c'(e)
+
+    loss             c(e)                                     c'(e)               at the kink
+    absolute_error   |e|                                      sign(e)             0
+    huber            ½ e² where |e| ≤ δ, else δ |e| − ½ δ²    e clipped to ±δ     smooth
+    log_cosh         log cosh e                               tanh e              smooth
+
+Kept: the arguments.  On a CPU the terms are written before they are summed, an array of the prediction's size.
+
+P. J. Huber, "Robust estimation of a location parameter", The Annals of Mathematical Statistics 35, 1964.
+P. Chen, G. Chen, S. Zhang, "Log hyperbolic cosine loss improves variational auto-encoder", 2019.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Num
+
+from jbackprop.rules._arrays import check_floating, check_pair, cotangent, widen
+
+
+def _define_slope(rule: jax.custom_vjp, slope: Callable) -> None:
+    """Gives Σ c(e) its backward pass from c', a function of (e, *options)."""
+
+    def fwd(prediction, target, *options):
+        return rule.fun(prediction, target, *options), (prediction, target)
+
+    def bwd(*arguments):
+        *options, (prediction, target), dvalues = arguments
+        da = widen(dvalues)[..., None] * slope(widen(prediction) - target, *options)
+        return cotangent(prediction, da), cotangent(target, -da)
+
+    rule.defvjp(fwd, bwd)
+
+
+def _summed(name, cost, prediction, target):
+    """Σ c(e) over the last axis, computed in float32 at least and rounded once."""
+    check_floating(name, prediction=prediction)
+    check_pair(name, prediction=prediction, target=target)
+    return cost(widen(prediction) - target).sum(axis=-1).astype(prediction.dtype)
+
+
+@jax.custom_vjp
+def absolute_error(
+    prediction: Float[Array, "*batch features"], target: Num[Array, "*batch features"]
+) -> Float[Array, "*batch"]:
+    """Σ |prediction − target| over the last axis; TypeError and ValueError as `squared_error`."""
+    return _summed("absolute_error", lambda e: e * jax.lax.stop_gradient(jnp.sign(e)), prediction, target)
+
+
+_define_slope(absolute_error, jnp.sign)
+
+
+@partial(jax.custom_vjp, nondiff_argnames=("delta",))
+def huber(
+    prediction: Float[Array, "*batch features"], target: Num[Array, "*batch features"], delta: float = 1.0
+) -> Float[Array, "*batch"]:
+    """½ e² up to an error of delta and a straight line beyond, summed over the last axis.
+
+    `optax.huber_loss` is the same before the sum.
+
+    Raises:
+      TypeError: the prediction is not floating point.
+      ValueError: the shapes differ, or delta is not positive.
+    """
+    if delta <= 0:
+        raise ValueError(f"huber: delta, wanted a positive number, got {delta}")
+    return _summed("huber", partial(_huber, delta=delta), prediction, target)
+
+
+def _huber(e, delta):
+    size = jnp.abs(e)
+    return jnp.where(size <= delta, 0.5 * jnp.square(e), delta * (size - 0.5 * delta))
+
+
+_define_slope(huber, lambda e, delta: jnp.clip(e, -delta, delta))
+
+
+@jax.custom_vjp
+def log_cosh(
+    prediction: Float[Array, "*batch features"], target: Num[Array, "*batch features"]
+) -> Float[Array, "*batch"]:
+    """Σ log cosh(prediction − target) over the last axis; TypeError and ValueError as `squared_error`.
+
+    `optax.log_cosh` is the same before the sum.
+    """
+    return _summed("log_cosh", lambda e: jnp.logaddexp(e, -e) - np.log(2), prediction, target)
+
+
+_define_slope(log_cosh, jnp.tanh)

@@ -1,0 +1,199 @@
+"""The two scans that every recurrence shares: forward through time, and backward through time.
+
+A cell hands a carry from step to step, a tuple of arrays of which the last is h.  What it makes of x_t begins with
+z = x_t W + b, which does not depend on the carry and is formed for many steps at once.  Backward, δ_t = ∂C/∂z_t goes
+from step to step, and what the input and the parameters get of it is again one product for many steps.
+
+How many is a matter of memory: the steps are taken in chunks, so that what goes into and comes out of these products
+stays near the processor, and neither x W nor δ is ever held for the whole sequence.  All chunks have one size.  The
+last one is filled up with steps that do not count, like those beyond the length of a sequence: there the carry stays.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jbackprop.rules._arrays import wide_dtype
+from jbackprop.rules._linear import product, rows
+
+_STEPS = 32
+"""How many time steps a chunk has at most."""
+
+Carry = tuple[jax.Array, ...]
+Start = tuple[jax.Array | None, ...]
+
+
+class Course(NamedTuple):
+    """What a forward pass keeps.
+
+    Attributes:
+      x: the sequences, (*batch, time, n_in).
+      w, u, b: the weights of x and of h, and the biases or None.
+      start: the carry before the first step, (*batch, hidden) each, None for zeros.
+      seq_lengths: how many steps of each sequence count, or None.
+      carries: the carry after each step, (chunks, steps, rows, hidden) each, a row for each sequence.
+      gates: what the cell wants back of each step, in the same layout, or None.
+    """
+
+    x: jax.Array
+    w: jax.Array
+    u: jax.Array
+    b: jax.Array | None
+    start: Start
+    seq_lengths: jax.Array | None
+    carries: Carry
+    gates: Any
+
+
+def forward(
+    step: Callable,
+    x: jax.Array,
+    w: jax.Array,
+    u: jax.Array,
+    b: jax.Array | None,
+    start: Start,
+    seq_lengths: jax.Array | None,
+    reverse: bool,
+) -> tuple[Carry, jax.Array, Course]:
+    """The recurrence from its first step to its last, or the other way round.
+
+    Args:
+      step: (carry, z) -> the next carry, and the gates of the cell.
+      *others: as in `Course`.
+      reverse: whether time runs from the last step to the first.
+
+    Returns:
+      The carry after the last step; h of every step, (*batch, time, hidden); and what to keep.
+    """
+    counts, wide = _counting(x.shape[-2], seq_lengths), wide_dtype(x, w, u)
+
+    def one(carry, inputs):
+        z, counts = inputs
+        after, gates = step(carry, z)
+        after = _where(counts, after, carry)
+        return after, (after, gates)
+
+    def chunk(carry, inputs):
+        x, counts = inputs
+        z = product(x, w) + (0 if b is None else b)
+        return lax.scan(one, carry, (z.astype(wide), counts), reverse=reverse)
+
+    dtype = jnp.result_type(x, w, u)
+    last, (carries, gates) = lax.scan(chunk, _rows(start, x, u, wide), (_in_chunks(x), counts), reverse=reverse)
+    y = _in_order(_where(counts, carries[-1], jnp.zeros_like(carries[-1])), (*x.shape[:-1], len(u)))
+    last = tuple(
+        row.reshape(*x.shape[:-2], len(u)).astype(dtype if state is None else state.dtype)
+        for row, state in zip(last, start, strict=True)
+    )
+    return last, y.astype(dtype), Course(x, w, u, b, start, seq_lengths, carries, gates)
+
+
+def backward(
+    step: Callable, course: Course, dlast: Carry, dy: jax.Array, reverse: bool, of_state: Callable | None = None
+) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array, jax.Array, Start]:
+    """The recurrence of the error signals, from the end of `forward` to its beginning.
+
+    Args:
+      step: (dcarry after a step, gates, carry after it, carry before it) -> dcarry before the step, and δ.
+      course: what the forward pass kept.
+      dlast: gradient of the last carry.
+      dy: gradient of h of every step.
+      reverse: as it was forward.
+      of_state: (gates, δ) -> δ', the error signal of h U where it is not that of z.
+
+    Returns:
+      dx, dW, dU, Σ δ, Σ δ', and the gradient of the first carry, None where that is.
+    """
+    x, w, u, _, start, seq_lengths, carries, gates = course
+    counts, wt, wide = _counting(x.shape[-2], seq_lengths), w.T, wide_dtype(x, w, u)
+
+    def one(dcarry, inputs):
+        dy, counts, gates, after, before = inputs
+        gathered = *dcarry[:-1], dcarry[-1] + dy
+        dbefore, delta = step(gathered, gates, after, before)
+        return _where(counts, dbefore, dcarry), _where(counts, delta, jnp.zeros_like(delta))
+
+    def chunk(carry, inputs):
+        dcarry, sums = carry
+        x, dy, counts, gates, after, before = inputs
+        dcarry, delta = lax.scan(one, dcarry, (dy, counts, gates, after, before), reverse=not reverse)
+        gradients = _contracted(x, before[-1], delta, of_state(gates, delta) if of_state else delta)
+        return (dcarry, jax.tree.map(jnp.add, sums, gradients)), product(delta, wt)
+
+    none = tuple(jnp.zeros(shape, wide) for shape in (w.shape, u.shape, w.shape[1:], u.shape[1:]))
+    befores = _before(_rows(start, x, u, wide), carries, reverse)
+    inputs = _in_chunks(x), _in_chunks(dy.astype(wide)), counts, gates, carries, befores
+    (dstart, sums), dx = lax.scan(chunk, (_rows(dlast, x, u, wide), none), inputs, reverse=not reverse)
+    dstart = tuple(
+        None if state is None else row.reshape(state.shape).astype(state.dtype)
+        for row, state in zip(dstart, start, strict=True)
+    )
+    return _in_order(dx, x.shape).astype(x.dtype), *sums, dstart
+
+
+def _contracted(x, h, delta, delta_of_state):
+    """xᵀ δ, hᵀ δ', Σ δ and Σ δ' over every step and row."""
+    x, h, delta, delta_of_state = map(rows, (x, h, delta, delta_of_state))
+    return product(x.T, delta), product(h.T, delta_of_state), delta.sum(axis=0), delta_of_state.sum(axis=0)
+
+
+def _rows(carry, x, u, dtype):
+    """A carry as (rows, hidden) each, zeros for None."""
+    shape = math.prod(x.shape[:-2]), len(u)
+    return tuple(jnp.zeros(shape, dtype) if state is None else state.reshape(shape).astype(dtype) for state in carry)
+
+
+def _division(time):
+    """The number of chunks, and of steps in each: no more than are needed to hold the time."""
+    chunks = max(1, -(-time // _STEPS))
+    return chunks, -(-time // chunks)
+
+
+def _in_chunks(array):
+    """(*batch, time, features) as (chunks, steps, rows, features), zeros behind the end of time."""
+    *batch, time, features = array.shape
+    chunks, steps = _division(time)
+    by_time = jnp.moveaxis(array.reshape(math.prod(batch), time, features), 1, 0)
+    filled = jnp.pad(by_time, ((0, chunks * steps - time), (0, 0), (0, 0)))
+    return filled.reshape(chunks, steps, math.prod(batch), features)
+
+
+def _in_order(array, shape):
+    """What `_in_chunks` makes of an array of this shape, turned back."""
+    time = shape[-2]
+    by_batch = jnp.moveaxis(_by_time(array)[:time], 0, 1)
+    return by_batch.reshape(shape)
+
+
+def _by_time(array):
+    chunks, steps, *others = array.shape
+    return array.reshape(chunks * steps, *others)
+
+
+def _counting(time, seq_lengths):
+    """(chunks, steps, rows or 1, 1): which steps count; None where all do."""
+    chunks, steps = _division(time)
+    if seq_lengths is None and chunks * steps == time:
+        return None
+    ends = jnp.full(1, time) if seq_lengths is None else jnp.minimum(seq_lengths.reshape(-1), time)
+    return (jnp.arange(chunks * steps)[:, None] < ends).reshape(chunks, steps, len(ends), 1)
+
+
+def _where(counts, tree, other):
+    """One tree where a step counts, the other where it does not."""
+    return tree if counts is None else jax.tree.map(lambda a, b: jnp.where(counts, a, b), tree, other)
+
+
+def _before(start, carries, reverse):
+    """The carry before each step, from those after each."""
+
+    def shifted(first, after):
+        ends = (_by_time(after), first[None]) if reverse else (first[None], _by_time(after))
+        whole = jnp.concatenate(ends)
+        return (whole[1:] if reverse else whole[:-1]).reshape(after.shape)
+
+    return tuple(map(shifted, start, carries))

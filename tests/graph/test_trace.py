@@ -1,0 +1,163 @@
+"""What a trace holds, and what is said about bad input."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import pytest
+from jax.ad_checkpoint import checkpoint_name
+
+from jbackprop import graph
+from jbackprop.command_line import main
+from jbackprop.graph import _rules
+
+
+def operations(f, *args, **options):
+    return [node.operation for node in graph.trace(f, *args, **options).nodes]
+
+
+def names(f, *args):
+    return [node.name for node in graph.trace(f, *args).nodes]
+
+
+def test_names_come_from_the_arguments():
+    def loss(params, x, *rest):
+        return params["W"] * x + params["layers"][1] + rest[0]
+
+    assert names(loss, {"W": 1.0, "layers": [2.0, 3.0]}, 4.0, 5.0)[:5] == [
+        "params.W",
+        "params.layers.0",
+        "params.layers.1",
+        "x",
+        "rest0",
+    ]
+
+
+def test_result_is_named_after_the_function():
+    def loss(x):
+        return jnp.sin(x)
+
+    assert names(loss, 1.0) == ["x", "loss"]
+    assert names(lambda x: checkpoint_name(jnp.sin(x), "z") * x, 1.0) == ["x", "z", "f"]
+
+
+def test_nodes_know_shape_dtype_and_value():
+    traced = graph.trace(lambda x, n: jnp.sum(x) * n, jnp.ones((2, 3)), 4)
+    x, n = (traced.nodes[index] for index in traced.inputs)
+    assert (x.shape, str(x.dtype), n.shape, str(n.dtype)) == ((2, 3), "float32", (), "int32")
+    assert float(traced.nodes[traced.outputs[0]].value) == 24.0
+
+
+def test_edges_lead_forward():
+    traced = graph.trace(lambda x, y: jnp.sin(x) * y + x, 1.0, 2.0)
+    assert all(edge.source < edge.target for edge in traced.edges)
+
+
+def test_calls_are_inlined():
+    @jax.jit
+    def inner(x):
+        return jax.checkpoint(jnp.sin)(x)
+
+    assert operations(lambda x: inner(x) + jax.nn.relu(x), 1.0) == ["input", "sin", "relu", "add"]
+
+
+def test_what_depends_on_no_input_is_a_constant():
+    assert operations(lambda x: x * jnp.sum(jnp.arange(3.0) ** 2), 1.0) == [
+        "input",
+        "constant",
+        "mul",
+    ]
+
+
+def test_unused_results_are_left_out():
+    def f(x):
+        jnp.cos(x)
+        return jnp.sin(x)
+
+    assert operations(f, 1.0) == ["input", "sin"]
+
+
+def test_scan_is_one_node_or_its_steps():
+    def f(x):
+        return jax.lax.scan(lambda c, _: (jnp.sin(c), None), x, length=3)[0]
+
+    assert operations(f, 1.0) == ["input", "scan"]
+    assert operations(f, 1.0, unroll=True) == ["input", "sin", "sin", "sin"]
+
+
+def test_missing_derivative_is_named_and_can_be_added(monkeypatch):
+    monkeypatch.setattr(_rules, "TABLE", dict(_rules.TABLE))
+    traced = graph.trace(lambda x: jax.lax.bessel_i0e(x), 0.5)
+    with pytest.raises(NotImplementedError, match=r"'bessel_i0e'; add one with graph\.derivative"):
+        graph.backpropagate(traced)
+    local = graph.Factor("i₁({x}) − sign {x} · {y}", lambda c: jax.lax.bessel_i1e(c.x) - c.y)
+    graph.derivative("bessel_i0e", local)
+    (got,) = graph.backpropagate(traced).arguments
+    assert jnp.allclose(got, jax.grad(jax.lax.bessel_i0e)(0.5))
+
+
+def test_loop_that_is_not_unrolled_says_how():
+    traced = graph.trace(lambda x: jax.lax.fori_loop(0, 2, lambda i, y: y * x, x), 2.0)
+    with pytest.raises(NotImplementedError, match=r"'scan' \(trace with unroll=True"):
+        graph.backpropagate(traced)
+
+
+@pytest.mark.parametrize(
+    ("f", "args", "error", "message"),
+    [
+        (lambda x: x, (jnp.ones(3),), ValueError, r"wanted one scalar, got shapes \[\(3,\)\]"),
+        (lambda x: (x, x), (1.0,), ValueError, r"wanted one scalar, got shapes \[\(\), \(\)\]"),
+        (lambda n: n * 1.5, (3,), TypeError, r"wanted a float among them, got \['int32'\]"),
+        (lambda x: jnp.argmax(x), (jnp.ones(3),), TypeError, "wanted a float, got int32"),
+    ],
+)
+def test_functions_without_a_gradient_are_refused(f, args, error, message):
+    with pytest.raises(error, match=message):
+        graph.backpropagate(graph.trace(f, *args))
+
+
+def test_traced_arguments_are_refused():
+    with pytest.raises(TypeError, match="wanted concrete values"):
+        jax.jit(lambda x: graph.trace(jnp.sin, x))(1.0)
+
+
+def test_a_rule_that_is_none_is_refused():
+    wrong: Any = 3
+    with pytest.raises(TypeError, match="wanted Factor, Linear or None, got 3"):
+        graph.derivative("mine", wrong)
+
+
+def graph_command(*words):
+    return main(["graph", *words])
+
+
+FAN_OUT = "jbackprop.graph.examples:fan_out"
+
+
+def test_graph_prints_the_table(capsys):
+    graph_command(FAN_OUT, "--args", "-1.0", "3.0", "4.0")
+    assert "∂f/∂b = 7 + 2 = 9" in capsys.readouterr().out
+
+
+def test_graph_writes_a_page(tmp_path, capsys):
+    page = tmp_path / "out.html"
+    graph_command(FAN_OUT, "--args", "-1.0", "3.0", "4.0", "--html", str(page))
+    assert capsys.readouterr().out == f"wrote {page}\n"
+    assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["nowhere"], "'nowhere', wanted PKG.MODULE:FUNCTION"),
+        (["nowhere:f"], "module 'nowhere' does not import"),
+        (["jax.numpy:nothing"], "there is no 'nothing' in jax.numpy"),
+        (["jax.numpy:pi"], "wanted a function, got float"),
+        ([FAN_OUT, "--args", "1.0"], "missing a required argument: 'b'"),
+        ([FAN_OUT, "--args", "f32[3"], "argument 'f32[3', wanted an array such as f32[8,16]"),
+        ([FAN_OUT, "--args", "-1.0", "3.0", "4.0", "--out", "nowhere/page.html"], "cannot write nowhere/page.html"),
+    ],
+)
+def test_graph_refuses(words, message, capsys):
+    assert graph_command(*words) == 2
+    assert message in capsys.readouterr().err

@@ -1,0 +1,85 @@
+"""Every rule of the table through every check; then other tools, forward mode, recompiling and other platforms."""
+
+import jax
+import jax.export
+import jax.numpy as jnp
+import pytest
+from jax.test_util import check_grads
+
+import jbackprop as jb
+from jbackprop.cases import CASES, FIRST_CASES, Case
+from jbackprop.functions import DTYPES, described, replaced
+
+# Of the two versions of JAX, the newer proves every case, and the older the first case of each rule.
+PROVED = CASES if jax.__version_info__ >= (0, 12) else FIRST_CASES
+each_case = pytest.mark.parametrize("case", PROVED, ids=lambda case: case.name)
+each_rule = pytest.mark.parametrize("case", FIRST_CASES, ids=lambda case: case.name)
+
+
+def floating(arguments):
+    """The positions of the arguments to differentiate by."""
+    return [i for i, argument in enumerate(arguments) if jnp.issubdtype(argument.dtype, jnp.floating)]
+
+
+def total(case: Case):
+    """All outputs of the rule in one sum."""
+    return lambda *arguments: sum(output.sum() for output in jax.tree.leaves(case.rule(*arguments)))
+
+
+@each_case
+def test_every_check_passes_and_the_residuals_are_those_of_the_case(case: Case):
+    report = jb.check(case.rule, *case.draw(jax.random.key(0)), reference=case.reference, dtypes=DTYPES)
+    assert [result.check for result in report.results if result.skipped] in ([], ["batches"])
+    assert sorted(map(described, report.residuals)) == sorted(case.kept)
+
+
+@each_rule
+def test_agrees_with_the_checker_of_jax(case: Case):
+    with jax.enable_x64(True):
+        arguments = case.draw(jax.random.key(1), jnp.float64)
+        places = floating(arguments)
+
+        @jax.jit
+        def of_floating(*chosen):
+            return case.rule(*replaced(arguments, places, chosen))
+
+        check_grads(of_floating, [arguments[i] for i in places], order=2, modes=["rev"], eps=1e-5)
+
+
+@each_rule
+def test_forward_mode_raises(case: Case):
+    arguments = case.draw(jax.random.key(1))
+    place = floating(arguments)[0]
+    x = arguments[place]
+    with pytest.raises(TypeError, match="forward-mode"):
+        jax.jvp(lambda x: case.rule(*arguments[:place], x, *arguments[place + 1 :]), (x,), (jnp.ones_like(x),))
+
+
+@each_case
+def test_automatic_holds_no_rule(case: Case):
+    arguments = case.draw(jax.random.key(1))
+    assert "custom_vjp_call" in str(jax.make_jaxpr(case.rule)(*arguments))
+    assert "custom_vjp_call" not in str(jax.make_jaxpr(jb.automatic(case.rule))(*arguments))
+
+
+@each_rule
+def test_second_call_does_not_compile_again(case: Case):
+    traces = []
+
+    def counted(*arguments):
+        traces.append(arguments)
+        return total(case)(*arguments)
+
+    gradient = jax.jit(jax.grad(counted, floating(case.draw(jax.random.key(0)))[0]))
+    for seed in range(2):
+        gradient(*case.draw(jax.random.key(seed)))
+    assert len(traces) == 1
+
+
+@each_rule
+def test_lowers_for_every_platform(case: Case):
+    arguments = case.draw(jax.random.key(0))
+    gradients = jax.jit(jax.grad(total(case), floating(arguments)))
+    exported = jax.export.export(gradients, platforms=("cpu", "cuda", "rocm", "tpu"))(*arguments)
+    assert exported.platforms == ("cpu", "cuda", "rocm", "tpu")
+    assert [gradient.shape for gradient in exported.out_avals] == [arguments[i].shape for i in floating(arguments)]

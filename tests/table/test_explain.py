@@ -1,0 +1,412 @@
+"""The backprop table: right networks agree row by row, a planted fault is found where it is, and every form says so."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jbackprop as jb
+from jbackprop import layers, rules
+from jbackprop.layers import About, total
+from tests.layers.user_layers import dropout, residual
+
+M, N = 7, 5
+
+
+def draw(*shape, dtype=np.float32):
+    return jnp.asarray(np.random.default_rng(shape).normal(size=shape), dtype)
+
+
+def scale(name="s", about=layers.UNNAMED):
+    """y = s ⊙ x, its parameter in a dictionary."""
+
+    def init(key, shape):
+        return {name: jax.random.normal(key, shape[-1:])}, shape
+
+    def forward(params, x, key=None):
+        return params[name] * x, x
+
+    def backward(params, x, dy):
+        return dy * params[name], dy * x
+
+    def gradient(params, x, delta, contract=total):
+        return {name: contract.summed(delta)}
+
+    return layers.define(forward, backward, init, gradient, about)
+
+
+def embedding(count, features):
+    def init(key, shape):
+        return jax.random.normal(key, (count, features)), (*shape, features)
+
+    def gradient(table, ids, delta, contract=total):
+        return jnp.zeros_like(table).at[ids].add(delta)
+
+    return layers.define(
+        lambda table, ids, key=None: (table[ids], ids), lambda table, ids, dy: (None, dy), init, gradient
+    )
+
+
+def explained(net, x, loss=rules.squared_error, y=None, key=None, batch_axes=1):
+    params, shape = net.init(jax.random.key(0), x.shape[batch_axes:])
+    return jb.explain(net, loss)(params, x, draw(*x.shape[:batch_axes], *shape, dtype=x.dtype) if y is None else y, key)
+
+
+def kinds(table):
+    return {row.verdict.kind for row in table.rows}
+
+
+NETWORKS = {
+    "one layer": lambda: layers.linear(3),
+    "one activation": layers.tanh,
+    "no bias": lambda: layers.chain(layers.linear(4, bias=False), layers.tanh()),
+    "two in a row": lambda: layers.chain(layers.linear(4), layers.linear(3)),
+    "activation first": lambda: layers.chain(layers.relu(), layers.linear(3), layers.silu(), layers.softplus()),
+    "nested": lambda: layers.chain(
+        layers.chain(layers.linear(4), layers.chain(layers.elu(), scale())), layers.linear(3)
+    ),
+    "deep": lambda: layers.chain(*[part for _ in range(12) for part in (layers.linear(N), layers.tanh())]),
+    "saturated softmax": lambda: layers.chain(layers.linear(6, weights=layers.he_normal()), scale(), layers.softmax()),
+    "dropout": lambda: layers.chain(layers.linear(4), dropout(0.5), layers.linear(3)),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_right_network_agrees_in_every_row(name):
+    table = explained(NETWORKS[name](), 9 * draw(M, N), key=jax.random.key(3))
+    assert table.first_difference is None
+    assert kinds(table) <= {"exact", "rounding"}
+    assert "Every row agrees" in str(table)
+
+
+def test_every_activation_has_its_rows():
+    names = [
+        "elu",
+        "gelu",
+        "leaky_relu",
+        "log_softmax",
+        "relu",
+        "selu",
+        "sigmoid",
+        "silu",
+        "softmax",
+        "softplus",
+        "tanh",
+    ]
+    table = explained(layers.chain(layers.linear(4), *(getattr(layers, name)() for name in names)), draw(M, N))
+    assert [block.title for block in table.layers[1:]] == [f"layer {i}, {name}" for i, name in enumerate(names, 1)]
+    assert kinds(table) <= {"exact", "rounding"}
+
+
+def test_rows_and_symbols():
+    table = explained(layers.chain(layers.linear(4), layers.relu(), scale(), layers.linear(3, bias=False)), draw(M, N))
+    assert [(row.symbol, row.equation) for block in table.blocks for row in block.rows] == [
+        ("∂C/∂x", "δ¹ W¹ᵀ"),
+        ("z¹", "x W¹ + b¹"),
+        ("δ¹ = ∂C/∂z¹", "∂C/∂a¹ ⊙ relu′(z¹)"),
+        ("∂C/∂W¹", "xᵀ δ¹"),
+        ("∂C/∂b¹", "Σ δ¹"),
+        ("a¹", "relu(z¹)"),
+        ("∂C/∂a¹", "∂C/∂z² · ∂z²/∂a¹"),
+        ("z²", "scale(a¹)"),
+        ("∂C/∂z²", "δ³ W³ᵀ"),
+        ("δ²", "backward(∂C/∂z²)"),
+        ("∂C/∂s²", "Σ δ²"),
+        ("z³", "z² W³"),
+        ("δ³ = ∂C/∂z³", "(z³ − y) / m"),
+        ("∂C/∂W³", "z²ᵀ δ³"),
+        ("C", "1/m Σ squared_error(z³, y)"),
+    ]
+
+
+def test_values_are_those_of_backprop_and_of_jax_grad():
+    net, x, y = layers.chain(layers.linear(4), layers.gelu(), scale(), layers.linear(3)), draw(M, N), draw(M, 3)
+    params, _ = net.init(jax.random.key(0), (N,))
+    table = jb.explain(net, rules.squared_error)(params, x, y)
+    for read, differentiate in (("value", jb.backprop), ("automatic", jb.autodiff)):
+        cost, gradients, _ = differentiate(net, rules.squared_error)(params, x, y)
+        for layer, wanted in zip(table.layers, gradients, strict=True):
+            got = {row.name: getattr(row, read) for row in layer.rows if row.role == "gradient"}
+            assert got.keys() == (wanted or {}).keys()
+            for name in got:
+                np.testing.assert_allclose(got[name], wanted[name], rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(getattr(table.cost.rows[0], read), cost, rtol=1e-6)
+
+
+def test_half_precision():
+    net, x, y = layers.chain(layers.linear(4), layers.tanh(), layers.linear(3)), draw(M, N), draw(M, 3)
+    params, _ = net.init(jax.random.key(0), (N,))
+    params, x, y = jax.tree.map(lambda a: a.astype(jnp.bfloat16), (params, x, y))
+    assert jb.explain(net, rules.squared_error)(params, x, y).first_difference is None
+
+
+def test_integers_as_input():
+    net = layers.chain(embedding(9, 4), layers.linear(3))
+    params, _ = net.init(jax.random.key(0), ())
+    ids, y = jnp.array([3, 1, 3, 8]), jnp.array([0, 2, 1, 1])
+    table = jb.explain(net, rules.softmax_cross_entropy)(params, ids, y)
+    assert table.input.rows == ()
+    assert kinds(table) <= {"exact", "rounding"}
+
+
+def test_a_combinator_is_one_block():
+    table = explained(
+        layers.chain(residual(layers.chain(layers.linear(N), layers.tanh())), layers.linear(3)), draw(M, N)
+    )
+    assert [block.title for block in table.layers] == ["layer 0, residual", "layer 1, linear"]
+    assert table.first_difference is None
+    assert [row.symbol for row in table.rows if row.verdict.kind == "alone"] == ["δ¹[0]"]
+    assert "∂C/∂(0.w)¹" in str(table)
+
+
+def off(tree):
+    """A fault of 2 % in one column."""
+    return jax.tree.map(lambda a: a.at[..., 0].multiply(1.02), tree)
+
+
+def with_fault(layer, part):
+    def backward(params, cache, dy):
+        dx, delta = layer.backward(params, cache, dy)
+        return (off(dx), delta) if part == "dx" else (dx, off(delta))
+
+    def gradient(params, cache, delta, contract=total):
+        return off(layer.gradient(params, cache, delta, contract))
+
+    changed = {"gradient": gradient} if part == "gradient" else {"backward": backward}
+    return dataclasses.replace(layer, **changed)
+
+
+def subjects():
+    return [layers.linear(6), layers.relu(), layers.linear(4, bias=False), scale(), layers.tanh(), layers.linear(3)]
+
+
+OUTPUTS = ["∂C/∂x", "δ¹ = ∂C/∂z¹", "∂C/∂a¹", "∂C/∂z²", "∂C/∂z³", "∂C/∂a³"]
+FAULTS = {
+    **{(i, "dx"): (symbol, "backward") for i, symbol in enumerate(OUTPUTS)},
+    **{(i, "delta"): (f"δ{above}", "backward") for i, above in {0: "¹", 2: "²", 3: "³", 5: "⁴"}.items()},
+    **{(i, "gradient"): (f"∂C/∂{p}", "gradient") for i, p in {0: "W¹", 2: "W²", 3: "s³", 5: "W⁴"}.items()},
+}
+
+
+@pytest.mark.parametrize(("place", "part"), FAULTS)
+def test_a_fault_is_found_at_the_first_row_that_differs(place, part):
+    parts = subjects()
+    parts[place] = with_fault(parts[place], part)
+    table = explained(layers.chain(*parts), draw(M, N))
+    symbol, function = FAULTS[place, part]
+    first = table.first_difference
+    assert first is not None
+    # δ² = ∂C/∂z² is one row as long as the layer hands on what it receives.
+    assert first.symbol in (symbol, f"δ{symbol[-1]} = {symbol}")
+    assert first.source == f"{table.layers[place].title}: {function}"
+    assert f"First difference: {first.symbol}, computed by {first.source}" in str(table)
+
+
+def test_a_fault_in_a_nested_chain():
+    faulty = with_fault(layers.gelu(), "dx")
+    net = layers.chain(layers.linear(6), layers.chain(layers.relu(), layers.chain(layers.linear(4), faulty)), scale())
+    first = explained(net, draw(M, N)).first_difference
+    assert first is not None and first.source == "layer 1.1.1, gelu: backward"
+
+
+def test_a_forward_pass_that_is_not_apply():
+    wrong = dataclasses.replace(layers.tanh(), apply=lambda params, x, key=None: jnp.sin(x))
+    first = explained(layers.chain(layers.linear(4), wrong, layers.linear(3)), draw(M, N)).first_difference
+    assert first is not None and (first.symbol, first.source) == ("a¹", "layer 1, tanh: forward")
+
+
+def test_a_loss_with_a_wrong_rule():
+    @jax.custom_vjp
+    def loss(a, y):
+        return 0.5 * ((a - y) ** 2).sum(axis=-1)
+
+    loss.defvjp(lambda a, y: (loss.fun(a, y), (a, y)), lambda kept, d: (1.5 * d[:, None] * (kept[0] - kept[1]), None))
+    first = explained(layers.chain(layers.linear(4), layers.tanh()), draw(M, N), loss).first_difference
+    assert first is not None and (first.symbol, first.source) == ("∂C/∂a¹", "loss, loss: backward")
+
+
+def test_a_gradient_of_a_wrong_shape_is_a_difference_and_the_rest_goes_on():
+    tanh = layers.tanh()
+    wrong = dataclasses.replace(tanh, backward=lambda params, a, da: (tanh.backward(params, a, da)[0].T, ()))
+    table = explained(layers.chain(layers.linear(4), wrong, layers.linear(3)), draw(M, N))
+    differ = [row for row in table.rows if row.verdict.kind == "differs"]
+    assert [row.symbol for row in differ] == ["∂C/∂z¹"]
+    assert differ[0].verdict.text == "DIFFERS: got float32[4,7], wanted float32[7,4]"
+
+
+def test_a_gradient_that_is_missing():
+    linear = layers.linear(4)
+    wrong = dataclasses.replace(
+        linear,
+        gradient=lambda p, a, delta, contract=total: {"w": contract.outer(a, delta), "c": contract.summed(delta)},
+    )
+    first = explained(wrong, draw(M, N)).first_difference
+    assert first is not None and (first.symbol, first.shape) == ("∂C/∂b¹", "missing")
+
+
+SIZES = [6, 5, 4, 3]
+
+
+def course_backpropagation(params, x, y):
+    """Column form with relu and softmax, 1/m in dW and db, as courses have it."""
+    grads, m = {"A0": x}, x.shape[1]
+    for i in (1, 2, 3):
+        grads[f"W{i}"], grads[f"b{i}"] = params[2 * i - 2]["w"].T, params[2 * i - 2]["b"][:, None]
+        grads[f"Z{i}"] = grads[f"W{i}"] @ grads[f"A{i - 1}"] + grads[f"b{i}"]
+        grads[f"A{i}"] = np.maximum(grads[f"Z{i}"], 0)
+    grads["A3"] = np.exp(grads["Z3"]) / np.exp(grads["Z3"]).sum(axis=0)
+    grads["dZ3"] = grads["A3"] - y
+    for i in (3, 2, 1):
+        grads[f"dW{i}"] = grads[f"dZ{i}"] @ grads[f"A{i - 1}"].T / m
+        grads[f"db{i}"] = grads[f"dZ{i}"].sum(axis=1, keepdims=True) / m
+        grads[f"dA{i - 1}"] = grads[f"W{i}"].T @ grads[f"dZ{i}"]
+        grads[f"dZ{i - 1}"] = grads[f"dA{i - 1}"] * (grads[f"A{i - 1}"] > 0)
+    del grads["dZ0"]
+    return grads
+
+
+@pytest.fixture(scope="module")
+def course():
+    net = layers.chain(
+        *(part for n in SIZES[1:-1] for part in (layers.linear(n), layers.relu())), layers.linear(SIZES[-1])
+    )
+    params, _ = net.init(jax.random.key(0), SIZES[:1])
+    params = jax.tree.map(lambda p: p + 0.1, params)
+    x, y = draw(M, SIZES[0]), jnp.arange(M) % SIZES[-1]
+    table = jb.explain(net, rules.softmax_cross_entropy)(params, x, y)
+    return table, course_backpropagation(params, x.T, jax.nn.one_hot(y, SIZES[-1]).T)
+
+
+@pytest.mark.parametrize("automatic", [False, True])
+def test_course_notation_in_columns(course, automatic):
+    table, wanted = course
+    got = table.course(automatic=automatic)
+    assert got.keys() == wanted.keys()
+    for name in wanted:
+        assert got[name].shape == wanted[name].shape
+        np.testing.assert_allclose(got[name], wanted[name], rtol=1e-4, atol=1e-5, err_msg=name)
+
+
+def test_course_notation_in_rows_with_the_mean_in_delta(course):
+    table, wanted = course
+    got = table.course(form="row", mean="dZ")
+    for name, column in wanted.items():
+        row = column[:, 0] if name.startswith(("b", "db")) else column.T
+        share = 1 / M if name.startswith(("dZ", "dA")) else 1
+        np.testing.assert_allclose(got[name], share * row, rtol=1e-4, atol=1e-5, err_msg=name)
+
+
+def test_course_notation_of_other_layers():
+    table = explained(layers.chain(layers.relu(), scale(), layers.tanh(), dropout(0.1), layers.linear(3)), draw(M, N))
+    got = table.course("row", "dZ")
+    assert " ".join(got) == "A0 dA0 Z1 dZ1 s1 ds1 A1 dA1 Z2 dZ2 b2 db2 W2 dW2 A2 dA2"
+    np.testing.assert_array_equal(got["A0"], jax.nn.relu(table.x))
+    np.testing.assert_array_equal(got["A1"], table.layers[3].rows[0].value)
+    np.testing.assert_array_equal(got["A2"], got["Z2"])
+
+
+def test_dictionary(course):
+    table, _ = course
+    entries = table.dictionary()
+    assert entries["z¹"]["layer"] == "layer 0, linear"
+    assert entries["∂C/∂W²"]["equation"] == "a¹ᵀ δ²" and entries["∂C/∂W²"]["value"].shape == (5, 4)
+    assert entries["C"]["verdict"].kind in ("exact", "rounding")
+    assert len(entries) == len(table.rows)
+
+
+EVIL = "<script>document.title='run'</script>"
+
+
+def test_text_of_users_is_escaped():
+    about = About(EVIL, output=f"{EVIL} {{x}} {{unknown}}", delta=EVIL, input=EVIL)
+    page = explained(layers.chain(layers.linear(4), scale(EVIL, about)), draw(M, N)).html(EVIL)
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page and "{unknown}" in page
+    assert "http" not in page.replace("http-equiv", "")
+
+
+def test_save(tmp_path, course):
+    table, _ = course
+    table.save(tmp_path / "a.txt")
+    table.save(tmp_path / "a.html", "A title")
+    assert (tmp_path / "a.txt").read_text() == f"{table}\n"
+    assert "<title>A title</title>" in (tmp_path / "a.html").read_text()
+    with pytest.raises(ValueError, match=r"save: path, wanted a name ending in .html, .txt, got 'a.pdf'"):
+        table.save("a.pdf")
+    with pytest.raises(OSError, match=r"save: path, cannot write .*No such file") as error:
+        table.save(tmp_path / "none" / "a.html")
+    assert "\n" not in str(error.value)
+
+
+def test_bad_network_or_loss():
+    not_a_layer: Any = layers.relu
+    with pytest.raises(TypeError, match=r"explain: net, wanted a Layer, got <function relu"):
+        jb.explain(not_a_layer, rules.squared_error)
+    with pytest.raises(TypeError, match=r"explain: loss, wanted a jax.custom_vjp function"):
+        jb.explain(layers.relu(), jnp.square)
+
+
+MLP = layers.chain(layers.linear(4), layers.relu(), layers.chain(layers.linear(3)))
+BAD = {
+    "x, features": (
+        draw(M, 6),
+        draw(M, 3),
+        r"x, wanted an input that layer 0, linear takes, got float32\[7, 6\]: linear",
+    ),
+    "y, features": (
+        draw(M, N),
+        draw(M, 2),
+        r"y, wanted targets for an output float32\[7, 3\], got float32\[7, 2\]: squared",
+    ),
+    "y, examples": (
+        draw(M, N),
+        draw(6, 3),
+        r"y, wanted targets for an output float32\[7, 3\], got float32\[6, 3\]: squared",
+    ),
+    "no example": (draw(0, N), draw(0, 3), r"x, wanted at least one example, got losses \(0,\)"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_arrays_are_one_line(name):
+    x, y, message = BAD[name]
+    params, _ = MLP.init(jax.random.key(0), (N,))
+    with pytest.raises(ValueError, match=f"explain: {message}") as error:
+        jb.explain(MLP, rules.squared_error)(params, x, y)
+    assert "\n" not in str(error.value)
+
+
+def test_bad_parameters_and_targets():
+    params, _ = MLP.init(jax.random.key(0), (N,))
+    with pytest.raises(ValueError, match=r"explain: params, wanted one entry for each of 3 layers, got 2"):
+        jb.explain(MLP, rules.squared_error)(params[:2], draw(M, N), draw(M, 3))
+    with pytest.raises(
+        ValueError, match=r"explain: params, wanted one entry for each of 1 layers of layer 2, got dict"
+    ):
+        jb.explain(MLP, rules.squared_error)((*params[:2], params[2][0]), draw(M, N), draw(M, 3))
+    with pytest.raises(ValueError, match=r"labels, wanted class numbers in \[0, 3\), got 0 to 6"):
+        jb.explain(MLP, rules.softmax_cross_entropy)(params, draw(M, N), jnp.arange(M))
+
+
+def test_a_backward_pass_that_fails_is_one_line():
+    wrong = layers.define(lambda p, x, key=None: (jnp.sin(x), x), lambda p, x, dy: (dy @ x, ()))
+    with pytest.raises(
+        ValueError, match=r"explain: layer 1, .*: backward, wanted to run, got float32\[7, 4\]"
+    ) as error:
+        explained(layers.chain(layers.linear(4), wrong), draw(M, N))
+    assert "\n" not in str(error.value)
+
+
+def test_column_form_needs_one_batch_axis():
+    table = explained(layers.chain(layers.linear(4), layers.tanh()), draw(2, M, N), batch_axes=2)
+    assert table.first_difference is None
+    with pytest.raises(ValueError, match=r"course: form, wanted 'row' for 2 batch axes, got 'column'"):
+        table.course()
+    assert table.course("row")["dZ1"].shape == (2, M, 4)
+    with pytest.raises(ValueError, match=r"course: form, wanted one of row, column, got 'rows'"):
+        table.course("rows")
+    with pytest.raises(ValueError, match=r"course: mean, wanted one of dZ, dW, got 'db'"):
+        table.course(mean="db")
