@@ -13,6 +13,9 @@ from ._dropout import DROPOUT
 from ._embedding import EMBEDDING
 from ._gated import GATED
 from ._implicit import IMPLICIT
+from ._layers import LAYERS as LAYERS
+from ._layers import NETWORKS as NETWORKS
+from ._layers import LayerCase as LayerCase
 from ._linear import LINEAR
 from ._normalisation import NORMALISATION
 from ._on_purpose import ON_PURPOSE as ON_PURPOSE

@@ -12,12 +12,18 @@ class Halves(NamedTuple):
     """A rule taken apart.
 
     Attributes:
-      forward: (*arrays) -> output, residuals.
+      forward: (*arrays, **arrays) -> output, residuals.
       backward: (residuals, cotangent of the output) -> one cotangent, or None, for each array.
+      static: the values of the static options, in their order.
+      arrays: the names of the other arguments, in their order.
+      required: those of them that have no default.
     """
 
     forward: Callable[..., tuple[Any, Any]]
     backward: Callable[[Any, Any], tuple]
+    static: tuple[Any, ...] = ()
+    arrays: tuple[str, ...] = ()
+    required: tuple[str, ...] = ()
 
 
 def halves(rule: Callable, name: str) -> Halves:
@@ -35,14 +41,16 @@ def halves(rule: Callable, name: str) -> Halves:
         raise TypeError(f"{name}, wanted a jax.custom_vjp function with its two halves defined, got {rule!r}")
     fwd, bwd, signature = function.fwd, function.bwd, inspect.signature(function.fun)
     parameters = list(signature.parameters.values())
-    static = [options.get(parameters[i].name, parameters[i].default) for i in function.nondiff_argnums]
+    static = tuple(options.get(parameters[i].name, parameters[i].default) for i in function.nondiff_argnums)
+    arrays = [parameter for i, parameter in enumerate(parameters) if i not in function.nondiff_argnums]
 
-    def forward(*arrays):
-        bound = signature.bind(*arrays, **options)
+    def forward(*positional, **named):
+        bound = signature.bind(*positional, **named, **options)
         bound.apply_defaults()
         return fwd(*bound.args)
 
     def backward(residuals, cotangent):
         return bwd(*static, residuals, cotangent)
 
-    return Halves(forward, backward)
+    required = tuple(parameter.name for parameter in arrays if parameter.default is parameter.empty)
+    return Halves(forward, backward, static, tuple(parameter.name for parameter in arrays), required)

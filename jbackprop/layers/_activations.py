@@ -1,91 +1,52 @@
-"""One layer for each activation: a = σ(z), no parameters, δ left to the layer before.
+"""Layers without parameters that are one rule each: a = σ(z) of single entries, the softmaxes, the gates.
 
-The derivations stand with the rules; a layer calls the two halves of its rule.
+The derivations stand with the rules.  A gate takes a pair, (gate, value), such as `parallel` hands on.
 """
 
-from collections.abc import Callable
-from functools import partial
-
-import jax
-
 from jbackprop import rules
-from jbackprop.functions import halves
 
-from ._layer import About, Layer, no_gradient, no_parameters
+from ._layer import About
+from ._of import Of
+from ._parameters import FEATURES, Initialize, Parameter, constant
+from ._written import layer_of, written
 
+_SOFTMAX = About(input="{y} ⊙ ({dy} − Σ {y} ⊙ {dy})")
+_LOG_SOFTMAX = About(input="{dy} − exp({y}) Σ {dy}")
 
-def _activation(rule: Callable[..., jax.Array], pulled: str = "") -> Layer:
-    """The layer of a rule of one array; `functools.partial` sets the rule's options.
+celu = layer_of(rules.celu)
+elu = layer_of(rules.elu)
+gelu = layer_of(rules.gelu)
+hard_sigmoid = layer_of(rules.hard_sigmoid)
+hard_silu = layer_of(rules.hard_silu)
+hard_tanh = layer_of(rules.hard_tanh)
+leaky_relu = layer_of(rules.leaky_relu)
+log_sigmoid = layer_of(rules.log_sigmoid)
+mish = layer_of(rules.mish)
+relu = layer_of(rules.relu)
+relu6 = layer_of(rules.relu6)
+relu_squared = layer_of(rules.relu_squared)
+selu = layer_of(rules.selu)
+sigmoid = layer_of(rules.sigmoid)
+silu = layer_of(rules.silu)
+soft_sign = layer_of(rules.soft_sign)
+softplus = layer_of(rules.softplus)
+sparse_plus = layer_of(rules.sparse_plus)
+sparse_sigmoid = layer_of(rules.sparse_sigmoid)
+squareplus = layer_of(rules.squareplus)
+tanh = layer_of(rules.tanh)
 
-    `pulled` is the right-hand side of δ, for a rule that is not entry by entry.
-    """
-    name = getattr(rule, "func", rule).__name__
-    about = About(name, f"{name}({{x}})", input=pulled or f"{{dy}} ⊙ {name}′({{x}})")
-    rule_forward, rule_backward = halves(rule, "activation: rule")
+log_softmax = layer_of(rules.log_softmax, says=_LOG_SOFTMAX)
+logsumexp = layer_of(rules.logsumexp, says=About(input="{dy} ⊙ softmax({x})"))
+softmax = layer_of(rules.softmax, says=_SOFTMAX)
 
-    def forward(params, z, key=None):
-        return rule_forward(z)
-
-    def backward(params, cache, da):
-        (dz,) = rule_backward(cache, da)
-        return dz, ()
-
-    def apply(params, z, key=None):
-        return rule(z)
-
-    return Layer(no_parameters, forward, backward, no_gradient, apply, about=about)
-
-
-def relu() -> Layer:
-    """a = max(z, 0)."""
-    return _activation(rules.relu)
-
-
-def leaky_relu(negative_slope: float = 0.01) -> Layer:
-    """a = z where z ≥ 0, else negative_slope · z."""
-    return _activation(partial(rules.leaky_relu, negative_slope=negative_slope))
-
-
-def elu(alpha: float = 1.0) -> Layer:
-    """a = z where z > 0, else α (eᶻ − 1)."""
-    return _activation(partial(rules.elu, alpha=alpha))
-
-
-def selu() -> Layer:
-    """a = λ elu(z, α) with the two self-normalising constants."""
-    return _activation(rules.selu)
+geglu = layer_of(rules.geglu)
+glu = layer_of(rules.glu)
+reglu = layer_of(rules.reglu)
+swiglu = layer_of(rules.swiglu)
 
 
-def sigmoid() -> Layer:
-    """a = 1 / (1 + e⁻ᶻ)."""
-    return _activation(rules.sigmoid)
-
-
-def tanh() -> Layer:
-    """a = tanh z."""
-    return _activation(rules.tanh)
-
-
-def softplus() -> Layer:
-    """a = log(1 + eᶻ)."""
-    return _activation(rules.softplus)
-
-
-def silu() -> Layer:
-    """a = z · sigmoid(z)."""
-    return _activation(rules.silu)
-
-
-def gelu(approximate: bool = True) -> Layer:
-    """a = z Φ(z), by the tanh approximation or exactly."""
-    return _activation(partial(rules.gelu, approximate=approximate))
-
-
-def softmax(axis: int = -1) -> Layer:
-    """a = e^z / Σ e^z along an axis."""
-    return _activation(partial(rules.softmax, axis=axis), "{y} ⊙ ({dy} − Σ {y} ⊙ {dy})")
-
-
-def log_softmax(axis: int = -1) -> Layer:
-    """a = z − log Σ e^z along an axis."""
-    return _activation(partial(rules.log_softmax, axis=axis), "{dy} − exp({y}) Σ {dy}")
+@written
+def prelu(per_feature: bool = True, slope: Initialize = constant(0.25)) -> Of:
+    """a = z where z ≥ 0, else slope · z, the slope a parameter: {"slope": (features,)} or {"slope": ()}."""
+    says = About(output="prelu({x})", delta="{dy}", input="{dy} ⊙ prelu′({x})")
+    return layer_of(rules.prelu, slope=Parameter(slope, (FEATURES,) if per_feature else ()), says=says)()

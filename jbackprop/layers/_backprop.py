@@ -6,27 +6,87 @@ backward    ∂C/∂aᴸ from the loss's own rule, then the δ recursion of the 
 gradient    from each layer's cache and δ
 """
 
+import dataclasses
+import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from jbackprop.functions import automatic, halves
 
-from ._layer import Layer, like
+from ._layer import Layer, Params
 
-Backpropagate = Callable[..., tuple[jax.Array, Any, Any]]
-"""(params, x, y, key=None) -> cost, gradients, deltas."""
+Loss = Callable[..., jax.Array]
+"""(output, target) -> one value for each example."""
 
 
-def backprop(net: Layer, loss: Callable[..., jax.Array]) -> Backpropagate:
+class Pass(NamedTuple):
+    """What one forward and one backward pass tell.
+
+    Attributes:
+      cost: the mean of the loss over the batch.
+      gradients: a tree like the parameters.
+      deltas: a tree like the network, δˡ = ∂C/∂zˡ for every layer that has parameters; () where nobody tells.
+      statistics: of the batch, for running averages, a tree like the parameters.
+    """
+
+    cost: jax.Array
+    gradients: Params
+    deltas: Any
+    statistics: Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Backpropagate:
+    """(params, x, y, key=None) -> cost, gradients, deltas, for one network and loss; `backprop` makes it.
+
+    Attributes:
+      net: the network.
+      loss: (output, target) -> one value for each example.
+    """
+
+    net: Layer
+    loss: Loss
+
+    def __call__(self, params: Params, x: Any, y: Any, key: jax.Array | None = None) -> tuple[jax.Array, Params, Any]:
+        """Cost, gradients and deltas of a batch; x and y may be trees of arrays."""
+        return self.whole(params, x, y, key)[:3]
+
+    def whole(self, params: Params, x: Any, y: Any, key: jax.Array | None = None) -> Pass:
+        """The same with the batch's statistics."""
+        output, cache = self.net.forward(params, x, key)
+        values, d_output = loss_and_signal(self.loss, output, y)
+        _, deltas, gradients = self.net.backpropagate(params, cache, d_output)
+        return Pass(values.mean(), gradients, deltas, self.net.statistics(params, cache))
+
+
+class Autodiff(Backpropagate):
+    """The same cost and gradients by JAX, which tells no deltas; `autodiff` makes it."""
+
+    def whole(self, params: Params, x: Any, y: Any, key: jax.Array | None = None) -> Pass:
+        """Cost, gradients and the batch's statistics; deltas are ()."""
+
+        @automatic
+        def mean_loss(params, x, y, key):
+            output, cache = self.net.forward(params, x, key)
+            values = self.loss(output, y)
+            _check_values(values)
+            return values.mean(), self.net.statistics(params, cache)
+
+        (cost, statistics), gradients = jax.value_and_grad(mean_loss, has_aux=True)(params, x, y, key)
+        return Pass(cost, gradients, (), statistics)
+
+
+def backprop(net: Layer, loss: Loss) -> Backpropagate:
     """The δ recursion for one network and loss, with no automatic differentiation in it.
 
     Args:
       net: a layer, usually a `layers.chain`.
-      loss: a rule of `jbackprop.rules`, or any `jax.custom_vjp` function of (output, target) with one value for each
-        example; `functools.partial` may set its options.
+      loss: (output, target) -> one value for each example.  A rule of `jbackprop.rules`, or any `jax.custom_vjp`
+        function, is gone backward through by its own halves; `functools.partial` may set its options.  Of any other
+        function alone, `jax.vjp` finds ∂C/∂output.
 
     Returns:
       A function (params, x, y, key=None) -> (cost, gradients, deltas):
@@ -36,40 +96,40 @@ def backprop(net: Layer, loss: Callable[..., jax.Array]) -> Backpropagate:
           () for the others.
 
     Raises:
-      TypeError: the loss has no backward pass of its own.
+      TypeError: net is not a `Layer`, or the loss is not a function.
 
     Source: D. E. Rumelhart, G. E. Hinton, R. J. Williams, Nature 323, 1986, equations 4 to 7.
     """
-    loss_forward, loss_backward = halves(loss, "backprop: loss")
-
-    def backpropagate(params, x, y, key=None):
-        output, cache = net.forward(params, x, key)
-        values, residuals = loss_forward(output, y)
-        _check_values(values)
-        d_output, *_ = loss_backward(residuals, jnp.full_like(values, 1 / values.size))
-        _, deltas = net.backward(params, cache, d_output)
-        return values.mean(), like(net.gradient(params, cache, deltas), params), deltas
-
-    return backpropagate
+    _check("backprop", net, loss)
+    return Backpropagate(net, loss)
 
 
-def autodiff(net: Layer, loss: Callable[..., jax.Array]) -> Backpropagate:
+def autodiff(net: Layer, loss: Loss) -> Backpropagate:
     """The twin of `backprop` by JAX's automatic differentiation, every hand-written rule removed.
 
     The returned function has the same signature; its deltas are (), since automatic differentiation does not tell them.
     """
+    _check("autodiff", net, loss)
+    return Autodiff(net, loss)
 
-    @automatic
-    def mean_loss(params, x, y, key):
-        values = loss(net.apply(params, x, key), y)
+
+def loss_and_signal(loss: Loss, output: Any, y: Any) -> tuple[jax.Array, Any]:
+    """The loss of each example, and ∂C/∂output of their mean."""
+    if not isinstance(loss.func if isinstance(loss, functools.partial) else loss, jax.custom_vjp):
+        values, pull = jax.vjp(lambda output: loss(output, y), output)
         _check_values(values)
-        return values.mean()
+        return values, pull(jnp.full_like(values, 1 / values.size))[0]
+    rule = halves(loss, "backprop: loss")
+    values, residuals = rule.forward(output, y)
+    _check_values(values)
+    return values, rule.backward(residuals, jnp.full_like(values, 1 / values.size))[0]
 
-    def differentiate(params, x, y, key=None):
-        cost, gradients = jax.value_and_grad(mean_loss)(params, x, y, key)
-        return cost, gradients, ()
 
-    return differentiate
+def _check(maker, net, loss):
+    if not isinstance(net, Layer):
+        raise TypeError(f"{maker}: net, wanted a Layer, got {net!r}")
+    if not callable(loss):
+        raise TypeError(f"{maker}: loss, wanted a function of (output, target), got {loss!r}")
 
 
 def _check_values(values):

@@ -3,70 +3,131 @@
     ∂C/∂aˡ⁻¹ = (∂C/∂aˡ) (∂aˡ/∂aˡ⁻¹)        from the last layer to the first, each product computed once
 
 Every gradient of an earlier layer contains the product of all later Jacobians; going backward, that product is one row
-of numbers for each example, ∂C/∂aˡ, handed from layer to layer.
+of numbers for each example, ∂C/∂aˡ, handed from layer to layer.  Parameters, caches, deltas and factors are trees
+shaped like the network: a tuple with an entry for each part.
 """
 
-from collections.abc import Iterator, Sequence
+import dataclasses
+import textwrap
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 import jax
 
-from ._layer import Layer, Params, total
+from ._layer import Layer, Params, Shape, settings, snake_case
+
+_WIDTH = 100
+"""How long a network's line may be before it goes on over several."""
 
 
-def chain(*layers: Layer) -> Layer:
-    """The composition of layers, itself a layer: params, cache and deltas are tuples with one entry for each.
+@dataclasses.dataclass(frozen=True, repr=False)
+class Several(Layer):
+    """What the layers that hold a tuple of parts share.
+
+    Attributes:
+      parts: the layers.
+    """
+
+    parts: tuple[Layer, ...]
+
+    def __repr__(self) -> str:
+        words = [*map(repr, self.parts), *settings(self)[1:]]
+        name, line = snake_case(type(self).__name__), ", ".join(words)
+        if len(line) <= _WIDTH and "\n" not in line:
+            return f"{name}({line})"
+        lines = textwrap.indent(",\n".join(words), "    ")
+        return f"{name}(\n{lines},\n)"
+
+    def factors(self, params: Params, cache: Any, delta: Any) -> Any:
+        """A tuple of what the parts name."""
+        return tuple(part.factors(*rest) for part, *rest in zip(self.parts, params, cache, delta, strict=True))
+
+    def statistics(self, params: Params, cache: Any) -> Any:
+        """A tuple of those of the parts."""
+        return tuple(part.statistics(*rest) for part, *rest in zip(self.parts, params, cache, strict=True))
+
+    def in_order(self, params: Params, key: jax.Array | None) -> Iterator[tuple[Layer, Params, jax.Array | None]]:
+        """Each part with its own parameters and its own key."""
+        keys = [None] * len(self.parts) if key is None else jax.random.split(key, len(self.parts))
+        return zip(self.parts, params, keys, strict=True)
+
+    def scope(self, i: int) -> AbstractContextManager:
+        """A part's name in a profile."""
+        return jax.named_scope(f"{i}.{self.parts[i].about().name or snake_case(type(self.parts[i]).__name__)}")
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Chain(Several):
+    """Layers in a row; `chain` makes it."""
+
+    def init(self, key: jax.Array, shape: Shape) -> tuple[Params, Shape]:
+        """Each part for the output of the one before."""
+        params = []
+        for part, part_key in zip(self.parts, jax.random.split(key, len(self.parts)), strict=True):
+            drawn, shape = part.init(part_key, shape)
+            params.append(drawn)
+        return tuple(params), shape
+
+    def forward(self, params: Params, x: Any, key: jax.Array | None = None) -> tuple[Any, Any]:
+        """From the first part to the last."""
+        cache = []
+        for i, (part, part_params, part_key) in enumerate(self.in_order(params, key)):
+            with self.scope(i):
+                x, kept = part.forward(part_params, x, part_key)
+            cache.append(kept)
+        return x, tuple(cache)
+
+    def backward(self, params: Params, cache: Any, dy: Any) -> tuple[Any, Any]:
+        """From the last part to the first."""
+        dx, deltas = self._recursion(params, cache, dy, without_gradients)
+        return dx, deltas
+
+    def backpropagate(self, params: Params, cache: Any, dy: Any) -> tuple[Any, Any, Params]:
+        """From the last part to the first, each one's gradients before the next."""
+        dx, found = self._recursion(params, cache, dy, with_gradients)
+        return dx, *apart(found)
+
+    def _recursion(self, params, cache, dy, step):
+        found = []
+        for i, (part, *rest) in reversed(list(enumerate(zip(self.parts, params, cache, strict=True)))):
+            with self.scope(i):
+                dy, more = step(part, *rest, dy)
+            found.append(more)
+        return dy, tuple(reversed(found))
+
+
+def chain(*layers: Layer) -> Chain:
+    """The composition of layers, itself a layer: params, cache, deltas and factors are tuples with one entry for each.
 
     Raises:
       TypeError: an argument is not a `Layer` (an activation wants its brackets: `relu()`).
       ValueError: there is no layer.
     """
-    _check(layers)
-
-    def init(key, shape):
-        params = []
-        for layer, layer_key in zip(layers, jax.random.split(key, len(layers)), strict=True):
-            layer_params, shape = layer.init(layer_key, shape)
-            params.append(layer_params)
-        return tuple(params), shape
-
-    def forward(params, a, key=None):
-        cache = []
-        for layer, layer_params, layer_key in in_order(layers, params, key):
-            a, kept = layer.forward(layer_params, a, layer_key)
-            cache.append(kept)
-        return a, tuple(cache)
-
-    def backward(params, cache, da):
-        deltas = []
-        for layer, layer_params, kept in reversed(list(zip(layers, params, cache, strict=True))):
-            da, delta = layer.backward(layer_params, kept, da)
-            deltas.append(delta)
-        return da, tuple(reversed(deltas))
-
-    def gradient(params, cache, deltas, contract=total):
-        parts = zip(layers, params, cache, deltas, strict=True)
-        return tuple(layer.gradient(*part, contract) for layer, *part in parts)
-
-    def apply(params, a, key=None):
-        for layer, layer_params, layer_key in in_order(layers, params, key):
-            a = layer.apply(layer_params, a, layer_key)
-        return a
-
-    return Layer(init, forward, backward, gradient, apply, parts=layers)
+    check_layers("chain", layers)
+    return Chain(layers)
 
 
-def in_order(
-    layers: Sequence[Layer], params: Sequence[Params], key: jax.Array | None
-) -> Iterator[tuple[Layer, Params, Any]]:
-    """Each layer of a chain with its own parameters and its own key."""
-    keys = [None] * len(layers) if key is None else jax.random.split(key, len(layers))
-    return zip(layers, params, keys, strict=True)
-
-
-def _check(layers):
+def check_layers(maker: str, layers: tuple[Any, ...]) -> None:
+    """Raises what the combinators say that they raise."""
     if not layers:
-        raise ValueError("chain: layers, wanted at least one, got none")
+        raise ValueError(f"{maker}: layers, wanted at least one, got none")
     for i, layer in enumerate(layers):
         if not isinstance(layer, Layer):
-            raise TypeError(f"chain: layers[{i}], wanted a Layer, got {layer!r}")
+            raise TypeError(f"{maker}: layers[{i}], wanted a Layer, got {layer!r}")
+
+
+def with_gradients(part: Layer, params: Params, cache: Any, dy: Any) -> tuple[Any, tuple[Any, Params]]:
+    """A part's dx, and beside it the pair of its δ and its gradients."""
+    dx, delta, gradients = part.backpropagate(params, cache, dy)
+    return dx, (delta, gradients)
+
+
+def without_gradients(part: Layer, params: Params, cache: Any, dy: Any) -> tuple[Any, Any]:
+    """A part's dx and δ."""
+    return part.backward(params, cache, dy)
+
+
+def apart(pairs: tuple[tuple[Any, Params], ...]) -> tuple[tuple[Any, ...], tuple[Params, ...]]:
+    """The deltas of all parts, and their gradients."""
+    return tuple(delta for delta, _ in pairs), tuple(gradients for _, gradients in pairs)

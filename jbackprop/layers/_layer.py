@@ -1,50 +1,34 @@
-"""The record that every layer is, and the words in which a layer names its parameter gradients.
+"""The record that every layer is: data, with four functions of which all else is made.
 
-A layer is five pure functions, and backpropagation is the second and the third of them:
+    init(key, shape)                 -> params, out_shape
+    forward(params, x, key=None)     -> y, cache
+    backward(params, cache, dy)      -> dx, delta        the δ recursion, and nothing else
+    factors(params, cache, delta)    -> a tree like params: aᵀδ and Σδ, named and not yet computed
 
-    init(key, shape)                       -> params, out_shape
-    forward(params, x, key)                -> y, cache
-    backward(params, cache, dy)            -> dx, delta           the δ recursion, and nothing else
-    gradient(params, cache, delta, contract=total) -> dparams     aᵀδ and Σδ, from what was kept
-    apply(params, x, key)                  -> y                   the same y, for `jax.grad` to differentiate
+A layer is a frozen dataclass of its settings and its parts; the parameters stand outside.  So it prints, compares and
+hashes, is static under `jit`, and can be built again from other parts.  Shapes leave out the batch.  Examples come
+first in x, y, delta and in the arrays of a cache, which never holds a parameter.  A layer with several inputs or
+outputs takes and returns tuples.  `key` is for layers that draw random numbers: without one they draw none.
 
-Shapes leave out the batch.  Examples come first in x, y, cache and delta; a cache never holds a parameter.  A layer
-with several inputs or outputs takes and returns tuples.  `key` is for layers that draw random numbers: without one they
-draw none.  `backward` and `gradient` are apart because δ is a value to look at, scale, clip or replace between them.
-
-A layer does not compute its parameter gradient, it names it: `contract.outer(a, delta)` for a weight and
-`contract.summed(delta)` for a bias or a scale.  Who calls `gradient` chooses what the words mean: `total` sums over the
-examples; the two functions under `jax.vmap` keep them apart, and are then the per-example gradients.
+`backward` and `factors` are apart because δ is a value to look at, scale, clip or replace between them; and a factored
+gradient is one too, whose meaning the caller chooses: `total` is the gradient, `jax.vmap(total)` that of each example.
 """
 
 import dataclasses
+import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 
-from jbackprop import rules
+from jbackprop.rules import Factored
 
 Params = Any
 """A tree of arrays: what `init` returns, `jax.tree` maps over and an optax optimizer updates."""
 
-Shape = tuple[int, ...]
-
-
-class Contraction(NamedTuple):
-    """What a parameter gets from its layer's input and δ.
-
-    Attributes:
-      outer: (a, delta) -> for a weight: a is (batch, ..., n_in), delta is (batch, ..., n_out).
-      summed: (delta) -> for a bias, or for a scale with δ ⊙ x̂: delta is (batch, ..., n).
-    """
-
-    outer: Callable[[jax.Array, jax.Array], Any]
-    summed: Callable[[jax.Array], Any]
-
-
-total = Contraction(outer=rules.weight_gradient, summed=rules.bias_gradient)
-"""The gradient: aᵀδ and Σδ, summed over every axis but the last."""
+Shape = Any
+"""The shape of one example, a tuple of sizes; of several inputs or outputs a tuple of shapes."""
 
 
 class About(NamedTuple):
@@ -54,7 +38,7 @@ class About(NamedTuple):
     for its δ, and {l} for its number, written above.
 
     Attributes:
-      name: such as "linear"; by default the function that made the layer.
+      name: such as "linear"; by default what the layer prints before its brackets.
       output: the right-hand side of y, such as "{x} W{l} + b{l}".
       delta: the right-hand side of δ, such as "{dy} ⊙ {x}".
       input: the right-hand side of ∂C/∂x, such as "{delta} W{l}ᵀ".
@@ -66,99 +50,151 @@ class About(NamedTuple):
     input: str = ""
 
 
-UNNAMED = About()
+NOTHING = About()
+"""Of a layer that says nothing of itself."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Layer:
-    """An immutable record of pure functions; the module's docstring gives their signatures.
-
-    Attributes:
-      init: draws the parameters for inputs of one shape, the batch left out.
-      forward: the output, and what the backward pass needs of it.
-      backward: ∂C/∂input and δ from ∂C/∂output.  δ is ∂C/∂(what the parameters enter): the pre-activation's gradient,
-        or `()` where there are no parameters.
-      gradient: the parameters' gradients from the cache and δ, in the words of a `Contraction`.
-      apply: the output alone, differentiable by JAX.
-      parts: the layers that this one is the composition of, in order, if it is one.
-      about: names and equations, for people to read.
-    """
-
-    init: Callable[..., tuple[Params, Any]]
-    forward: Callable[..., tuple[Any, Any]]
-    backward: Callable[[Params, Any, Any], tuple[Any, Any]]
-    gradient: Callable[..., Params]
-    apply: Callable[..., Any]
-    parts: tuple["Layer", ...] = ()
-    about: About = UNNAMED
-
-
-def no_parameters(key: jax.Array, shape: Shape) -> tuple[Params, Shape]:
-    """The `init` of a layer that has no parameters and keeps the shape."""
-    return (), shape
-
-
-def no_gradient(params: Params, cache: Any, delta: Any, contract: Contraction = total) -> Params:
-    """The `gradient` of a layer that has no parameters."""
-    return ()
-
-
-def define(
-    forward: Callable[..., tuple[Any, Any]],
-    backward: Callable[[Params, Any, Any], tuple[Any, Any]],
-    init: Callable[..., tuple[Params, Any]] = no_parameters,
-    gradient: Callable[..., Params] = no_gradient,
-    about: About = UNNAMED,
-) -> Layer:
-    """A layer of your own.  Its `apply` is made from the other functions, as a `jax.custom_vjp`.
-
-    So `jax.grad` of a network runs your backward pass, and `jbackprop.automatic` takes it out again.
-
-    Args:
-      forward: (params, x, key=None) -> y, cache.
-      backward: (params, cache, dy) -> dx, delta; delta is () without parameters.
-      init: (key, shape) -> params, out_shape; by default there are no parameters and the shape stays.
-      gradient: (params, cache, delta, contract=total) -> a tree like the parameters.
-      about: names and equations, for people to read.
+    """A layer, to be made by the functions of `jbackprop.layers`, or by a frozen dataclass of your own.
 
     Example: y = s ⊙ x with a trained scale s.
 
-      >>> import jax, jax.numpy as jnp
+      >>> import dataclasses
+      >>> import jax.numpy as jnp
       >>> from jbackprop import layers
-      >>> def scale():
-      ...     def init(key, shape):
-      ...         return jnp.ones(shape[-1:]), shape
-      ...     def forward(s, x, key=None):
+      >>> @dataclasses.dataclass(frozen=True)
+      ... class Scale(layers.Layer):
+      ...     start: float = 1.0
+      ...     def init(self, key, shape):
+      ...         return jnp.full(shape[-1:], self.start), shape
+      ...     def forward(self, s, x, key=None):
       ...         return s * x, x
-      ...     def backward(s, x, dy):          # δ is what the parameter sums: dy ⊙ x
-      ...         return dy * s, dy * x
-      ...     def gradient(s, x, delta, contract=layers.total):
-      ...         return contract.summed(delta)
-      ...     return layers.define(forward, backward, init, gradient)
-      >>> net = layers.chain(layers.linear(5), scale(), layers.tanh())
+      ...     def backward(self, s, x, dy):
+      ...         return dy * s, dy
+      ...     def factors(self, s, x, delta):
+      ...         return layers.Summed(delta * x)
+      >>> layers.chain(layers.linear(5), Scale(), layers.tanh())
+      chain(linear(5), Scale(start=1.0), tanh())
     """
 
-    @jax.custom_vjp
-    def rule(params, x, key):
-        return forward(params, x, key)[0]
+    def __repr__(self) -> str:
+        return f"{snake_case(type(self).__name__)}({', '.join(settings(self))})"
 
-    def fwd(params, x, key):
-        y, cache = forward(params, x, key)
-        return y, (params, cache)
+    def init(self, key: jax.Array, shape: Shape) -> tuple[Params, Shape]:
+        """Draws the parameters for inputs of one shape, the batch left out; returns them and the output's shape."""
+        return (), shape
 
-    def bwd(residuals, dy):
-        params, cache = residuals
-        dx, delta = backward(params, cache, dy)
-        return like(gradient(params, cache, delta), params), dx, None
+    def forward(self, params: Params, x: Any, key: jax.Array | None = None) -> tuple[Any, Any]:
+        """The output, and what the backward pass needs of it."""
+        raise NotImplementedError
 
-    rule.defvjp(fwd, bwd)
+    def backward(self, params: Params, cache: Any, dy: Any) -> tuple[Any, Any]:
+        """∂C/∂input and δ from ∂C/∂output.
 
-    def apply(params, x, key=None):
-        return rule(params, x, key)
+        δ is ∂C/∂(what the parameters enter), the pre-activation's gradient, or `()` where there are no parameters.
+        """
+        raise NotImplementedError
 
-    return Layer(init, forward, backward, gradient, apply, about=about)
+    def factors(self, params: Params, cache: Any, delta: Any) -> Any:
+        """What each parameter gets, a tree like params."""
+        return ()
+
+    def gradient(
+        self, params: Params, cache: Any, delta: Any, quantity: Callable[[Factored], Any] | None = None
+    ) -> Any:
+        """A quantity of each factored gradient, in a tree like params; the gradients, in their parameters' dtypes.
+
+        Args:
+          params: the parameters.
+          cache: of the forward pass.
+          delta: of the backward pass, or what you made of it.
+          quantity: any function of a `Factored`, such as `jax.vmap(layers.total)`; the gradient unless given.
+        """
+        factors = self.factors(params, cache, delta)
+        if quantity is None:
+            return like(jax.tree.map(total, factors, is_leaf=is_factored), params)
+        return jax.tree.map(quantity, factors, is_leaf=is_factored)
+
+    def backpropagate(self, params: Params, cache: Any, dy: Any) -> tuple[Any, Any, Params]:
+        """∂C/∂input, δ and ∂C/∂params at once.
+
+        The same as `backward` and then `gradient`; a combinator does both a part at a time, so that what a part
+        needs in between need not outlive it.
+        """
+        dx, delta = self.backward(params, cache, dy)
+        return dx, delta, self.gradient(params, cache, delta)
+
+    def apply(self, params: Params, x: Any, key: jax.Array | None = None) -> Any:
+        """The output alone, for `jax.grad` to differentiate by the layer's own backward pass."""
+        return _apply(self, params, x, key)
+
+    def statistics(self, params: Params, cache: Any) -> Any:
+        """The statistics of a batch that evaluation wants running averages of, a tree like params; () for none."""
+        return ()
+
+    def evaluation(self) -> "Layer":
+        """What stands in this layer's place where a network is used and not trained; its parts are not looked at."""
+        return self
+
+    def about(self) -> About:
+        """Names and equations, for people to read."""
+        return NOTHING
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _apply(layer, params, x, key):
+    return layer.forward(params, x, key)[0]
+
+
+def _apply_fwd(layer, params, x, key):
+    y, cache = layer.forward(params, x, key)
+    return y, (params, cache)
+
+
+def _apply_bwd(layer, residuals, dy):
+    dx, _, gradients = layer.backpropagate(*residuals, dy)
+    return gradients, dx, None
+
+
+_apply.defvjp(_apply_fwd, _apply_bwd)
+
+
+def total(factored: Factored) -> jax.Array:
+    """The gradient: the factors contracted over all examples; under `jax.vmap`, that of each example.
+
+    Raises:
+      ValueError: under `jax.vmap`, for a layer that mixes its examples, as batch normalisation does.
+    """
+    return factored.total()
+
+
+def is_factored(tree: Any) -> bool:
+    """Whether a tree is a factored gradient, for `is_leaf`."""
+    return isinstance(tree, Factored)
 
 
 def like(gradients: Params, params: Params) -> Params:
     """The gradients, each in its parameter's dtype."""
     return jax.tree.map(lambda gradient, param: gradient.astype(param.dtype), gradients, params)
+
+
+def settings(layer: Layer) -> list[str]:
+    """The fields of a layer as they are written: by name where they have a default, and only if they are not that."""
+    fields = [(field.name, getattr(layer, field.name), field.default) for field in dataclasses.fields(layer)]
+    return [
+        repr(value) if default is dataclasses.MISSING else f"{name}={value!r}"
+        for name, value, default in fields
+        if value != default
+    ]
+
+
+def snake_case(name: str) -> str:
+    """The function that makes a class's records: BatchNorm is made by batch_norm."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
+
+
+def check_shape(layer: str, shape: Any) -> None:
+    """Raises ValueError unless the shape is a tuple of sizes, or of such shapes."""
+    if not isinstance(shape, tuple | list) or not all(isinstance(size, int | tuple | list) for size in shape):
+        raise ValueError(f"{layer}: shape, wanted a tuple of sizes without the batch, such as (784,), got {shape!r}")

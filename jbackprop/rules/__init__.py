@@ -5,6 +5,13 @@ Drop-in functions for Flax, Equinox, Haiku or bare JAX.  The derivation of each 
 
 from ._dropout import dropout as dropout
 from ._embedding import embedding as embedding
+from ._factors import Factored as Factored
+from ._factors import Looked as Looked
+from ._factors import Mixed as Mixed
+from ._factors import Outer as Outer
+from ._factors import Summed as Summed
+from ._factors import factored as factored
+from ._factors import static as static
 from ._gated import geglu as geglu
 from ._gated import glu as glu
 from ._gated import reglu as reglu
@@ -21,6 +28,9 @@ from ._on_purpose import reverse_gradient as reverse_gradient
 from ._on_purpose import scale_gradient as scale_gradient
 from ._on_purpose import stop_gradient as stop_gradient
 from ._on_purpose import straight_through as straight_through
+from ._pieces import Pieces as Pieces
+from ._pieces import in_two as in_two
+from ._pieces import pieces as pieces
 from ._pooling import avg_pool as avg_pool
 from ._pooling import global_avg_pool as global_avg_pool
 from ._pooling import max_pool as max_pool
@@ -30,6 +40,7 @@ from ._positions import sinusoidal_positions as sinusoidal_positions
 from ._softmax import log_softmax as log_softmax
 from ._softmax import logsumexp as logsumexp
 from ._softmax import softmax as softmax
+from ._windows import Padding as Padding
 from .activations import celu as celu
 from .activations import elu as elu
 from .activations import gelu as gelu
@@ -55,6 +66,7 @@ from .activations import squareplus as squareplus
 from .activations import swish as swish
 from .activations import tanh as tanh
 from .attention import dot_product_attention as dot_product_attention
+from .convolution import Correlated as Correlated
 from .convolution import conv as conv
 from .convolution import conv_transpose as conv_transpose
 from .losses import absolute_error as absolute_error
@@ -73,6 +85,7 @@ from .losses import sigmoid_focal as sigmoid_focal
 from .losses import softmax_cross_entropy as softmax_cross_entropy
 from .losses import squared_error as squared_error
 from .losses import triplet as triplet
+from .normalisation import Keep as Keep
 from .normalisation import batch_norm as batch_norm
 from .normalisation import batch_norm_evaluation as batch_norm_evaluation
 from .normalisation import group_norm as group_norm

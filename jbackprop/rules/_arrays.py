@@ -1,9 +1,12 @@
 """What every rule asks of its arrays: a floating dtype, shapes that belong together, and enough precision inside."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
+from jaxtyping import Array, Float
 
 
 def check_floating(rule: str, **arrays: jax.Array) -> None:
@@ -62,3 +65,14 @@ def cotangent(argument: jax.Array, gradient: jax.Array) -> jax.Array | None:
     """The gradient in its argument's dtype; None, JAX's zero, for integers and booleans."""
     floating = jnp.issubdtype(argument.dtype, jnp.floating)
     return gradient.astype(argument.dtype) if floating else None
+
+
+def product(a: Float[Array, "*batch n"], b: Float[Array, "n m"]) -> Float[Array, "*batch m"]:
+    """A product over a's last axis and b's first, a's leading axes flattened around it, in float32 at least."""
+    flat = jnp.matmul(rows(a), b, preferred_element_type=wide_dtype(a, b))
+    return flat.reshape(*a.shape[:-1], b.shape[-1])
+
+
+def rows(x: Float[Array, "*batch n"]) -> Float[Array, "examples n"]:
+    """Every batch axis as one."""
+    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])

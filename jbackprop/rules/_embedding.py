@@ -20,7 +20,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
-from ._arrays import check_floating, check_numbers, wide_dtype, widen
+from ._arrays import check_floating, check_numbers
+from ._factors import Looked, totals
+from ._pieces import in_two
 
 
 @partial(jax.custom_vjp, nondiff_argnames=("padding_index",))
@@ -52,15 +54,23 @@ def _embedding_fwd(table, ids, padding_index):
 
 
 def _embedding_bwd(padding_index, residuals, dy):
-    ids, empty = residuals
-    dtable = jnp.zeros((len(empty), dy.shape[-1]), wide_dtype(dy))
-    dtable = dtable.at[ids].add(widen(dy), mode="drop", wrap_negative_indices=False)
-    if padding_index is not None:
-        dtable = dtable.at[padding_index].set(0)
-    return dtable.astype(empty.dtype), None
+    _, empty = residuals
+    return *totals(_embedding_factors(padding_index, residuals, dy), table=empty), None
 
 
 embedding.defvjp(_embedding_fwd, _embedding_bwd)
+
+
+def _embedding_travel(padding_index, residuals, dy):
+    return None, dy
+
+
+def _embedding_factors(padding_index, residuals, dy):
+    ids, empty = residuals
+    return {"table": Looked(ids, dy, len(empty), padding_index)}
+
+
+in_two(embedding, _embedding_travel, _embedding_factors)
 
 
 def _check(table, ids, padding_index):

@@ -16,13 +16,13 @@ Kept: the arguments x, W and b, and nothing else.
 D. E. Rumelhart, G. E. Hinton, R. J. Williams, "Learning representations by back-propagating errors", Nature, 1986.
 """
 
-import math
-
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ._arrays import check_floating, wide_dtype
+from ._arrays import check_floating, product
+from ._factors import Outer, Summed, totals
+from ._pieces import in_two
 
 
 @jax.custom_vjp
@@ -55,13 +55,23 @@ def _linear_fwd(x, w, b):
     return z, (x, w, b)
 
 
+def _linear_travel(residuals, delta):
+    x, w, _ = residuals
+    return input_gradient(delta, w).astype(x.dtype), delta
+
+
+def _linear_factors(residuals, delta):
+    return {"w": Outer(residuals[0], delta), "b": Summed(delta)}
+
+
 def _linear_bwd(residuals, delta):
-    x, w, b = residuals
-    db = None if b is None else bias_gradient(delta).astype(b.dtype)
-    return input_gradient(delta, w).astype(x.dtype), weight_gradient(x, delta).astype(w.dtype), db
+    _, w, b = residuals
+    dx, delta = _linear_travel(residuals, delta)
+    return dx, *totals(_linear_factors(residuals, delta), w=w, b=b)
 
 
 linear.defvjp(_linear_fwd, _linear_bwd)
+in_two(linear, _linear_travel, _linear_factors)
 
 
 def input_gradient(delta: Float[Array, "*batch n_out"], w: Float[Array, "n_in n_out"]) -> Float[Array, "*batch n_in"]:
@@ -71,23 +81,12 @@ def input_gradient(delta: Float[Array, "*batch n_out"], w: Float[Array, "n_in n_
 
 def weight_gradient(x: Float[Array, "*batch n_in"], delta: Float[Array, "*batch n_out"]) -> Float[Array, "n_in n_out"]:
     """xᵀ δ, summed over every batch axis, in the arguments' common dtype."""
-    return product(rows(x).T, rows(delta)).astype(jnp.result_type(x, delta))
+    return Outer(x, delta).total()
 
 
 def bias_gradient(delta: Float[Array, "*batch n_out"]) -> Float[Array, " n_out"]:
     """Σ δ over every batch axis, in δ's dtype."""
-    return rows(delta).sum(axis=0, dtype=wide_dtype(delta)).astype(delta.dtype)
-
-
-def product(a: Float[Array, "*batch n"], b: Float[Array, "n m"]) -> Float[Array, "*batch m"]:
-    """A product over a's last axis and b's first, a's leading axes flattened around it, in float32 at least."""
-    flat = jnp.matmul(rows(a), b, preferred_element_type=wide_dtype(a, b))
-    return flat.reshape(*a.shape[:-1], b.shape[-1])
-
-
-def rows(x: Float[Array, "*batch n"]) -> Float[Array, "examples n"]:
-    """Every batch axis as one."""
-    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+    return Summed(delta).total()
 
 
 def _given(*arguments):

@@ -21,7 +21,6 @@ to sequence learning", ICML, 2017 (learned).  J. Su, Y. Lu, S. Pan, B. Wen, Y. L
 rotary position embedding", arXiv:2104.09864, 2021.
 """
 
-import math
 from functools import partial
 
 import jax
@@ -29,6 +28,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
 from ._arrays import check_floating, wide_dtype, widen
+from ._factors import Summed, totals
+from ._pieces import in_two
 
 
 @jax.custom_vjp
@@ -63,11 +64,21 @@ def _learned_positions_fwd(x, table):
 
 
 def _learned_positions_bwd(empty, dy):
-    drows = dy.reshape(math.prod(dy.shape[:-2]), *dy.shape[-2:]).sum(axis=0, dtype=wide_dtype(dy))
-    return dy, jnp.pad(drows, [(0, len(empty) - len(drows)), (0, 0)]).astype(empty.dtype)
+    return dy, *totals(_learned_positions_factors(empty, dy), table=empty)
 
 
 learned_positions.defvjp(_learned_positions_fwd, _learned_positions_bwd)
+
+
+def _learned_positions_travel(empty, dy):
+    return dy, dy
+
+
+def _learned_positions_factors(empty, dy):
+    return {"table": Summed(dy, (len(empty), dy.shape[-1]))}
+
+
+in_two(learned_positions, _learned_positions_travel, _learned_positions_factors)
 
 
 @partial(jax.custom_vjp, nondiff_argnames=("base",))

@@ -1,28 +1,30 @@
 """The backprop table of a network, and how to write and debug a layer with it.
 
-A layer of your own is made by `jbackprop.layers.define`.  Here is y = s ⊙ x³ with a trained scale s:
+A layer of your own is a frozen dataclass with four functions.  Here is y = s ⊙ x³ with a trained scale s:
 
     ∂C/∂x = ∂C/∂y ⊙ s ⊙ 3 x²          what travels on
     δ     = ∂C/∂y ⊙ x³                 ∂C/∂s = Σ_rows δ
 
-with a fault in its backward pass, where x stands for x²:
+with a fault in its backward pass, where x stands for x² unless the power is right:
 
+>>> import dataclasses
 >>> import jax.numpy as jnp
 >>> import jbackprop as jb
->>> from jbackprop import layers
->>> from jbackprop import rules
->>> def cube(slope):
-...     def init(key, shape):
+>>> from jbackprop import layers, rules
+>>> @dataclasses.dataclass(frozen=True)
+... class Cube(layers.Layer):
+...     power: int
+...     def init(self, key, shape):
 ...         return {"s": jnp.ones(shape[-1:])}, shape
-...     def forward(params, x, key=None):
+...     def forward(self, params, x, key=None):
 ...         return params["s"] * x**3, x
-...     def backward(params, x, dy):
-...         return dy * params["s"] * slope(x), dy * x**3
-...     def gradient(params, x, delta, contract=layers.total):
-...         return {"s": contract.summed(delta)}
-...     about = layers.About("cube", "s{l} ⊙ cube({x})", "{dy} ⊙ cube({x})", "{dy} ⊙ s{l} ⊙ cube′({x})")
-...     return layers.define(forward, backward, init, gradient, about)
->>> wrong = cube(lambda x: 3 * x)
+...     def backward(self, params, x, dy):
+...         return dy * params["s"] * 3 * x**self.power, dy * x**3
+...     def factors(self, params, x, delta):
+...         return {"s": layers.Summed(delta)}
+...     def about(self):
+...         return layers.About("cube", "s{l} ⊙ cube({x})", "{dy} ⊙ cube({x})", "{dy} ⊙ s{l} ⊙ cube′({x})")
+>>> wrong = Cube(power=1)
 
 Put it into a network and ask for the table, one mini-batch through it:
 
@@ -50,7 +52,7 @@ entry is right by chance.
 
 Mended, every row agrees, for this mini-batch:
 
->>> right = cube(lambda x: 3 * x**2)
+>>> right = Cube(power=2)
 >>> net = layers.chain(layers.linear(2, bias=False), right)
 >>> jb.explain(net, rules.squared_error)(params, x, y).first_difference is None
 True

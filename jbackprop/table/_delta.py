@@ -41,7 +41,7 @@ def gather(step: Step, hand: ByHand, twin: Automatic) -> Evidence:
 def _is_sum(name, param, hand):
     """Whether a parameter gets the plain sum of δ over the examples."""
     word = hand.words.get(name)
-    return word is not None and word.name == "summed" and word.of_delta and hand.delta.shape[1:] == param.shape
+    return word is not None and word.name == "Summed" and word.of_delta and hand.delta.shape[1:] == param.shape
 
 
 def _per_example(step, x, twin, name):

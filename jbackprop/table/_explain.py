@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from jbackprop import rules
-from jbackprop.functions import halves
 from jbackprop.layers import Layer, like
 
 from . import _symbols
@@ -40,13 +39,13 @@ def explain(net: Layer, loss: Callable[..., jax.Array]) -> Explain:
 
     Args:
       net: a layer, usually a `layers.chain`.
-      loss: as for `backprop`, a function of (output, target) with a hand-written rule.
+      loss: as for `backprop`, a function of (output, target).
 
     Returns:
       A function (params, x, y, key=None) -> `Explanation`.
 
     Raises:
-      TypeError: net is not a layer, or the loss has no backward pass of its own.
+      TypeError: net is not a layer, or the loss is not a function.
 
     Example:
       >>> import jax.numpy as jnp
@@ -68,22 +67,23 @@ def explain(net: Layer, loss: Callable[..., jax.Array]) -> Explain:
     """
     if not isinstance(net, Layer):
         raise TypeError(f"explain: net, wanted a Layer, got {net!r}")
-    loss_halves = halves(loss, "explain: loss")
+    if not callable(loss):
+        raise TypeError(f"explain: loss, wanted a function of (output, target), got {loss!r}")
 
     def explained(params: Any, x: Any, y: Any, key: jax.Array | None = None) -> Explanation:
         x, y = jax.tree.map(jnp.asarray, (x, y))
-        hand, twin, evidence = jax.jit(_both_ways(net, loss, loss_halves))(params, x, y, key)
+        hand, twin, evidence = jax.jit(_both_ways(net, loss))(params, x, y, key)
         _check_targets(loss, hand, y)
         return _tabled(in_place(net, params, key), loss, x, hand, twin, evidence)
 
     return explained
 
 
-def _both_ways(net, loss, loss_halves):
+def _both_ways(net, loss):
     def both_ways(params, x, y, key):
         steps = in_place(net, params, key)
         twin = automatically(steps, loss, x, y)
-        hand = by_hand(steps, loss_halves, x, y, twin.layers)
+        hand = by_hand(steps, loss, x, y, twin.layers)
         evidence = list(map(gather, steps, hand.layers, twin.layers))
         return hand._replace(layers=[layer._replace(cache=None) for layer in hand.layers]), twin, evidence
 
@@ -169,7 +169,7 @@ def _gradient_rows(step, says, hand, twin, length):
         equation = _symbols.gradient(hand.words.get(name), says)
         value = like(value, param) if isinstance(value, jax.Array) else value
         verdict = judge(value, wanted[name], length, noise[name])
-        symbol, place = d(_symbols.parameter(name, says)), f"{step.place}: gradient"
+        symbol, place = d(_symbols.parameter(name, says)), f"{step.place}: factors"
         yield Row(symbol, "gradient", equation, place, value, wanted[name], verdict, name)
 
 

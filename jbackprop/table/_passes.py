@@ -2,9 +2,9 @@
 
     aˡ, cacheˡ = fˡ(aˡ⁻¹)                      aˡ, pullˡ = jax.vjp(fˡ without rules, pˡ, aˡ⁻¹)
     ∂C/∂aˡ⁻¹, δˡ = backwardˡ(cacheˡ, ∂C/∂aˡ)   ∂C/∂pˡ, ∂C/∂aˡ⁻¹ = pullˡ(∂C/∂aˡ)
-    ∂C/∂pˡ = gradientˡ(cacheˡ, δˡ)
+    ∂C/∂pˡ = the totals of factorsˡ(cacheˡ, δˡ)
 
-The automatic way calls no layer's `backward` or `gradient`.  It is gone backward twice, the second time with
+The automatic way calls no layer's `backward` or `factors`.  It is gone backward twice, the second time with
 every ∂C/∂aˡ changed by its rounding, of relative size ε and random sign.  How far the two end apart, in the same
 arithmetic, is how far off a right result may be where sums cancel.
 """
@@ -17,9 +17,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jbackprop.functions import Halves, automatic
-from jbackprop.layers import Contraction, Layer, Params, total
-from jbackprop.layers._chain import in_order
+from jbackprop.functions import automatic
+from jbackprop.layers import Chain, Layer, Outer, Params, is_factored, loss_and_signal
 
 
 class Step(NamedTuple):
@@ -39,9 +38,8 @@ class Step(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What the layer calls itself; else the function in which its forward pass was written."""
-        made_by = getattr(self.layer.forward, "__qualname__", "").split(".<locals>.")[:-1]
-        return self.layer.about.name or (made_by[-1] if made_by else "layer")
+        """What the layer calls itself; else what it prints before its brackets."""
+        return self.layer.about().name or repr(self.layer).partition("(")[0]
 
     @property
     def place(self) -> str:
@@ -55,12 +53,12 @@ class Step(NamedTuple):
 @jax.tree_util.register_static
 @dataclasses.dataclass(frozen=True)
 class Word:
-    """How a layer named a parameter's gradient, as in `contract.outer(a, delta)`.
+    """How a layer named a parameter's gradient, as in `Outer(a, delta)`.
 
     Attributes:
-      name: of the contraction's function, such as "outer".
-      of_input: whether its first argument is the layer's input.
-      of_delta: whether its last argument is δ, or a part of δ, as it is.
+      name: of the factored gradient's class, such as "Outer".
+      of_input: whether its input is that of the layer.
+      of_delta: whether its δ is that of the layer, or a part of it, as it is.
     """
 
     name: str
@@ -131,14 +129,14 @@ def in_place(net: Layer, params: Params, key: jax.Array | None) -> list[Step]:
 
 
 def _laid_flat(layer, params, key, path) -> Iterator[Step]:
-    if not layer.parts:
+    if not isinstance(layer, Chain):
         yield Step(path, layer, params, key)
         return
     if not isinstance(params, Sequence) or len(params) != len(layer.parts):
         got = f"{len(params)}" if isinstance(params, Sequence) else type(params).__name__
         where = f" of layer {'.'.join(map(str, path))}" if path else ""
         raise ValueError(f"explain: params, wanted one entry for each of {len(layer.parts)} layers{where}, got {got}")
-    for i, (part, part_params, part_key) in enumerate(in_order(layer.parts, params, key)):
+    for i, (part, part_params, part_key) in enumerate(layer.in_order(params, key)):
         yield from _laid_flat(part, part_params, part_key, (*path, i))
 
 
@@ -197,7 +195,7 @@ def _difference(a, b):
     return a if _is_void(a) else b - a
 
 
-def by_hand(steps: Sequence[Step], loss: Halves, x: Any, y: Any, twins: Sequence[Automatic]) -> Pass:
+def by_hand(steps: Sequence[Step], loss: Callable, x: Any, y: Any, twins: Sequence[Automatic]) -> Pass:
     """The layers' own values and gradients.
 
     Where a backward pass returns something of another shape than its input, the layer before it goes on with the
@@ -211,8 +209,7 @@ def by_hand(steps: Sequence[Step], loss: Halves, x: Any, y: Any, twins: Sequence
         output, cache = _said(f"{step.place}: forward, wanted to run", x, step.layer.forward, step.params, x, step.key)
         forward.append((x, output, cache))
         x = output
-    values, residuals = loss.forward(x, y)
-    dy, *_ = loss.backward(residuals, jnp.full_like(values, 1 / values.size))
+    values, dy = loss_and_signal(loss, x, y)
     layers = []
     for step, kept, twin in reversed(list(zip(steps, forward, twins, strict=True))):
         usable = dy if _shapes(dy) == _shapes(twin.dy) else twin.dy
@@ -228,22 +225,17 @@ def _backward(step, x, cache, dy):
 
 
 def named(step: Step, x: Any, cache: Any, delta: Any) -> tuple[Params, dict[str, Word]]:
-    """A layer's gradients, and the words of the contraction in which it named them."""
-    said = []
+    """A layer's gradients, and how it named them."""
+    factors = _said(f"{step.place}: factors, wanted to run", delta, step.layer.factors, step.params, cache, delta)
+    gradients = jax.tree.map(lambda factored: factored.total(), factors, is_leaf=is_factored)
+    return gradients, {name: _word(factored, x, delta) for name, factored in leaves(factors, is_factored).items()}
 
-    def listening(name, word):
-        def spoken(*arguments):
-            value = word(*arguments)
-            of_delta = any(arguments[-1] is leaf for leaf in jax.tree.leaves(delta))
-            said.append((value, Word(name, arguments[0] is x, of_delta)))
-            return value
 
-        return spoken
-
-    listener = Contraction(*(listening(name, word) for name, word in zip(total._fields, total, strict=True)))
-    wanted = f"{step.place}: gradient, wanted to run"
-    gradients = _said(wanted, delta, step.layer.gradient, step.params, cache, delta, listener)
-    return gradients, {name: word for name, made in leaves(gradients).items() for value, word in said if made is value}
+def _word(factored, x, delta):
+    parts = [leaf for leaf in (*jax.tree.leaves(delta), delta) if leaf is not None]
+    signal = getattr(factored, "delta", None)
+    of_input = isinstance(factored, Outer) and factored.a is x
+    return Word(type(factored).__name__, of_input, any(signal is part for part in parts))
 
 
 def _said(wanted, given, f, *arguments):
@@ -263,9 +255,9 @@ def _shapes(tree):
     return jax.tree.structure(tree), [jnp.shape(leaf) for leaf in jax.tree.leaves(tree)]
 
 
-def leaves(tree: Any) -> dict[str, Any]:
-    """The arrays of a tree by the names of their places; "" for a tree that is one array."""
-    found = jax.tree_util.tree_leaves_with_path(tree)
+def leaves(tree: Any, is_leaf: Callable[[Any], bool] | None = None) -> dict[str, Any]:
+    """The leaves of a tree by the names of their places; "" for a tree that is one leaf."""
+    found = jax.tree_util.tree_leaves_with_path(tree, is_leaf=is_leaf)
     return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in found}
 
 

@@ -69,17 +69,17 @@ def parameter(name: str, words: Symbols) -> str:
 
 def output(step: Step, words: Symbols) -> str:
     """The right-hand side of the layer's output."""
-    return words.filled(step.layer.about.output) or f"{step.name}({words.x})"
+    return words.filled(step.layer.about().output) or f"{step.name}({words.x})"
 
 
 def received(after: Step, words: Symbols) -> str:
     """The right-hand side of ∂C/∂x, from the layer whose input x is."""
-    return words.filled(after.layer.about.input) or f"{d(words.y)} · ∂{words.y}/∂{words.x}"
+    return words.filled(after.layer.about().input) or f"{d(words.y)} · ∂{words.y}/∂{words.x}"
 
 
 def delta(step: Step, words: Symbols) -> str:
     """The right-hand side of δ."""
-    return words.filled(step.layer.about.delta) or f"backward({d(words.y)})"
+    return words.filled(step.layer.about().delta) or f"backward({d(words.y)})"
 
 
 def gradient(word: Word | None, words: Symbols) -> str:
@@ -87,5 +87,5 @@ def gradient(word: Word | None, words: Symbols) -> str:
     if word is None:
         return f"gradient({words.delta})"
     signal = words.delta if word.of_delta else f"({words.delta} …)"
-    sums = {"outer": f"{words.x if word.of_input else 'cache'}ᵀ {signal}", "summed": f"Σ {signal}"}
+    sums = {"Outer": f"{words.x if word.of_input else 'cache'}ᵀ {signal}", "Summed": f"Σ {signal}"}
     return sums.get(word.name, f"{word.name}({signal})")

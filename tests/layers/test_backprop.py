@@ -231,14 +231,56 @@ def test_its_jaxpr_is_the_recursion(depth):
     assert text.count("= tanh ") == depth
 
 
+def plain_squares(a, y):
+    return 0.5 * jnp.square(a - y).sum(axis=-1)
+
+
+def test_a_loss_of_plain_jax(float64):
+    """∂C/∂output by `jax.vjp` of the loss alone, and the δ recursion from there."""
+    net, params, x, _ = classifier()
+    y = draw(M, CLASSES)
+    got = jb.backprop(net, plain_squares)(params, x, y)
+    wanted = jb.backprop(net, rules.squared_error)(params, x, y)
+    assert_close(got, wanted)
+
+
 @pytest.mark.parametrize(
-    ("loss", "got"),
-    [(lambda a, y: ((a - y) ** 2).mean(axis=-1), "<lambda>"), (jax.custom_vjp(jnp.subtract), "custom_vjp"), (3, "3")],
-    ids=["plain function", "halves missing", "no function"],
+    ("make", "net", "loss", "message"),
+    [
+        (jb.backprop, layers.linear(3), 3, r"backprop: loss, wanted a function of \(output, target\), got 3"),
+        (jb.autodiff, layers.linear(3), 3, r"autodiff: loss, wanted a function of \(output, target\), got 3"),
+        (jb.backprop, layers.relu, rules.squared_error, "backprop: net, wanted a Layer, got <function relu"),
+    ],
 )
-def test_a_loss_without_a_backward_pass(loss, got):
-    with pytest.raises(TypeError, match=f"backprop: loss, wanted a jax.custom_vjp function .* got .*{got}"):
-        jb.backprop(layers.linear(3), loss)
+def test_what_is_no_network_or_no_loss(make, net, loss, message):
+    with pytest.raises(TypeError, match=message):
+        make(net, loss)
+
+
+def test_a_loss_whose_halves_are_missing():
+    backpropagate = jb.backprop(layers.linear(3), jax.custom_vjp(jnp.subtract))
+    with pytest.raises(TypeError, match=r"backprop: loss, wanted a jax.custom_vjp function .* got .*custom_vjp"):
+        backpropagate(LINEAR, np.ones((7, 6), "f"), np.ones((7, 3), "f"))
+
+
+def test_trees_of_inputs_and_targets(float64):
+    """Two inputs, two outputs with a loss each."""
+
+    def loss(outputs, targets):
+        return plain_squares(outputs[0], targets["a"]) + plain_squares(outputs[1], targets["b"])
+
+    net = layers.chain(layers.swiglu(), layers.parallel(layers.linear(4), layers.linear(3)))
+    params, _ = net.init(jax.random.key(0), ((FEATURES,), (FEATURES,)))
+    x, y = (draw(M, FEATURES), draw(M + 1, FEATURES)[1:]), {"a": draw(M, 4), "b": draw(M, 3)}
+    got = jb.backprop(net, loss)(params, x, y)[:2]
+    assert_close(got, jax.jit(jb.autodiff(net, loss))(params, x, y)[:2])
+
+
+def test_layers_have_their_names_in_a_profile():
+    net, params, x, labels = classifier()
+    text = jax.jit(jb.backprop(net, rules.softmax_cross_entropy)).lower(params, x, labels).as_text(debug_info=True)
+    for name in ("0.linear", "1.tanh", "4.linear"):
+        assert name in text
 
 
 LINEAR = {"w": np.ones((6, 3), np.float32), "b": np.ones(3, np.float32)}

@@ -1,6 +1,5 @@
 """The backprop table: right networks agree row by row, a planted fault is found where it is, and every form says so."""
 
-import dataclasses
 from typing import Any
 
 import jax
@@ -10,44 +9,14 @@ import pytest
 
 import jbackprop as jb
 from jbackprop import layers, rules
-from jbackprop.layers import About, total
-from tests.layers.user_layers import dropout, residual
+from jbackprop.layers import About, Factored, Outer, Summed, factored
+from tests.layers.user_layers import Scale, altered
 
 M, N = 7, 5
 
 
 def draw(*shape, dtype=np.float32):
     return jnp.asarray(np.random.default_rng(shape).normal(size=shape), dtype)
-
-
-def scale(name="s", about=layers.UNNAMED):
-    """y = s ⊙ x, its parameter in a dictionary."""
-
-    def init(key, shape):
-        return {name: jax.random.normal(key, shape[-1:])}, shape
-
-    def forward(params, x, key=None):
-        return params[name] * x, x
-
-    def backward(params, x, dy):
-        return dy * params[name], dy * x
-
-    def gradient(params, x, delta, contract=total):
-        return {name: contract.summed(delta)}
-
-    return layers.define(forward, backward, init, gradient, about)
-
-
-def embedding(count, features):
-    def init(key, shape):
-        return jax.random.normal(key, (count, features)), (*shape, features)
-
-    def gradient(table, ids, delta, contract=total):
-        return jnp.zeros_like(table).at[ids].add(delta)
-
-    return layers.define(
-        lambda table, ids, key=None: (table[ids], ids), lambda table, ids, dy: (None, dy), init, gradient
-    )
 
 
 def explained(net, x, loss=rules.squared_error, y=None, key=None, batch_axes=1):
@@ -66,11 +35,11 @@ NETWORKS = {
     "two in a row": lambda: layers.chain(layers.linear(4), layers.linear(3)),
     "activation first": lambda: layers.chain(layers.relu(), layers.linear(3), layers.silu(), layers.softplus()),
     "nested": lambda: layers.chain(
-        layers.chain(layers.linear(4), layers.chain(layers.elu(), scale())), layers.linear(3)
+        layers.chain(layers.linear(4), layers.chain(layers.elu(), Scale())), layers.linear(3)
     ),
     "deep": lambda: layers.chain(*[part for _ in range(12) for part in (layers.linear(N), layers.tanh())]),
-    "saturated softmax": lambda: layers.chain(layers.linear(6, weights=layers.he_normal()), scale(), layers.softmax()),
-    "dropout": lambda: layers.chain(layers.linear(4), dropout(0.5), layers.linear(3)),
+    "saturated softmax": lambda: layers.chain(layers.linear(6, weights=layers.he_normal()), Scale(), layers.softmax()),
+    "dropout": lambda: layers.chain(layers.linear(4), layers.dropout(0.5), layers.linear(3)),
 }
 
 
@@ -102,7 +71,7 @@ def test_every_activation_has_its_rows():
 
 
 def test_rows_and_symbols():
-    table = explained(layers.chain(layers.linear(4), layers.relu(), scale(), layers.linear(3, bias=False)), draw(M, N))
+    table = explained(layers.chain(layers.linear(4), layers.relu(), Scale(), layers.linear(3, bias=False)), draw(M, N))
     assert [(row.symbol, row.equation) for block in table.blocks for row in block.rows] == [
         ("∂C/∂x", "δ¹ W¹ᵀ"),
         ("z¹", "x W¹ + b¹"),
@@ -123,7 +92,7 @@ def test_rows_and_symbols():
 
 
 def test_values_are_those_of_backprop_and_of_jax_grad():
-    net, x, y = layers.chain(layers.linear(4), layers.gelu(), scale(), layers.linear(3)), draw(M, N), draw(M, 3)
+    net, x, y = layers.chain(layers.linear(4), layers.gelu(), Scale(), layers.linear(3)), draw(M, N), draw(M, 3)
     params, _ = net.init(jax.random.key(0), (N,))
     table = jb.explain(net, rules.squared_error)(params, x, y)
     for read, differentiate in (("value", jb.backprop), ("automatic", jb.autodiff)):
@@ -144,7 +113,7 @@ def test_half_precision():
 
 
 def test_integers_as_input():
-    net = layers.chain(embedding(9, 4), layers.linear(3))
+    net = layers.chain(layers.embedding(9, 4), layers.linear(3))
     params, _ = net.init(jax.random.key(0), ())
     ids, y = jnp.array([3, 1, 3, 8]), jnp.array([0, 2, 1, 1])
     table = jb.explain(net, rules.softmax_cross_entropy)(params, ids, y)
@@ -154,7 +123,7 @@ def test_integers_as_input():
 
 def test_a_combinator_is_one_block():
     table = explained(
-        layers.chain(residual(layers.chain(layers.linear(N), layers.tanh())), layers.linear(3)), draw(M, N)
+        layers.chain(layers.residual(layers.chain(layers.linear(N), layers.tanh())), layers.linear(3)), draw(M, N)
     )
     assert [block.title for block in table.layers] == ["layer 0, residual", "layer 1, linear"]
     assert table.first_difference is None
@@ -167,27 +136,34 @@ def off(tree):
     return jax.tree.map(lambda a: a.at[..., 0].multiply(1.02), tree)
 
 
+@factored
+class Off(Factored):
+    factor: Factored
+
+    def total(self):
+        return off(self.factor.total())
+
+
 def with_fault(layer, part):
     def backward(params, cache, dy):
         dx, delta = layer.backward(params, cache, dy)
         return (off(dx), delta) if part == "dx" else (dx, off(delta))
 
-    def gradient(params, cache, delta, contract=total):
-        return off(layer.gradient(params, cache, delta, contract))
+    def factors(params, cache, delta):
+        return jax.tree.map(Off, layer.factors(params, cache, delta), is_leaf=layers.is_factored)
 
-    changed = {"gradient": gradient} if part == "gradient" else {"backward": backward}
-    return dataclasses.replace(layer, **changed)
+    return altered(layer, factors=factors) if part == "factors" else altered(layer, backward=backward)
 
 
-def subjects():
-    return [layers.linear(6), layers.relu(), layers.linear(4, bias=False), scale(), layers.tanh(), layers.linear(3)]
+def subjects() -> list[layers.Layer]:
+    return [layers.linear(6), layers.relu(), layers.linear(4, bias=False), Scale(), layers.tanh(), layers.linear(3)]
 
 
 OUTPUTS = ["∂C/∂x", "δ¹ = ∂C/∂z¹", "∂C/∂a¹", "∂C/∂z²", "∂C/∂z³", "∂C/∂a³"]
 FAULTS = {
     **{(i, "dx"): (symbol, "backward") for i, symbol in enumerate(OUTPUTS)},
     **{(i, "delta"): (f"δ{above}", "backward") for i, above in {0: "¹", 2: "²", 3: "³", 5: "⁴"}.items()},
-    **{(i, "gradient"): (f"∂C/∂{p}", "gradient") for i, p in {0: "W¹", 2: "W²", 3: "s³", 5: "W⁴"}.items()},
+    **{(i, "factors"): (f"∂C/∂{p}", "factors") for i, p in {0: "W¹", 2: "W²", 3: "s³", 5: "W⁴"}.items()},
 }
 
 
@@ -207,13 +183,13 @@ def test_a_fault_is_found_at_the_first_row_that_differs(place, part):
 
 def test_a_fault_in_a_nested_chain():
     faulty = with_fault(layers.gelu(), "dx")
-    net = layers.chain(layers.linear(6), layers.chain(layers.relu(), layers.chain(layers.linear(4), faulty)), scale())
+    net = layers.chain(layers.linear(6), layers.chain(layers.relu(), layers.chain(layers.linear(4), faulty)), Scale())
     first = explained(net, draw(M, N)).first_difference
     assert first is not None and first.source == "layer 1.1.1, gelu: backward"
 
 
 def test_a_forward_pass_that_is_not_apply():
-    wrong = dataclasses.replace(layers.tanh(), apply=lambda params, x, key=None: jnp.sin(x))
+    wrong = altered(layers.tanh(), apply=lambda params, x, key=None: jnp.sin(x))
     first = explained(layers.chain(layers.linear(4), wrong, layers.linear(3)), draw(M, N)).first_difference
     assert first is not None and (first.symbol, first.source) == ("a¹", "layer 1, tanh: forward")
 
@@ -230,7 +206,7 @@ def test_a_loss_with_a_wrong_rule():
 
 def test_a_gradient_of_a_wrong_shape_is_a_difference_and_the_rest_goes_on():
     tanh = layers.tanh()
-    wrong = dataclasses.replace(tanh, backward=lambda params, a, da: (tanh.backward(params, a, da)[0].T, ()))
+    wrong = altered(tanh, backward=lambda params, a, da: (tanh.backward(params, a, da)[0].T, ()))
     table = explained(layers.chain(layers.linear(4), wrong, layers.linear(3)), draw(M, N))
     differ = [row for row in table.rows if row.verdict.kind == "differs"]
     assert [row.symbol for row in differ] == ["∂C/∂z¹"]
@@ -239,9 +215,9 @@ def test_a_gradient_of_a_wrong_shape_is_a_difference_and_the_rest_goes_on():
 
 def test_a_gradient_that_is_missing():
     linear = layers.linear(4)
-    wrong = dataclasses.replace(
+    wrong = altered(
         linear,
-        gradient=lambda p, a, delta, contract=total: {"w": contract.outer(a, delta), "c": contract.summed(delta)},
+        factors=lambda params, cache, delta: {"w": Outer(cache.arrays[0], delta), "c": Summed(delta)},
     )
     first = explained(wrong, draw(M, N)).first_difference
     assert first is not None and (first.symbol, first.shape) == ("∂C/∂b¹", "missing")
@@ -300,7 +276,9 @@ def test_course_notation_in_rows_with_the_mean_in_delta(course):
 
 
 def test_course_notation_of_other_layers():
-    table = explained(layers.chain(layers.relu(), scale(), layers.tanh(), dropout(0.1), layers.linear(3)), draw(M, N))
+    table = explained(
+        layers.chain(layers.relu(), Scale(), layers.tanh(), layers.dropout(0.1), layers.linear(3)), draw(M, N)
+    )
     got = table.course("row", "dZ")
     assert " ".join(got) == "A0 dA0 Z1 dZ1 s1 ds1 A1 dA1 Z2 dZ2 b2 db2 W2 dW2 A2 dA2"
     np.testing.assert_array_equal(got["A0"], jax.nn.relu(table.x))
@@ -322,7 +300,7 @@ EVIL = "<script>document.title='run'</script>"
 
 def test_text_of_users_is_escaped():
     about = About(EVIL, output=f"{EVIL} {{x}} {{unknown}}", delta=EVIL, input=EVIL)
-    page = explained(layers.chain(layers.linear(4), scale(EVIL, about)), draw(M, N)).html(EVIL)
+    page = explained(layers.chain(layers.linear(4), Scale(EVIL, about)), draw(M, N)).html(EVIL)
     assert "<script" not in page
     assert "&lt;script&gt;" in page and "{unknown}" in page
     assert "http" not in page.replace("http-equiv", "")
@@ -345,8 +323,9 @@ def test_bad_network_or_loss():
     not_a_layer: Any = layers.relu
     with pytest.raises(TypeError, match=r"explain: net, wanted a Layer, got <function relu"):
         jb.explain(not_a_layer, rules.squared_error)
-    with pytest.raises(TypeError, match=r"explain: loss, wanted a jax.custom_vjp function"):
-        jb.explain(layers.relu(), jnp.square)
+    not_a_function: Any = 3
+    with pytest.raises(TypeError, match=r"explain: loss, wanted a function of \(output, target\), got 3"):
+        jb.explain(layers.relu(), not_a_function)
 
 
 MLP = layers.chain(layers.linear(4), layers.relu(), layers.chain(layers.linear(3)))
@@ -392,7 +371,7 @@ def test_bad_parameters_and_targets():
 
 
 def test_a_backward_pass_that_fails_is_one_line():
-    wrong = layers.define(lambda p, x, key=None: (jnp.sin(x), x), lambda p, x, dy: (dy @ x, ()))
+    wrong = altered(layers.tanh(), backward=lambda params, cache, dy: (dy @ dy, ()))
     with pytest.raises(
         ValueError, match=r"explain: layer 1, .*: backward, wanted to run, got float32\[7, 4\]"
     ) as error:

@@ -207,9 +207,9 @@ def test_step_stops_at_what_is_not_finite(where):
     step = training.step(poisoned(where), optimizer)
     state, metrics = step(training.init(params, optimizer), x, y)
     training.check_finite(metrics)
-    good = jax.tree.map(np.array, state)
+    good = jax.tree.map(np.array, state._replace(key=()))
     state, metrics = step(state, x + 10, y)
-    chex.assert_trees_all_equal(state, good)
+    chex.assert_trees_all_equal(state._replace(key=()), good)
     with pytest.raises(training.NonFiniteError, match=NON_FINITE[where]):
         training.check_finite(metrics)
 

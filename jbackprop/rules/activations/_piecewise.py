@@ -30,6 +30,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jbackprop.rules._arrays import check_floating, widen
+from jbackprop.rules._factors import Summed, totals
+from jbackprop.rules._pieces import in_two
 
 from ._elementwise import define_derivative, the_input, the_output, wide
 
@@ -151,11 +153,21 @@ def _prelu_fwd(z, slope):
 
 
 def _prelu_bwd(residuals, da):
-    z, slope = residuals
-    da, shared = widen(da), tuple(range(z.ndim - slope.ndim))
-    dz = jnp.where(z >= 0, da, widen(slope) * da)
-    dslope = jnp.where(z >= 0, 0, da * widen(z)).sum(axis=shared)
-    return dz.astype(z.dtype), dslope.astype(slope.dtype)
+    _, slope = residuals
+    return _prelu_travel(residuals, da)[0], *totals(_prelu_factors(residuals, da), slope=slope)
 
 
 prelu.defvjp(_prelu_fwd, _prelu_bwd)
+
+
+def _prelu_travel(residuals, da):
+    z, slope = residuals
+    return jnp.where(z >= 0, widen(da), widen(slope) * widen(da)).astype(z.dtype), da
+
+
+def _prelu_factors(residuals, da):
+    z, slope = residuals
+    return {"slope": Summed(jnp.where(z >= 0, 0, widen(da) * widen(z)), slope.shape)}
+
+
+in_two(prelu, _prelu_travel, _prelu_factors)

@@ -35,7 +35,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jbackprop.rules._arrays import check_floating
-from jbackprop.rules._linear import bias_gradient
+from jbackprop.rules._factors import Factored, Summed, factored, static, totals
+from jbackprop.rules._pieces import in_two
 from jbackprop.rules._windows import Padding, windows_over
 
 from ._correlation import Geometry, correlate, correlate_all, spread, stretched, turned_round
@@ -85,13 +86,26 @@ def _conv_fwd(x, kernel, bias, window_strides, padding, lhs_dilation, rhs_dilati
 
 
 def _conv_bwd(window_strides, padding, lhs_dilation, rhs_dilation, feature_group_count, residuals, delta):
-    x, kernel, bias = residuals
-    geometry = _geometry("conv", x, kernel, window_strides, padding, lhs_dilation, rhs_dilation, feature_group_count)
-    dx, dkernel = _image_gradient(x, kernel, geometry, delta), _kernel_gradient(x, delta, geometry)
-    return dx.astype(x.dtype), dkernel.astype(kernel.dtype), _bias_gradient(bias, delta)
+    options = window_strides, padding, lhs_dilation, rhs_dilation, feature_group_count
+    _, kernel, bias = residuals
+    dx, _ = _conv_travel(*options, residuals, delta)
+    return dx, *totals(_conv_factors(*options, residuals, delta), kernel=kernel, bias=bias)
 
 
 conv.defvjp(_conv_fwd, _conv_bwd)
+
+
+def _conv_travel(*options_and_residuals):
+    *options, (x, kernel, _), delta = options_and_residuals
+    return _image_gradient(x, kernel, _geometry("conv", x, kernel, *options), delta).astype(x.dtype), delta
+
+
+def _conv_factors(*options_and_residuals):
+    *options, (x, kernel, _), delta = options_and_residuals
+    return {"kernel": Correlated(x, delta, _geometry("conv", x, kernel, *options)), "bias": Summed(delta)}
+
+
+in_two(conv, _conv_travel, _conv_factors)
 
 
 @partial(jax.custom_vjp, nondiff_argnames=("strides", "padding", "rhs_dilation", "transpose_kernel"))
@@ -126,15 +140,52 @@ def _conv_transpose_fwd(x, kernel, bias, strides, padding, rhs_dilation, transpo
 
 
 def _conv_transpose_bwd(strides, padding, rhs_dilation, transpose_kernel, residuals, delta):
-    x, kernel, bias = residuals
-    turned = turned_round(kernel) if transpose_kernel else kernel
-    geometry = _transposing_geometry(x, turned, strides, padding, rhs_dilation)
-    dx, dturned = _image_gradient(x, turned, geometry, delta), _kernel_gradient(x, delta, geometry)
-    dkernel = turned_round(dturned) if transpose_kernel else dturned
-    return dx.astype(x.dtype), dkernel.astype(kernel.dtype), _bias_gradient(bias, delta)
+    options = strides, padding, rhs_dilation, transpose_kernel
+    _, kernel, bias = residuals
+    dx, _ = _conv_transpose_travel(*options, residuals, delta)
+    return dx, *totals(_conv_transpose_factors(*options, residuals, delta), kernel=kernel, bias=bias)
 
 
 conv_transpose.defvjp(_conv_transpose_fwd, _conv_transpose_bwd)
+
+
+def _conv_transpose_travel(strides, padding, rhs_dilation, transpose_kernel, residuals, delta):
+    x, kernel, _ = residuals
+    turned = turned_round(kernel) if transpose_kernel else kernel
+    geometry = _transposing_geometry(x, turned, strides, padding, rhs_dilation)
+    return _image_gradient(x, turned, geometry, delta).astype(x.dtype), delta
+
+
+def _conv_transpose_factors(strides, padding, rhs_dilation, transpose_kernel, residuals, delta):
+    x, kernel, _ = residuals
+    turned = turned_round(kernel) if transpose_kernel else kernel
+    geometry = _transposing_geometry(x, turned, strides, padding, rhs_dilation)
+    return {"kernel": Correlated(x, delta, geometry, transpose_kernel), "bias": Summed(delta)}
+
+
+in_two(conv_transpose, _conv_transpose_travel, _conv_transpose_factors)
+
+
+@factored
+class Correlated(Factored):
+    """What a kernel gets: x correlated with δ.
+
+    Attributes:
+      x: inputs, (*examples, *space, n_in).
+      delta: δ of the outputs, (*examples, *positions, n_out).
+      geometry: how the windows lie.
+      turned: whether the kernel itself was turned round.
+    """
+
+    x: jax.Array
+    delta: jax.Array
+    geometry: Geometry = static()
+    turned: bool = static(default=False)
+
+    def total(self) -> jax.Array:
+        """dW over all examples, in float32 at least."""
+        kernel = correlate_all(_images(self.x, self.geometry), _images(self.delta, self.geometry), self.geometry)
+        return turned_round(kernel) if self.turned else kernel
 
 
 def _convolved(x, kernel, geometry):
@@ -148,11 +199,6 @@ def _image_gradient(x, kernel, geometry, delta):
     return spread(_images(delta, geometry), kernel, geometry, x.shape[x.ndim - kernel.ndim + 1 : -1]).reshape(x.shape)
 
 
-def _kernel_gradient(x, delta, geometry):
-    """dW: x correlated with δ, over the whole batch."""
-    return correlate_all(_images(x, geometry), _images(delta, geometry), geometry)
-
-
 def _images(x, geometry):
     """All batch axes as one."""
     each = x.shape[x.ndim - len(geometry.window) - 1 :]
@@ -162,10 +208,6 @@ def _images(x, geometry):
 def _biased(y, x, kernel, bias):
     given = [x, kernel] if bias is None else [x, kernel, bias]
     return (y if bias is None else y + bias).astype(jnp.result_type(*given))
-
-
-def _bias_gradient(bias, delta):
-    return None if bias is None else bias_gradient(delta).astype(bias.dtype)
 
 
 def _geometry(rule, x, kernel, strides, padding, stretch, dilation, groups):

@@ -6,3 +6,4 @@ from ._normalisation import group_norm as group_norm
 from ._normalisation import instance_norm as instance_norm
 from ._normalisation import layer_norm as layer_norm
 from ._normalisation import rms_norm as rms_norm
+from ._standardise import Keep as Keep

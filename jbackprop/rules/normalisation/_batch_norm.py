@@ -28,6 +28,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jbackprop.rules._arrays import check_floating, widen
+from jbackprop.rules._factors import Mixed, Summed, totals
+from jbackprop.rules._pieces import in_two
 
 from ._standardise import (
     Keep,
@@ -37,10 +39,10 @@ from ._standardise import (
     chosen,
     mean_over,
     normalised_from,
-    parameter_gradients,
     scaled,
     standardise,
-    wide_backward,
+    standardise_factors,
+    wide_travel,
 )
 
 
@@ -66,14 +68,27 @@ def _batch_norm_fwd(x, scale, offset, eps, keep):
 
 
 def _batch_norm_bwd(eps, keep, kept, cotangents):
-    dy, dmean, dvariance = cotangents
-    n = max(math.prod(dy.shape[:-1]), 1)
-    through_y, *dparameters = wide_backward(kept, dy, _batch_axes(dy), normalised_from(kept, keep))
-    dx = through_y + (dmean + 2 * dvariance * _centred(kept, keep)) / n
-    return dx.astype(dy.dtype), *dparameters
+    factors = _batch_norm_factors(eps, keep, kept, cotangents[0])
+    return _batch_norm_travel(eps, keep, kept, cotangents)[0], *totals(factors, scale=kept.scale, offset=kept.offset)
 
 
 batch_norm.defvjp(_batch_norm_fwd, _batch_norm_bwd)
+
+
+def _batch_norm_travel(eps, keep, kept, cotangents):
+    dy, dmean, dvariance = cotangents
+    n = max(math.prod(dy.shape[:-1]), 1)
+    through_y = wide_travel(kept, dy, _batch_axes(dy), normalised_from(kept, keep))
+    dx = through_y + (dmean + 2 * dvariance * _centred(kept, keep)) / n
+    return dx.astype(dy.dtype), dy
+
+
+def _batch_norm_factors(eps, keep, kept, dy):
+    factors = standardise_factors(kept, dy, _batch_axes(dy), keep)
+    return {name: Mixed.of(factor) for name, factor in factors.items()}
+
+
+in_two(batch_norm, _batch_norm_travel, _batch_norm_factors)
 
 
 def _batch_axes(x):
@@ -121,18 +136,31 @@ def _batch_norm_evaluation_fwd(x, mean, variance, scale, offset, eps, keep):
 
 def _batch_norm_evaluation_bwd(eps, keep, residuals, dy):
     kept, variance = residuals
-    products = widen(dy) * normalised_from(kept, keep)
-    sums = [part.sum(_batch_axes(dy)) for part in (products, widen(dy))]
-    by_product, by_sum = (scaled(part, kept.scale) for part in sums)
-    return (
-        (kept.rstd * scaled(dy, kept.scale)).astype(dy.dtype),
-        (-kept.rstd * by_sum).astype(kept.mean.dtype),
-        (-0.5 * jnp.square(kept.rstd) * by_product).astype(variance.dtype),
-        *parameter_gradients(kept, *sums),
-    )
+    given = {"mean": kept.mean, "variance": variance, "scale": kept.scale, "offset": kept.offset}
+    dx, _ = _batch_norm_evaluation_travel(eps, keep, residuals, dy)
+    return dx, *totals(_batch_norm_evaluation_factors(eps, keep, residuals, dy), **given)
 
 
 batch_norm_evaluation.defvjp(_batch_norm_evaluation_fwd, _batch_norm_evaluation_bwd)
+
+
+def _batch_norm_evaluation_travel(eps, keep, residuals, dy):
+    kept, _ = residuals
+    return (kept.rstd * scaled(dy, kept.scale)).astype(dy.dtype), dy
+
+
+def _batch_norm_evaluation_factors(eps, keep, residuals, dy):
+    kept, _ = residuals
+    products = widen(dy) * normalised_from(kept, keep)
+    return {
+        "mean": Summed(-kept.rstd * scaled(dy, kept.scale)),
+        "variance": Summed(-0.5 * jnp.square(kept.rstd) * scaled(products, kept.scale)),
+        "scale": Summed(products),
+        "offset": Summed(widen(dy)),
+    }
+
+
+in_two(batch_norm_evaluation, _batch_norm_evaluation_travel, _batch_norm_evaluation_factors)
 
 
 def _check_statistics(x, **statistics):

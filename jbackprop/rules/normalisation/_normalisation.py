@@ -39,7 +39,17 @@ from functools import partial
 import jax
 from jaxtyping import Array, Float
 
-from ._standardise import Keep, check_parameters, standardise, standardise_backward
+from jbackprop.rules._factors import Summed, totals
+from jbackprop.rules._pieces import in_two
+
+from ._standardise import (
+    Keep,
+    check_parameters,
+    standardise,
+    standardise_backward,
+    standardise_factors,
+    standardise_travel,
+)
 
 
 @partial(jax.custom_vjp, nondiff_argnames=("eps", "keep"))
@@ -85,6 +95,17 @@ def _layer_norm_bwd(eps, keep, kept, dy):
 layer_norm.defvjp(_layer_norm_fwd, _layer_norm_bwd)
 
 
+def _layer_norm_travel(eps, keep, kept, dy):
+    return standardise_travel(kept, dy, (-1,), keep)
+
+
+def _layer_norm_factors(eps, keep, kept, dy):
+    return standardise_factors(kept, dy, (-1,), keep)
+
+
+in_two(layer_norm, _layer_norm_travel, _layer_norm_factors)
+
+
 @partial(jax.custom_vjp, nondiff_argnames=("eps", "keep"))
 def rms_norm(
     x: Float[Array, "*batch features"],
@@ -108,6 +129,17 @@ def _rms_norm_bwd(eps, keep, kept, dy):
 
 
 rms_norm.defvjp(_rms_norm_fwd, _rms_norm_bwd)
+
+
+def _rms_norm_travel(eps, keep, kept, dy):
+    return standardise_travel(kept, dy, (-1,), keep, centre=False)
+
+
+def _rms_norm_factors(eps, keep, kept, dy):
+    return standardise_factors(kept, dy, (-1,), keep)
+
+
+in_two(rms_norm, _rms_norm_travel, _rms_norm_factors)
 
 
 @partial(jax.custom_vjp, nondiff_argnames=("groups", "spatial", "eps", "keep"))
@@ -135,15 +167,37 @@ def _group_norm_fwd(x, scale, offset, groups, spatial, eps, keep):
     _check_groups(x, groups)
     parts = [_grouped(groups, array) for array in (x, scale, offset)]
     y, _, kept = standardise(*parts, axes=_group_axes(spatial), eps=eps, keep=keep)
-    return y.reshape(x.shape), kept
+    return y.reshape(x.shape), kept._replace(scale=scale, offset=offset)
 
 
 def _group_norm_bwd(groups, spatial, eps, keep, kept, dy):
-    dx, dscale, doffset = standardise_backward(kept, _grouped(groups, dy), _group_axes(spatial), keep)
-    return dx.reshape(dy.shape), *(d if d is None else d.reshape(-1) for d in (dscale, doffset))
+    factors = _group_norm_factors(groups, spatial, eps, keep, kept, dy)
+    dx, _ = _group_norm_travel(groups, spatial, eps, keep, kept, dy)
+    return dx, *totals(factors, scale=kept.scale, offset=kept.offset)
 
 
 group_norm.defvjp(_group_norm_fwd, _group_norm_bwd)
+
+
+def _group_norm_travel(groups, spatial, eps, keep, kept, dy):
+    dx, _ = standardise_travel(_in_groups(groups, kept), _grouped(groups, dy), _group_axes(spatial), keep)
+    return dx.reshape(dy.shape), dy
+
+
+def _group_norm_factors(groups, spatial, eps, keep, kept, dy):
+    factors = standardise_factors(_in_groups(groups, kept), _grouped(groups, dy), _group_axes(spatial), keep)
+    return {name: Summed(_ungrouped(factor.delta)) for name, factor in factors.items()}
+
+
+in_two(group_norm, _group_norm_travel, _group_norm_factors)
+
+
+def _in_groups(groups, kept):
+    return kept._replace(scale=_grouped(groups, kept.scale), offset=_grouped(groups, kept.offset))
+
+
+def _ungrouped(array):
+    return array.reshape(*array.shape[:-2], array.shape[-2] * array.shape[-1])
 
 
 def _grouped(groups, array):
@@ -185,6 +239,17 @@ def _instance_norm_bwd(spatial, eps, keep, kept, dy):
 
 
 instance_norm.defvjp(_instance_norm_fwd, _instance_norm_bwd)
+
+
+def _instance_norm_travel(spatial, eps, keep, kept, dy):
+    return standardise_travel(kept, dy, _space_axes(spatial, 2), keep)
+
+
+def _instance_norm_factors(spatial, eps, keep, kept, dy):
+    return standardise_factors(kept, dy, _space_axes(spatial, 2), keep)
+
+
+in_two(instance_norm, _instance_norm_travel, _instance_norm_factors)
 
 
 def _check_groups(x, groups):

@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Array
 
 from jbackprop.rules._arrays import check_floating, computed_once, widen
+from jbackprop.rules._factors import Summed, totals
 
 Keep = Literal["input", "normalised", "output"]
 
@@ -52,21 +53,36 @@ def chosen(keep, x, normalised, y):
 
 def standardise_backward(kept, dy, axes, keep, centre=True):
     """dx, dγ and dβ."""
-    dx, *dparameters = wide_backward(kept, dy, axes, normalised_from(kept, keep), centre)
-    return dx.astype(dy.dtype), *dparameters
+    dparameters = totals(standardise_factors(kept, dy, axes, keep), scale=kept.scale, offset=kept.offset)
+    return standardise_travel(kept, dy, axes, keep, centre)[0], *dparameters
 
 
-def wide_backward(kept, dy, axes, normalised, centre=True):
-    """dx in float32 at least, dγ and dβ."""
-    own = tuple(axis for axis in axes if axis != -1)
-    products, sums = (part.sum(own, keepdims=True) for part in (widen(dy) * normalised, widen(dy)))
+def standardise_travel(kept, dy, axes, keep, centre=True):
+    """dx, and δ = dy, which γ and β multiply and add up."""
+    return wide_travel(kept, dy, axes, normalised_from(kept, keep), centre).astype(dy.dtype), dy
+
+
+def standardise_factors(kept, dy, axes, keep):
+    """What γ and β get: dy ⊙ x̂ and dy, summed over the set that each example standardises."""
+    products, sums = _in_sets(dy, axes, normalised_from(kept, keep))
+    return {"scale": Summed(products), "offset": Summed(sums)}
+
+
+def wide_travel(kept, dy, axes, normalised, centre=True):
+    """dx in float32 at least."""
+    products, sums = _in_sets(dy, axes, normalised)
     n = max(math.prod(dy.shape[axis] for axis in axes), 1)
 
     def mean_of(part):
         return computed_once(scaled(part, kept.scale).sum(axes, keepdims=True) / n)
 
-    dx = kept.rstd * (scaled(dy, kept.scale) - (mean_of(sums) if centre else 0) - normalised * mean_of(products))
-    return dx, *parameter_gradients(kept, products, sums)
+    return kept.rstd * (scaled(dy, kept.scale) - (mean_of(sums) if centre else 0) - normalised * mean_of(products))
+
+
+def _in_sets(dy, axes, normalised):
+    """The sums of dy ⊙ x̂ and of dy over the entries of one channel in one set, their axes kept."""
+    own = tuple(axis for axis in axes if axis != -1)
+    return tuple(part.sum(own, keepdims=True) for part in (widen(dy) * normalised, widen(dy)))
 
 
 def scaled(dy, scale):
@@ -92,14 +108,6 @@ def _invert_affine(y, scale, offset):
     """x̂ = (y − β) / γ, and NaN where γ is 0."""
     shifted = widen(y) if offset is None else widen(y) - offset
     return shifted if scale is None else shifted / jnp.where(scale == 0, jnp.nan, widen(scale))
-
-
-def parameter_gradients(kept, products, sums):
-    """dγ = Σ dy ⊙ x̂ and dβ = Σ dy, from their terms or partial sums, over the axes that the parameters lack."""
-    return tuple(
-        None if parameter is None else part.sum(range(part.ndim - parameter.ndim)).astype(parameter.dtype)
-        for parameter, part in ((kept.scale, products), (kept.offset, sums))
-    )
 
 
 def mean_over(x, axes):

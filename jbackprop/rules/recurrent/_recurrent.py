@@ -43,8 +43,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
 from jbackprop.rules._arrays import check_floating, check_numbers, widen
+from jbackprop.rules._factors import Outer, Summed
+from jbackprop.rules._pieces import in_two
 
-from ._through_time import backward, forward
+from ._through_time import backward, error_signals, forward, gates_of, states_before
 
 State = Float[Array, "*batch hidden"]
 
@@ -115,18 +117,36 @@ def _rnn_fwd(x, w, u, b, carry, seq_lengths, activation, reverse):
 
 
 def _rnn_bwd(activation, reverse, course, cotangents):
+    dlast, dy = cotangents
+    step = _rnn_step_back(activation, course)
+    dx, dw, du, db, _, (dcarry,) = backward(step, course, (dlast,), dy, reverse)
+    return dx, *_like((course.w, course.u, course.b), (dw, du, db)), dcarry, None
+
+
+rnn.defvjp(_rnn_fwd, _rnn_bwd)
+
+
+def _rnn_step_back(activation, course):
     ut, slope = widen(course.u).T, _ACTIVATIONS[activation].slope
 
     def step(dcarry, gates, after, before):
         delta = dcarry[0] * slope(after[0])
         return (delta @ ut,), delta
 
+    return step
+
+
+def _rnn_travel(activation, reverse, course, cotangents):
     dlast, dy = cotangents
-    dx, dw, du, db, _, (dcarry,) = backward(step, course, (dlast,), dy, reverse)
-    return dx, *_like((course.w, course.u, course.b), (dw, du, db)), dcarry, None
+    dx, delta, (dcarry,) = error_signals(_rnn_step_back(activation, course), course, (dlast,), dy, reverse)
+    return (dx, dcarry, None), delta
 
 
-rnn.defvjp(_rnn_fwd, _rnn_bwd)
+def _rnn_factors(activation, reverse, course, delta):
+    return _factors(course, reverse, delta, delta)
+
+
+in_two(rnn, _rnn_travel, _rnn_factors)
 
 
 @partial(jax.custom_vjp, nondiff_argnames=("reverse",))
@@ -169,25 +189,48 @@ def _gru_fwd(x, w, u, b, b_n, carry, seq_lengths, reverse):
 
 
 def _gru_bwd(reverse, residuals, cotangents):
-    course, b_n = residuals
-    ut, hidden = widen(course.u).T, len(course.u)
+    (course, b_n), (dlast, dy) = residuals, cotangents
+    dx, dw, du, db, db_of_state, (dcarry,) = backward(
+        _gru_step_back(course), course, (dlast,), dy, reverse, _gru_of_state
+    )
+    gradients = dw, du, db, db_of_state[2 * len(course.u) :]
+    return dx, *_like((course.w, course.u, course.b, b_n), gradients), dcarry, None
+
+
+gru.defvjp(_gru_fwd, _gru_bwd)
+
+
+def _gru_step_back(course):
+    ut = widen(course.u).T
 
     def step(dcarry, gates, after, before):
         (dh,), (h,), (r, s, n, q) = dcarry, before, jnp.split(gates, 4, axis=-1)
         delta_n = dh * (1 - s) * (1 - n * n)
         delta = jnp.concatenate([delta_n * q * r * (1 - r), dh * (h - n) * s * (1 - s), delta_n], axis=-1)
-        return (dh * s + of_state(gates, delta) @ ut,), delta
+        return (dh * s + _gru_of_state(gates, delta) @ ut,), delta
 
-    def of_state(gates, delta):
-        return delta.at[..., 2 * hidden :].multiply(gates[..., :hidden])
-
-    dlast, dy = cotangents
-    dx, dw, du, db, db_of_state, (dcarry,) = backward(step, course, (dlast,), dy, reverse, of_state)
-    gradients = dw, du, db, db_of_state[2 * hidden :]
-    return dx, *_like((course.w, course.u, course.b, b_n), gradients), dcarry, None
+    return step
 
 
-gru.defvjp(_gru_fwd, _gru_bwd)
+def _gru_of_state(gates, delta):
+    """δ' from δ: the part of n times r."""
+    hidden = gates.shape[-1] // 4
+    return delta.at[..., 2 * hidden :].multiply(gates[..., :hidden])
+
+
+def _gru_travel(reverse, residuals, cotangents):
+    (course, _), (dlast, dy) = residuals, cotangents
+    dx, delta, (dcarry,) = error_signals(_gru_step_back(course), course, (dlast,), dy, reverse)
+    return (dx, dcarry, None), delta
+
+
+def _gru_factors(reverse, residuals, delta):
+    course, _ = residuals
+    of_state = _gru_of_state(gates_of(course), delta)
+    return {**_factors(course, reverse, delta, of_state), "b_n": Summed(of_state[..., 2 * len(course.u) :])}
+
+
+in_two(gru, _gru_travel, _gru_factors)
 
 
 @partial(jax.custom_vjp, nondiff_argnames=("reverse",))
@@ -233,6 +276,15 @@ before it adds them to what else c receives."""
 
 
 def _lstm_bwd(reverse, course, cotangents):
+    dlast, dy = cotangents
+    dx, dw, du, db, _, dcarry = backward(_lstm_step_back(course), course, dlast, dy, reverse)
+    return dx, *_like((course.w, course.u, course.b), (dw, du, db)), _or_none(dcarry), None
+
+
+lstm.defvjp(_lstm_fwd, _lstm_bwd)
+
+
+def _lstm_step_back(course):
     ut = widen(course.u).T
 
     def step(dcarry, gates, after, before):
@@ -242,13 +294,30 @@ def _lstm_bwd(reverse, course, cotangents):
         delta = jnp.concatenate(parts, axis=-1)
         return (dc * f, delta @ ut), delta
 
+    return step
+
+
+def _or_none(dcarry):
+    """The gradient of (c, h), None where they were not given."""
+    return None if dcarry[0] is None else dcarry
+
+
+def _lstm_travel(reverse, course, cotangents):
     dlast, dy = cotangents
-    dx, dw, du, db, _, dcarry = backward(step, course, dlast, dy, reverse)
-    dcarry = None if course.start[0] is None else dcarry
-    return dx, *_like((course.w, course.u, course.b), (dw, du, db)), dcarry, None
+    dx, delta, dcarry = error_signals(_lstm_step_back(course), course, dlast, dy, reverse)
+    return (dx, _or_none(dcarry), None), delta
 
 
-lstm.defvjp(_lstm_fwd, _lstm_bwd)
+def _lstm_factors(reverse, course, delta):
+    return _factors(course, reverse, delta, delta)
+
+
+in_two(lstm, _lstm_travel, _lstm_factors)
+
+
+def _factors(course, reverse, delta, of_state):
+    """What W, U and b get from δ and δ'."""
+    return {"w": Outer(course.x, delta), "u": Outer(states_before(course, reverse), of_state), "b": Summed(delta)}
 
 
 def bidirectional(

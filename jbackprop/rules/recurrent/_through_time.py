@@ -17,8 +17,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jbackprop.rules._arrays import wide_dtype
-from jbackprop.rules._linear import product, rows
+from jbackprop.rules._arrays import product, rows, wide_dtype
 
 _STEPS = 32
 """How many time steps a chunk has at most."""
@@ -108,6 +107,46 @@ def backward(
     Returns:
       dx, dW, dU, Σ δ, Σ δ', and the gradient of the first carry, None where that is.
     """
+    wide, shapes = wide_dtype(course.x, course.w, course.u), (course.w.shape, course.u.shape)
+
+    def each(sums, x, gates, before, delta):
+        gradients = _contracted(x, before[-1], delta, of_state(gates, delta) if of_state else delta)
+        return jax.tree.map(jnp.add, sums, gradients), None
+
+    none = tuple(jnp.zeros(shape, wide) for shape in (*shapes, *(shape[1:] for shape in shapes)))
+    dx, sums, _, dstart = _back(step, course, dlast, dy, reverse, each, none)
+    return dx, *sums, dstart
+
+
+def error_signals(
+    step: Callable, course: Course, dlast: Carry, dy: jax.Array, reverse: bool
+) -> tuple[jax.Array, jax.Array, Start]:
+    """The same recurrence, which hands out δ of every step and leaves to others what the parameters get.
+
+    Returns:
+      dx, δ (*batch, time, columns of W), and the gradient of the first carry, None where that is.
+    """
+
+    def each(sums, x, gates, before, delta):
+        return sums, delta
+
+    dx, _, delta, dstart = _back(step, course, dlast, dy, reverse, each, ())
+    return dx, _in_order(delta, (*course.x.shape[:-1], course.w.shape[1])), dstart
+
+
+def states_before(course: Course, reverse: bool) -> jax.Array:
+    """h before each step, (*batch, time, hidden)."""
+    befores = _befores(course, reverse)
+    return _in_order(befores[-1], (*course.x.shape[:-1], len(course.u)))
+
+
+def gates_of(course: Course) -> jax.Array:
+    """The gates of each step, (*batch, time, gates)."""
+    return _in_order(course.gates, (*course.x.shape[:-1], course.gates.shape[-1]))
+
+
+def _back(step, course, dlast, dy, reverse, each, none):
+    """dx; what `each` makes of every chunk, added up and side by side; and the gradient of the first carry."""
     x, w, u, _, start, seq_lengths, carries, gates = course
     counts, wt, wide = _counting(x.shape[-2], seq_lengths), w.T, wide_dtype(x, w, u)
 
@@ -121,18 +160,21 @@ def backward(
         dcarry, sums = carry
         x, dy, counts, gates, after, before = inputs
         dcarry, delta = lax.scan(one, dcarry, (dy, counts, gates, after, before), reverse=not reverse)
-        gradients = _contracted(x, before[-1], delta, of_state(gates, delta) if of_state else delta)
-        return (dcarry, jax.tree.map(jnp.add, sums, gradients)), product(delta, wt)
+        sums, more = each(sums, x, gates, before, delta)
+        return (dcarry, sums), (product(delta, wt), more)
 
-    none = tuple(jnp.zeros(shape, wide) for shape in (w.shape, u.shape, w.shape[1:], u.shape[1:]))
-    befores = _before(_rows(start, x, u, wide), carries, reverse)
-    inputs = _in_chunks(x), _in_chunks(dy.astype(wide)), counts, gates, carries, befores
-    (dstart, sums), dx = lax.scan(chunk, (_rows(dlast, x, u, wide), none), inputs, reverse=not reverse)
+    inputs = _in_chunks(x), _in_chunks(dy.astype(wide)), counts, gates, carries, _befores(course, reverse)
+    (dstart, sums), (dx, more) = lax.scan(chunk, (_rows(dlast, x, u, wide), none), inputs, reverse=not reverse)
     dstart = tuple(
         None if state is None else row.reshape(state.shape).astype(state.dtype)
         for row, state in zip(dstart, start, strict=True)
     )
-    return _in_order(dx, x.shape).astype(x.dtype), *sums, dstart
+    return _in_order(dx, x.shape).astype(x.dtype), sums, more, dstart
+
+
+def _befores(course, reverse):
+    wide = wide_dtype(course.x, course.w, course.u)
+    return _before(_rows(course.start, course.x, course.u, wide), course.carries, reverse)
 
 
 def _contracted(x, h, delta, delta_of_state):

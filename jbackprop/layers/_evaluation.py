@@ -1,0 +1,143 @@
+"""Evaluation is another network: nothing is dropped, and statistics of batches are running averages.
+
+    μ ← m μ + (1 − m) μ_batch        σ² ← m σ² + (1 − m) σ²_batch
+
+S. Ioffe, C. Szegedy, "Batch normalization: accelerating deep network training by reducing internal covariate shift",
+ICML, 2015.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jbackprop.rules import factored
+
+from ._layer import Layer, Params, Shape
+
+
+@factored
+class Statistics:
+    """Of each channel, over a batch or over many.
+
+    Attributes:
+      mean: μ.
+      variance: σ².
+    """
+
+    mean: jax.Array
+    variance: jax.Array
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Evaluation(Layer):
+    """A network as it is used; `evaluation` makes it.
+
+    Attributes:
+      inner: the network, its parts exchanged; its parameters are a pair (params, statistics).
+    """
+
+    inner: Layer
+
+    def init(self, key: jax.Array, shape: Shape) -> tuple[Params, Shape]:
+        """The network's parameters drawn anew, with means of 0 and variances of 1 where it wants statistics."""
+        params, out_shape = self.inner.init(key, shape)
+        return (params, ()), out_shape
+
+    def forward(self, params: Params, x: Any, key: jax.Array | None = None) -> tuple[Any, Any]:
+        """The network's, without random numbers."""
+        return self.inner.forward(_merged(*params), x)
+
+    def backward(self, params: Params, cache: Any, dy: Any) -> tuple[Any, Any]:
+        """The network's."""
+        return self.inner.backward(_merged(*params), cache, dy)
+
+    def factors(self, params: Params, cache: Any, delta: Any) -> Any:
+        """The network's, those of the statistics among its parameters'."""
+        return self.inner.factors(_merged(*params), cache, delta)
+
+
+def evaluation(net: Layer) -> Evaluation:
+    """The network that a trained one is used as: no dropout, and batch normalisation by given statistics.
+
+    Its parameters are a pair: those of the network, and statistics such as `training` keeps in its state.
+
+    Raises:
+      TypeError: net is not a `Layer`.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> from jbackprop import layers
+      >>> net = layers.chain(layers.linear(3), layers.batch_norm(), layers.dropout(0.2))
+      >>> params, _ = net.init(jax.random.key(0), (5,))
+      >>> statistics = layers.initial_statistics(net, params, (5,))
+      >>> layers.evaluation(net).apply((params, statistics), jnp.ones((2, 5))).shape
+      (2, 3)
+    """
+    if not isinstance(net, Layer):
+        raise TypeError(f"evaluation: net, wanted a Layer, got {net!r}")
+    return Evaluation(rebuilt(net, lambda layer: layer.evaluation()))
+
+
+def rebuilt(layer: Layer, change: Callable[[Layer], Layer]) -> Layer:
+    """The layer with every part, and then itself, exchanged for what `change` makes of it."""
+    fields = {field.name: getattr(layer, field.name) for field in dataclasses.fields(layer)}
+    changed = {name: _rebuilt_field(value, change) for name, value in fields.items() if _holds_layers(value)}
+    return change(dataclasses.replace(layer, **changed) if changed else layer)
+
+
+def initial_statistics(net: Layer, params: Params, shape: Shape) -> Any:
+    """Means of 0 and variances of 1 wherever the network wants statistics, a tree like params.
+
+    Args:
+      net: the network.
+      params: its parameters.
+      shape: of its input, the batch left out.
+    """
+    x = jax.tree.map(lambda size: jax.ShapeDtypeStruct((1, *size), jnp.result_type(float)), shape, is_leaf=_is_shape)
+    found = jax.eval_shape(lambda x: net.statistics(params, net.forward(params, x)[1]), x)
+    return starting_statistics(found)
+
+
+def starting_statistics(statistics: Any) -> Any:
+    """Means of 0 and variances of 1, of the shapes of these."""
+    return jax.tree.map(_start, statistics, is_leaf=lambda node: isinstance(node, Statistics))
+
+
+def moved(statistics: Any, batch: Any, momentum: float) -> Any:
+    """Running averages after one more batch."""
+    return jax.tree.map(lambda old, new: momentum * old + (1 - momentum) * new.astype(old.dtype), statistics, batch)
+
+
+def _start(found):
+    if not isinstance(found, Statistics):
+        return found
+    mean, variance = found.mean, found.variance
+    return Statistics(jnp.zeros(mean.shape, mean.dtype), jnp.ones(variance.shape, variance.dtype))
+
+
+def _is_shape(node):
+    return isinstance(node, tuple) and all(isinstance(size, int) for size in node)
+
+
+def _holds_layers(value):
+    return isinstance(value, Layer) or (isinstance(value, tuple) and any(isinstance(item, Layer) for item in value))
+
+
+def _rebuilt_field(value, change):
+    if isinstance(value, Layer):
+        return rebuilt(value, change)
+    return tuple(rebuilt(item, change) if isinstance(item, Layer) else item for item in value)
+
+
+def _merged(params, statistics):
+    """The parameters with the statistics among them."""
+
+    def together(found, params):
+        if not isinstance(found, Statistics):
+            return params
+        return {**params, "mean": found.mean, "variance": found.variance}
+
+    return jax.tree.map(together, statistics, params, is_leaf=lambda node: isinstance(node, Statistics) or node == ())

@@ -1,0 +1,262 @@
+"""A layer of any hand-written rule: everything about it is read off the rule.
+
+Its output's shape is that of the rule by `jax.eval_shape`, its cache the rule's residuals less the parameters.  Its
+backward pass is the rule's backward half; a rule of ours that has parameters names the two pieces of that half, and so
+its δ and factored gradients.  A rule that names none is its own gradient, one example at a time where one asks for it.
+"""
+
+import dataclasses
+import functools
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jbackprop.functions import Halves, halves
+from jbackprop.rules import Factored, factored, pieces, static
+
+from ._kept import Kept
+from ._layer import NOTHING, About, Layer, Params, Shape, check_shape
+from ._parameters import Initialize, Parameter
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Of(Layer):
+    """The layer of one rule; `of` makes it.
+
+    Attributes:
+      rule: the `jax.custom_vjp` function.
+      options: its static options, by name.
+      parameters: how to draw those of its arrays that are parameters, by name.
+      constants: numbers for those that are the same for every example, by name.
+      inputs: the names of the others, in order: the layer takes a tuple where there are several.
+      integers: whether the inputs are integers.
+      axes: how many axes an example has, None where any number will do.
+      mixes_examples: whether an example's output depends on the others.
+      written: how the layer prints, if it was made by a function of its own.
+      says: equations, for people to read.
+    """
+
+    rule: Callable[..., Any]
+    options: tuple[tuple[str, Any], ...] = ()
+    parameters: tuple[tuple[str, Parameter], ...] = ()
+    constants: tuple[tuple[str, float], ...] = ()
+    inputs: tuple[str, ...] = ("x",)
+    integers: bool = False
+    axes: int | None = None
+    mixes_examples: bool = False
+    written: str = dataclasses.field(default="", compare=False)
+    says: About = dataclasses.field(default=NOTHING, compare=False)
+
+    @property
+    def halves(self) -> Halves:
+        """The rule's two halves, its options filled in."""
+        return halves(functools.partial(self.rule, **dict(self.options)), f"{self.name}: rule")
+
+    @property
+    def name(self) -> str:
+        """The rule's."""
+        return getattr(self.rule, "__name__", "rule")
+
+    def __repr__(self) -> str:
+        options = [f"{name}={value!r}" for name, value in (*self.options, *self.constants)]
+        drawn = [f"{name}={_shown(parameter)}" for name, parameter in self.parameters]
+        return self.written or f"of({', '.join([self.name, *options, *drawn])})"
+
+    def init(self, key: jax.Array, shape: Shape) -> tuple[Params, Shape]:
+        """Draws each parameter; raises ValueError where the rule refuses inputs of that shape."""
+        check_shape(self.name, shape)
+        shapes = shape if len(self.inputs) > 1 else (shape,)
+        self._check_axes(shapes)
+        features = shapes[0][-1] if shapes[0] else 0
+        keys = jax.random.split(key, max(len(self.parameters), 1))
+        params = {
+            name: parameter.draw(k, features) for (name, parameter), k in zip(self.parameters, keys, strict=False)
+        }
+        return params or (), self._out_shape(params, shapes)
+
+    def forward(self, params: Params, x: Any, key: jax.Array | None = None) -> tuple[Any, Kept]:
+        """The rule's forward half."""
+        fixed = self.fixed(params)
+        y, residuals = self.halves.forward(**self._named(x), **fixed)
+        return y, Kept.of(residuals, fixed)
+
+    def backward(self, params: Params, cache: Kept, dy: Any) -> tuple[Any, Any]:
+        """The rule's backward half, or the piece of it that travels on."""
+        residuals, two = cache.residuals(self.fixed(params)), pieces(self.rule)
+        if two is not None:
+            return two.travel(*self.halves.static, residuals, dy)
+        gradients = dict(zip(self.halves.arrays, self.halves.backward(residuals, dy), strict=True))
+        dx = tuple(gradients[name] for name in self.inputs)
+        return dx if len(dx) > 1 else dx[0], dy if self.parameters else ()
+
+    def factors(self, params: Params, cache: Kept, delta: Any) -> Any:
+        """The rule's other piece; for a rule without, its backward half, not yet run."""
+        two = pieces(self.rule)
+        if not params:
+            return ()
+        if two is not None:
+            named = two.factors(*self.halves.static, cache.residuals(self.fixed(params)), delta)
+            return {name: named[name] for name in params}
+        return {name: Pulled.of(self, name, params, cache, delta) for name in params}
+
+    def about(self) -> About:
+        """The equations that were given, or those of a function of single entries."""
+        name = self.written.partition("(")[0] or self.name
+        given = {field: text for field, text in self.says._asdict().items() if text}
+        if self.parameters or len(self.inputs) > 1:
+            return About(**{"name": name, **given})
+        return About(**{"name": name, "output": f"{name}({{x}})", "input": f"{{dy}} ⊙ {name}′({{x}})", **given})
+
+    def fixed(self, params):
+        """What is the same for every example."""
+        return {**dict(params), **{name: jnp.asarray(value) for name, value in self.constants}}
+
+    def _named(self, x):
+        return dict(zip(self.inputs, x if len(self.inputs) > 1 else (x,), strict=True))
+
+    def _check_axes(self, shapes):
+        for shape in shapes:
+            if self.axes is not None and len(shape) != self.axes:
+                wanted = f"wanted {self.axes} axes (of one example, without the batch)"
+                raise ValueError(f"{self.name}: shape, {wanted}, got {tuple(shape)}")
+            if not shape and any(parameter.shape for _, parameter in self.parameters) and not self.integers:
+                raise ValueError(f"{self.name}: shape, wanted at least one axis (the features), got ()")
+
+    def _out_shape(self, params, shapes):
+        dtype = jnp.int32 if self.integers else jnp.result_type(float)
+        batch = [jax.ShapeDtypeStruct((1, *shape), dtype) for shape in shapes]
+        try:
+            y = jax.eval_shape(lambda *x: self.forward(params, x if len(x) > 1 else x[0])[0], *batch)
+        except (TypeError, ValueError) as error:
+            given = shapes[0] if len(shapes) == 1 else shapes
+            raise ValueError(f"{self.name}: shape, wanted that of an input it takes, got {given}: {error}") from error
+        return jax.tree.map(lambda out: out.shape[1:], y)
+
+
+@factored
+class Pulled(Factored):
+    """What a parameter gets by the whole backward half of a rule that does not name its pieces.
+
+    Attributes:
+      cache: of the forward pass.
+      delta: ∂C/∂output.
+      params: the parameters that the backward half needs, once for each example.
+      layer: whose rule it is.
+      name: the parameter's.
+      axes: of delta; with one less, it is that of one example.
+    """
+
+    cache: Kept
+    delta: Any
+    params: dict[str, jax.Array]
+    layer: Of = static()
+    name: str = static()
+    axes: int = static()
+
+    @classmethod
+    def of(cls, layer: Of, name: str, params: Params, cache: Kept, delta: Any) -> "Pulled":
+        """The factored gradient of a parameter from what its layer kept."""
+        first = jax.tree.leaves(delta)[0]
+        fixed = layer.fixed(params)
+        needed = {name: jnp.broadcast_to(fixed[name], (len(first), *fixed[name].shape)) for name in cache.parameters}
+        return cls(cache, delta, needed, layer, name, first.ndim)
+
+    def total(self) -> jax.Array:
+        """The rule's gradient of all examples; under `jax.vmap` that of a batch of one.
+
+        Raises:
+          ValueError: under `jax.vmap`, where the layer mixes its examples.
+        """
+        alone = jax.tree.leaves(self.delta)[0].ndim < self.axes
+        if alone and self.layer.mixes_examples:
+            raise ValueError(f"total: factored, wanted one that keeps its examples apart, got {self.layer}'s")
+        cache, delta = jax.tree.map(lambda leaf: leaf[None] if alone else leaf, (self.cache, self.delta))
+        params = self.params if alone else jax.tree.map(lambda param: param[0], self.params)
+        rule = self.layer.halves
+        return dict(zip(rule.arrays, rule.backward(cache.residuals(params), delta), strict=True))[self.name]
+
+
+def of(
+    rule: Callable[..., Any],
+    /,
+    *,
+    inputs: Sequence[str] | None = None,
+    integers: bool = False,
+    axes: int | None = None,
+    mixes_examples: bool = False,
+    says: About = NOTHING,
+    **parameters: Initialize | Parameter | float,
+) -> Of:
+    """The layer of a rule, ours or anyone's: y = rule(x, parameters).
+
+    Args:
+      rule: a `jax.custom_vjp` function with examples first in its arrays; `functools.partial` sets its static options.
+      inputs: the names of the arguments that are the layer's input, several for a tuple; those that are no parameter
+        and have no default, unless given.
+      integers: whether the input holds integers.
+      axes: how many axes an example has, for a rule that must not be given a batch by mistake.
+      mixes_examples: whether an example's output depends on the others; then there is no gradient of one example.
+      says: equations, for `jbackprop.explain`.
+      **parameters: for each argument of the rule that is a parameter, what draws it: an initializer of
+        `jax.nn.initializers` for one number a feature, or a `Parameter` with a shape; for one that never changes, a
+        number.
+
+    Raises:
+      TypeError: the rule is not a `jax.custom_vjp` function with its two halves defined.
+      ValueError: a name is not that of an array among its arguments, or no argument is left to be the input.
+
+    Example:
+      >>> import jax
+      >>> from jbackprop import layers, rules
+      >>> layers.of(rules.layer_norm, scale=jax.nn.initializers.ones).init(jax.random.key(0), (3,))
+      ({'scale': Array([1., 1., 1.], dtype=float32)}, (3,))
+    """
+    settings = {"inputs": inputs, "integers": integers, "axes": axes, "mixes_examples": mixes_examples, "says": says}
+    return layer_from(rule, parameters, **settings)
+
+
+def layer_from(
+    rule: Callable[..., Any],
+    parameters: Mapping[str, Initialize | Parameter | float],
+    *,
+    inputs: Sequence[str] | None = None,
+    **settings: Any,
+) -> Of:
+    """`of` with the parameters in a dictionary."""
+    found = halves(rule, "of: rule")
+    plain, options = (rule.func, rule.keywords) if isinstance(rule, functools.partial) else (rule, {})
+    left = tuple(name for name in found.required if name not in parameters)
+    inputs = left if inputs is None else tuple(inputs)
+    _check_names(plain.__name__, found.arrays, (*parameters, *inputs), left, inputs)
+    constants = {name: value for name, value in parameters.items() if isinstance(value, int | float)}
+    return Of(
+        rule=plain,
+        options=tuple((name, _hashable(value)) for name, value in options.items()),
+        parameters=tuple((name, _parameter(value)) for name, value in parameters.items() if name not in constants),
+        constants=tuple(constants.items()),
+        inputs=inputs,
+        **settings,
+    )
+
+
+def _check_names(rule, arrays, names, left, inputs):
+    for name in names:
+        if name not in arrays:
+            raise ValueError(f"of: {name}, wanted the name of an array argument of {rule} ({', '.join(arrays)})")
+    if not inputs or set(left) - set(inputs):
+        raise ValueError(f"of: inputs, wanted those of {rule} that have no default, {left}, got {inputs}")
+
+
+def _parameter(given):
+    return given if isinstance(given, Parameter) else Parameter(given)
+
+
+def _hashable(value):
+    return tuple(map(_hashable, value)) if isinstance(value, list | tuple) else value
+
+
+def _shown(parameter):
+    return parameter.initializer.__name__ if inspect.isfunction(parameter.initializer) else repr(parameter.initializer)

@@ -1,0 +1,176 @@
+"""One parameter, several uses: its gradient is the sum over them.
+
+    ∂C/∂p = Σ over the uses of p of what each gets        a use of pᵀ gets the transpose
+
+The factored gradient keeps the uses apart, so that whoever wants a norm of it finds the cross terms.
+"""
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jbackprop.rules import Factored, factored
+
+from ._layer import Layer, Params, Shape, is_factored
+
+_TRANSPOSED = ".T"
+
+
+@factored
+class Transposed(Factored):
+    """What a parameter gets that was used transposed.
+
+    Attributes:
+      factor: what its transpose gets.
+    """
+
+    factor: Factored
+
+    def total(self) -> jax.Array:
+        """The transpose of the other's gradient."""
+        return self.factor.total().T
+
+
+@factored
+class Uses(Factored):
+    """What a parameter gets that is used several times.
+
+    Attributes:
+      factors: of each use.
+    """
+
+    factors: tuple[Factored, ...]
+
+    def total(self) -> jax.Array:
+        """The sum over the uses."""
+        return functools.reduce(jnp.add, [factor.total() for factor in self.factors])
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Shared(Layer):
+    """A network in which some parameters are one; `shared` makes it.
+
+    Attributes:
+      inner: the network.
+      ties: groups of places, each of which holds the parameter of the first.
+    """
+
+    inner: Layer
+    ties: tuple[tuple[str, ...], ...]
+
+    def __repr__(self) -> str:
+        return f"shared({', '.join(map(repr, (self.inner, *self.ties)))})"
+
+    def init(self, key: jax.Array, shape: Shape) -> tuple[Params, Shape]:
+        """Those of the network, None in every place but the first of each group."""
+        params, out_shape = self.inner.init(key, shape)
+        shapes = {name: leaf.shape for name, leaf in _named(params)}
+        for use, (owner, transposed) in self._owners(list(shapes)).items():
+            wanted = shapes[owner][::-1] if transposed else shapes[owner]
+            if shapes[use] != wanted:
+                raise ValueError(f"shared: ties, wanted {use} of shape {wanted} (as {owner}), got {shapes[use]}")
+        owners = self._owners(list(shapes))
+        return _replaced(params, {name: None for name in owners}), out_shape
+
+    def forward(self, params: Params, x: Any, key: jax.Array | None = None) -> tuple[Any, Any]:
+        """The network's."""
+        return self.inner.forward(self._whole(params), x, key)
+
+    def backward(self, params: Params, cache: Any, dy: Any) -> tuple[Any, Any]:
+        """The network's."""
+        return self.inner.backward(self._whole(params), cache, dy)
+
+    def backpropagate(self, params: Params, cache: Any, dy: Any) -> tuple[Any, Any, Params]:
+        """The network's, the gradients of one parameter added up."""
+        dx, delta, gradients = self.inner.backpropagate(self._whole(params), cache, dy)
+        return dx, delta, self._together(gradients, jnp.transpose, lambda uses: functools.reduce(jnp.add, uses))
+
+    def factors(self, params: Params, cache: Any, delta: Any) -> Any:
+        """The network's, those of one parameter together."""
+        factors = self.inner.factors(self._whole(params), cache, delta)
+        return self._together(factors, Transposed, lambda uses: Uses(tuple(uses)))
+
+    def statistics(self, params: Params, cache: Any) -> Any:
+        """The network's."""
+        return self.inner.statistics(self._whole(params), cache)
+
+    def _whole(self, params):
+        found = dict(_named(params))
+        owners = self._owners(list(found)).items()
+        return _replaced(params, {use: found[owner].T if turned else found[owner] for use, (owner, turned) in owners})
+
+    def _together(self, tree, transposed, together):
+        """A tree like the network's parameters, with what all uses of one get in the first of its places."""
+        found = dict(_named(tree))
+        owners = self._owners(list(found))
+        uses = {owner: [found[owner]] for owner, _ in owners.values()}
+        for use, (owner, turned) in owners.items():
+            uses[owner].append(transposed(found[use]) if turned else found[use])
+        return _replaced(tree, {owner: together(every) for owner, every in uses.items()} | dict.fromkeys(owners))
+
+    def _owners(self, names):
+        """For each place that holds another's parameter: that other place, and whether transposed."""
+        owners = {}
+        for first, *others in self.ties:
+            for other in others:
+                place = other.removesuffix(_TRANSPOSED)
+                for name in _below(place, names):
+                    owners[name] = (first + name.removeprefix(place), place != other)
+        return owners
+
+
+def shared(layer: Layer, *ties: tuple[str, ...]) -> Shared:
+    """A network with parameters that are one: params, gradients and factors hold each in the first of its places.
+
+    Args:
+      layer: the network.
+      *ties: groups of places in the tree of its parameters, such as ("0.table", "2.w.T"): the second is the transpose
+        of the first.  A place may be a whole part, such as ("0", "3").
+
+    Raises:
+      TypeError: layer is not a `Layer`.
+      ValueError: a group has fewer than two places; `init` raises it where there is no such place, or shapes differ.
+
+    Example: an embedding whose table is the output layer's weight too.
+
+      >>> import jax
+      >>> from jbackprop import layers
+      >>> net = layers.chain(layers.embedding(50, 16), layers.tanh(), layers.linear(50, bias=False))
+      >>> params, _ = layers.shared(net, ("0.table", "2.w.T")).init(jax.random.key(0), (5,))
+      >>> jax.tree.map(lambda p: p.shape, params)
+      ({'table': (50, 16)}, (), {'w': None})
+    """
+    if not isinstance(layer, Layer):
+        raise TypeError(f"shared: layer, wanted a Layer, got {layer!r}")
+    for tie in ties:
+        if isinstance(tie, str) or len(tie) < 2:
+            raise ValueError(f'shared: ties, wanted groups of places such as ("0.table", "2.w.T"), got {tie!r}')
+    return Shared(layer, tuple(map(tuple, ties)))
+
+
+def _named(tree):
+    """Every leaf, None and factored gradients among them, with the name of its place."""
+    found = jax.tree_util.tree_leaves_with_path(tree, is_leaf=_is_place)
+    return [(jax.tree_util.keystr(path, simple=True, separator="."), leaf) for path, leaf in found]
+
+
+def _is_place(leaf):
+    return leaf is None or is_factored(leaf)
+
+
+def _replaced(tree, others):
+    """The tree with other leaves in some places."""
+    leaves, structure = jax.tree.flatten(tree, is_leaf=_is_place)
+    names = [name for name, _ in _named(tree)]
+    return structure.unflatten([others.get(name, leaf) for name, leaf in zip(names, leaves, strict=True)])
+
+
+def _below(place, names):
+    """The places at a place, or below it; ValueError where there is none."""
+    found = [name for name in names if name == place or name.startswith(f"{place}.")]
+    if not found:
+        raise ValueError(f"shared: ties, wanted places among {', '.join(names)}, got {place!r}")
+    return found

@@ -1,0 +1,141 @@
+"""What a parameter gets, named and not yet computed: a value made of the parameter's input and of δ.
+
+With n an example and t a position of it,
+
+    Outer(a, δ)          ∂C/∂W = Σ_n Σ_t a_ntᵀ δ_nt              a weight, z = a W
+    Summed(δ)            ∂C/∂b = Σ_n Σ_t δ_nt                    a bias, z = … + b; a scale too, of δ ⊙ x̂
+    Looked(ids, δ)       ∂C/∂E_k = Σ_{n, t: ids_nt = k} δ_nt     a table, z = E[ids]
+
+Each is a tree of arrays with the examples first.  `total` is the gradient; since it sums over whatever axes there are,
+`jax.vmap(total)` is the gradient of each example, and no formula stands twice.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, TypeVar, dataclass_transform
+
+import jax
+import jax.numpy as jnp
+
+from ._arrays import product, rows, wide_dtype, widen
+
+T = TypeVar("T")
+
+
+class Factored:
+    """A gradient in its factors."""
+
+    def total(self) -> jax.Array:
+        """The gradient: the factors contracted over all examples and positions."""
+        raise NotImplementedError
+
+
+def static(**options: Any) -> Any:
+    """A field of the structure; keywords as for `dataclasses.field`."""
+    return dataclasses.field(metadata={"static": True}, **options)
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field, static))
+def factored(cls: type[T]) -> type[T]:
+    """A frozen dataclass as a tree of its fields; those marked `static` are part of the tree's structure."""
+    record: Any = dataclasses.dataclass(frozen=True)(cls)
+    meta = [field.name for field in dataclasses.fields(record) if field.metadata.get("static")]
+    data = [field.name for field in dataclasses.fields(record) if field.name not in meta]
+    return jax.tree_util.register_dataclass(record, data, meta)
+
+
+@factored
+class Outer(Factored):
+    """aᵀ δ of a weight (n_in, n_out).
+
+    Attributes:
+      a: the weight's input, (*examples, n_in).
+      delta: δ of what the weight makes of it, (*examples, n_out).
+    """
+
+    a: jax.Array
+    delta: jax.Array
+
+    def total(self) -> jax.Array:
+        """Σ aᵀ δ over every axis but the last, in the factors' common dtype; half precision is summed in float32."""
+        return product(rows(self.a).T, rows(self.delta)).astype(jnp.result_type(self.a, self.delta))
+
+
+@factored
+class Summed(Factored):
+    """Σ δ of a bias, or of a scale with δ ⊙ x̂.
+
+    Attributes:
+      delta: (*examples, *shape), the first axis of shape perhaps shorter than the parameter's.
+      shape: the parameter's; one axis, as long as δ's last, unless given.
+    """
+
+    delta: jax.Array
+    shape: tuple[int, ...] | None = static(default=None)
+
+    def total(self) -> jax.Array:
+        """Σ δ over the leading axes in δ's dtype, summed in float32 at least; rows that δ does not reach are 0."""
+        shape = self.delta.shape[-1:] if self.shape is None else self.shape
+        leading = tuple(range(self.delta.ndim - len(shape)))
+        summed = self.delta.sum(leading, dtype=wide_dtype(self.delta)).astype(self.delta.dtype)
+        missing = [(0, wanted - got) for wanted, got in zip(shape, summed.shape, strict=True)]
+        return jnp.pad(summed, missing) if any(after for _, after in missing) else summed
+
+
+@factored
+class Looked(Factored):
+    """What the rows of a table get that were looked up.
+
+    Attributes:
+      ids: numbers of rows, (*examples).
+      delta: δ of the rows that were found, (*examples, features).
+      rows: how many the table has.
+      padding_index: the row that gets nothing, or None.
+    """
+
+    ids: jax.Array
+    delta: jax.Array
+    rows: int = static()
+    padding_index: int | None = static(default=None)
+
+    def total(self) -> jax.Array:
+        """δ added to the rows that were looked up, in float32 at least; a row that does not exist gets nothing."""
+        table = jnp.zeros((self.rows, self.delta.shape[-1]), wide_dtype(self.delta))
+        table = table.at[self.ids].add(widen(self.delta), mode="drop", wrap_negative_indices=False)
+        return table if self.padding_index is None else table.at[self.padding_index].set(0)
+
+
+@factored
+class Mixed(Factored):
+    """A gradient to which no example contributes alone, as in batch normalisation.
+
+    Attributes:
+      factor: what the parameter gets from all examples at once.
+      axes: of its arrays, in order; with one less each, somebody asks for the gradient of one example.
+    """
+
+    factor: Factored
+    axes: tuple[int, ...] = static(default=())
+
+    @classmethod
+    def of(cls, factor: Factored) -> "Mixed":
+        """The factor, marked."""
+        return cls(factor, tuple(leaf.ndim for leaf in jax.tree.leaves(factor)))
+
+    def total(self) -> jax.Array:
+        """The gradient.
+
+        Raises:
+          ValueError: under `jax.vmap`, one example at a time.
+        """
+        if tuple(leaf.ndim for leaf in jax.tree.leaves(self.factor)) != self.axes:
+            raise ValueError("total: factored, wanted one that keeps its examples apart, got one that mixes them")
+        return self.factor.total()
+
+
+def totals(factors: Mapping[str, Factored], **parameters: jax.Array | None) -> tuple[jax.Array | None, ...]:
+    """The gradient of each parameter in its dtype, None for one that was not given."""
+    return tuple(
+        None if parameter is None else factors[name].total().astype(parameter.dtype)
+        for name, parameter in parameters.items()
+    )

@@ -1,0 +1,42 @@
+"""Whether everything is still finite, and where it stopped being so."""
+
+import jax
+import jax.numpy as jnp
+
+from ._state import Metrics
+
+
+class NonFiniteError(FloatingPointError):
+    """Training met a NaN or an infinity; the message names the step and the layer."""
+
+
+def check_finite(metrics: Metrics) -> None:
+    """Raises NonFiniteError at the first step whose cost, δ or gradients were not finite.
+
+    It names that step and, going backward from the output, the first layer whose δ is not finite; where every δ is
+    finite, or there is none, the first parameter whose gradient is not.
+
+    Args:
+      metrics: of one step or of an epoch.
+    """
+    steps = jax.tree.map(jnp.atleast_1d, metrics)
+    bad = ~all_finite(steps)
+    if bad.any():
+        first = int(bad.argmax())
+        raise NonFiniteError(_diagnosis(jax.tree.map(lambda array: array[first], steps)))
+
+
+def _diagnosis(metrics):
+    message = f"step {metrics.step}: the cost is {metrics.cost}"
+    for what, norms in ("δ of layer", metrics.delta_norms), ("gradient of", metrics.gradient_norms):
+        bad = [path for path, norm in jax.tree_util.tree_leaves_with_path(norms) if not jnp.isfinite(norm)]
+        if bad:
+            name = jax.tree_util.keystr(bad[-1], simple=True, separator=".")
+            return f"{message}; going backward, the {what} {name} is the first that is not finite"
+    return message
+
+
+def all_finite(metrics):
+    """Whether all metrics are finite, for each step."""
+    finite = [jnp.isfinite(leaf) for leaf in jax.tree.leaves(metrics)]
+    return jnp.stack(finite, axis=-1).all(axis=-1)

@@ -1,0 +1,71 @@
+"""What training carries from step to step, and what a step tells."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jbackprop.layers import Params
+
+
+class State(NamedTuple):
+    """Where training stands.
+
+    Attributes:
+      params: the network's parameters.
+      optimizer: the optimizer's state.
+      step: how many steps were taken.
+      key: what the network draws its random numbers from, a new key for each step.
+      statistics: running averages of the batches' statistics, a tree like params; () where there are none.
+    """
+
+    params: Params
+    optimizer: Any
+    step: jax.Array
+    key: jax.Array
+    statistics: Any
+
+
+class Metrics(NamedTuple):
+    """What a step tells; after an epoch every array has a leading axis of steps.
+
+    Attributes:
+      cost: the mean loss over the batch, before the step.
+      delta_norms: ‖δˡ‖ over the whole batch, a tree like the deltas; () for automatic gradients.
+      gradient_norms: ‖∂C/∂p‖ of each parameter, a tree like the parameters.
+      step: how many steps had been taken before.
+    """
+
+    cost: jax.Array
+    delta_norms: Any
+    gradient_norms: Any
+    step: jax.Array
+
+
+def init(
+    params: Params, optimizer: optax.GradientTransformation, key: jax.Array | None = None, statistics: Any = ()
+) -> State:
+    """The state before the first step, with arrays of its own: the steps donate them and leave params alone.
+
+    Args:
+      params: the network's parameters.
+      optimizer: any optax optimizer.
+      key: for dropout and its like; `jax.random.key(0)` unless given.
+      statistics: running averages to go on from, such as `layers.initial_statistics`; means of 0 and variances of 1
+        where the network wants some and none are given.
+    """
+    key = jax.random.key(0) if key is None else key
+    state = State(params, optimizer.init(params), jnp.zeros((), jnp.int32), key, statistics)
+    return jax.tree.map(jnp.copy, state)
+
+
+def norms(tree):
+    """The Euclidean norm of each array; scaled by the largest entry, it is finite whenever the entries are."""
+
+    def norm(array):
+        largest = jnp.abs(array).max(initial=0)
+        scale = jnp.where(largest > 0, largest, 1)
+        return scale * jnp.sqrt(jnp.square(array / scale).sum())
+
+    return jax.tree.map(norm, tree)

@@ -1,0 +1,160 @@
+"""Gradient descent on any optax optimizer: one jitted step, or an epoch of them as one scan.
+
+    W ← W − η ∂C/∂W        with the gradients of `jbackprop.backprop` or of `jbackprop.autodiff`, and optax's update
+
+Full-batch, mini-batch and stochastic descent are one argument, `batch_size`.  Clipping and weight decay are optax's:
+`optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(1e-3))`.
+
+A network with dropout draws from the state's key, anew at every step, and one with batch normalisation leaves running
+averages of its statistics in the state: `layers.evaluation(net)` takes them as (state.params, state.statistics).
+
+A step whose cost, gradients or δ are not all finite is not taken, nor is any after it in the epoch: the state stays at
+the last good step, so nothing is lost, and `check_finite` raises the error that names the step and the layer.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jbackprop.layers import Backpropagate, Pass, moved, starting_statistics
+
+from ._finite import all_finite
+from ._state import Metrics, State, norms
+
+AVERAGING = 0.9
+"""How much of a running average stays at each step."""
+
+Gradients = Backpropagate | Callable[..., tuple[jax.Array, Any, Any]]
+"""`jbackprop.backprop` or `autodiff` of a network and a loss, or any (params, x, y) -> cost, gradients, deltas."""
+
+
+def step(
+    backpropagate: Gradients, optimizer: optax.GradientTransformation, averaging: float = AVERAGING
+) -> jax.stages.Wrapped:
+    """One descent step, jitted; the state's buffers are donated, so keep only the state that it returns.
+
+    Args:
+      backpropagate: from `jbackprop.backprop` or `jbackprop.autodiff`, or any function (params, x, y) -> cost,
+        gradients, deltas.
+      optimizer: any optax optimizer.
+      averaging: how much of a running average of statistics stays at each step.
+
+    Returns:
+      (state, x, y) -> (state, metrics); x and y are arrays or trees of them, examples first.
+    """
+    take_step = _step(backpropagate, optimizer, averaging)
+
+    def run(state, x, y):
+        state = _with_statistics(backpropagate, state, x, y)
+        taken, metrics = take_step(state, x, y)
+        return _chosen(all_finite(metrics), taken, state), metrics
+
+    return jax.jit(run, donate_argnums=0)
+
+
+def epoch(
+    backpropagate: Gradients,
+    optimizer: optax.GradientTransformation,
+    batch_size: int | None = None,
+    averaging: float = AVERAGING,
+) -> jax.stages.Wrapped:
+    """One pass over the examples in a fresh random order, as one jitted scan over data that stays on the device.
+
+    Args:
+      backpropagate: as for `step`.
+      optimizer: as for `step`.
+      batch_size: examples a step: None for all of them (full-batch descent), 1 for stochastic descent, any number
+        between for mini-batches.  What is left over by the last full batch sits this epoch out.
+      averaging: as for `step`.
+
+    Returns:
+      (state, key, x, y) -> (state, metrics), the state donated, each metric with a leading axis of steps.  It raises
+      ValueError where x and y differ in length, or hold fewer examples than a batch.
+    """
+    if batch_size is not None and batch_size < 1:
+        raise ValueError(f"epoch: batch_size, wanted a positive number or None, got {batch_size}")
+    take_step = _step(backpropagate, optimizer, averaging)
+
+    def run(state, key, x, y):
+        batches = _batches(key, _examples(x, y), batch_size)
+
+        def batch(rows):
+            return jax.tree.map(lambda array: array[rows], (x, y))
+
+        def next_step(carry, rows):
+            state, going = carry
+            taken, metrics = take_step(state, *batch(rows))
+            going = going & all_finite(metrics)
+            return (_chosen(going, taken, state), going), metrics
+
+        state = _with_statistics(backpropagate, state, *batch(batches[0]))
+        (state, _), metrics = jax.lax.scan(next_step, (state, jnp.array(True)), batches)
+        return state, metrics
+
+    return jax.jit(run, donate_argnums=0)
+
+
+def _step(backpropagate, optimizer, averaging):
+    update = optax.with_extra_args_support(optimizer).update
+
+    def take_step(state, x, y):
+        key = jax.random.fold_in(state.key, state.step)
+        found = _passed(backpropagate, state.params, x, y, key)
+        metrics = Metrics(found.cost, norms(found.deltas), norms(found.gradients), state.step)
+        # What a line search or a plateau's schedule asks for besides; the others ignore it.
+        search = {
+            "value": found.cost,
+            "grad": found.gradients,
+            "value_fn": lambda params: _passed(backpropagate, params, x, y, key).cost,
+        }
+        updates, optimizer_state = update(found.gradients, state.optimizer, state.params, **search)
+        statistics = moved(state.statistics, found.statistics, averaging) if state.statistics else state.statistics
+        params = optax.apply_updates(state.params, updates)
+        return State(params, optimizer_state, state.step + 1, state.key, statistics), metrics
+
+    return take_step
+
+
+def _passed(backpropagate, params, x, y, key) -> Pass:
+    if isinstance(backpropagate, Backpropagate):
+        return backpropagate.whole(params, x, y, key)
+    cost, gradients, deltas = backpropagate(params, x, y)
+    return Pass(cost, gradients, deltas, ())
+
+
+def _with_statistics(backpropagate, state, x, y):
+    """The state with running averages to start from, where the network wants some and there are none yet."""
+    if state.statistics or not isinstance(backpropagate, Backpropagate):
+        return state
+    found = jax.eval_shape(backpropagate.whole, state.params, x, y, state.key).statistics
+    return state._replace(statistics=starting_statistics(found)) if jax.tree.leaves(found) else state
+
+
+def _chosen(condition, tree, other):
+    return jax.tree.map(lambda a, b: _where(condition, a, b), tree, other)
+
+
+def _where(condition, a, b):
+    return b if jnp.issubdtype(a.dtype, jax.dtypes.prng_key) else jnp.where(condition, a, b)
+
+
+def _examples(x, y):
+    """How many examples x and y hold, which must be as many in each of their arrays."""
+    (wanted, *others), targets = map(lambda tree: [len(leaf) for leaf in jax.tree.leaves(tree)], (x, y))
+    for name, lengths in (("x", others), ("y", targets)):
+        for length in lengths:
+            if length != wanted:
+                raise ValueError(f"epoch: {name}, wanted {wanted} examples (as many as x), got {length}")
+    return wanted
+
+
+def _batches(key, examples, batch_size):
+    """The epoch's order: (steps, batch) row numbers."""
+    size = max(examples, 1) if batch_size is None else batch_size
+    if size > examples:
+        raise ValueError(f"epoch: x, wanted at least one batch of {size} examples, got {examples}")
+    steps = examples // size
+    return jax.random.permutation(key, examples)[: steps * size].reshape(steps, size)
