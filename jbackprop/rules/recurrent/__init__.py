@@ -1,6 +1,6 @@
 """A state carried through time, and error signals carried back."""
 
+from ._gru import gru as gru
+from ._lstm import lstm as lstm
 from ._recurrent import bidirectional as bidirectional
-from ._recurrent import gru as gru
-from ._recurrent import lstm as lstm
-from ._recurrent import rnn as rnn
+from ._rnn import rnn as rnn
