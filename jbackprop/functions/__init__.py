@@ -21,6 +21,8 @@ from ._errors import first_line as first_line
 from ._errors import named as named
 from ._halves import Halves as Halves
 from ._halves import halves as halves
+from ._jaxprs import called_jaxpr as called_jaxpr
+from ._jaxprs import evaluate_jaxpr as evaluate_jaxpr
 from ._precision import DTYPES as DTYPES
 from ._precision import Arrays as Arrays
 from ._precision import cast as cast
@@ -40,6 +42,6 @@ from ._rounding import largest as largest
 from ._rounding import neighbours as neighbours
 from ._rounding import twin_noise as twin_noise
 from ._traced import computed_in as computed_in
+from ._traced import count_rules as count_rules
 from ._traced import draws_random_numbers as draws_random_numbers
-from ._traced import has_rules as has_rules
 from ._traced import longest_sum as longest_sum

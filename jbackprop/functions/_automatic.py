@@ -10,7 +10,17 @@ from collections.abc import Callable
 
 import jax
 import numpy as np
-from jax.extend import core
+
+from ._jaxprs import (
+    CUSTOM_JVP,
+    CUSTOM_VJP,
+    called_jaxpr,
+    evaluate_jaxpr,
+    every_equation,
+    inner_jaxprs,
+    is_jaxpr,
+    opened_jaxpr,
+)
 
 
 def automatic(f: Callable, *, custom_jvp: bool = False) -> Callable:
@@ -36,7 +46,7 @@ def automatic(f: Callable, *, custom_jvp: bool = False) -> Callable:
       >>> jax.grad(automatic(rules.silu))(0.5) == jax.grad(rules.silu)(0.5)
       Array(True, dtype=bool)
     """
-    removed = {"custom_vjp_call", "custom_jvp_call"} if custom_jvp else {"custom_vjp_call"}
+    removed = {CUSTOM_VJP, CUSTOM_JVP} if custom_jvp else {CUSTOM_VJP}
 
     @functools.wraps(f)
     def plain(*args, **kwargs):
@@ -57,31 +67,22 @@ def automatic(f: Callable, *, custom_jvp: bool = False) -> Callable:
     return plain
 
 
-def _evaluate(closed, removed, arguments):
+def _evaluate(jaxpr, removed, arguments):
     """The outputs of a jaxpr without the rules of the removed primitives."""
-    jaxpr, consts = _opened(closed)
-    values = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*consts, *arguments], strict=True))
-
-    def read(atom):
-        return atom.val if isinstance(atom, core.Literal) else values[atom]
-
-    for equation in jaxpr.eqns:
-        with equation.ctx.manager:
-            outputs = _apply(equation, removed, [read(atom) for atom in equation.invars])
-        values.update(zip(equation.outvars, outputs, strict=True))
-    return [read(atom) for atom in jaxpr.outvars]
+    return evaluate_jaxpr(jaxpr, arguments, functools.partial(_apply, removed))
 
 
-def _apply(equation, removed, inputs):
+def _apply(removed, equation, inputs):
     primitive, params = equation.primitive, equation.params
-    if primitive.name in removed:
-        return _evaluate(params["call_jaxpr"], removed, inputs)
-    if any(_holds_rule(jaxpr, removed) for jaxpr in _jaxprs(params)):
-        if primitive.name in _REAPPLIED:
-            return _REAPPLIED[primitive.name](params, removed)(*inputs)
-        params = {name: _rewritten(value, removed) for name, value in params.items()}
-    outputs = primitive.bind(*inputs, **primitive.get_bind_params(params))
-    return outputs if primitive.multiple_results else [outputs]
+    with equation.ctx.manager:
+        if primitive.name in removed:
+            return _evaluate(called_jaxpr(equation), removed, inputs)
+        if any(_holds_rule(jaxpr, removed) for jaxpr in inner_jaxprs(equation)):
+            if primitive.name in _REAPPLIED:
+                return _REAPPLIED[primitive.name](params, removed)(*inputs)
+            params = {name: _rewritten(value, removed) for name, value in params.items()}
+        outputs = primitive.bind(*inputs, **primitive.get_bind_params(params))
+        return outputs if primitive.multiple_results else [outputs]
 
 
 def _again_checkpoint(params, removed):
@@ -97,11 +98,7 @@ def _again_shard_map(params, removed):
     return jax.shard_map(body, axis_names=params["newly_manual_axes"], **kept)
 
 
-_REAPPLIED = {
-    "checkpoint": _again_checkpoint,
-    "remat2": _again_checkpoint,
-    "shard_map": _again_shard_map,
-}
+_REAPPLIED = {"remat2": _again_checkpoint, "shard_map": _again_shard_map}
 
 
 def _evaluate_flat(jaxpr, removed, *inputs):
@@ -110,11 +107,11 @@ def _evaluate_flat(jaxpr, removed, *inputs):
 
 def _rewritten(value, removed):
     """A parameter of an equation, with each jaxpr in it (a tuple may hold several) traced again without its rules."""
-    if isinstance(value, tuple) and any(map(_is_jaxpr, value)):
-        return jax.tree.map(lambda item: _rewritten(item, removed), value, is_leaf=_is_jaxpr)  # named tuples too
-    if not (_is_jaxpr(value) and _holds_rule(value, removed)):
+    if isinstance(value, tuple) and any(map(is_jaxpr, value)):
+        return jax.tree.map(lambda item: _rewritten(item, removed), value, is_leaf=is_jaxpr)  # named tuples too
+    if not (is_jaxpr(value) and _holds_rule(value, removed)):
         return value
-    arguments = [_like(atom.aval) for atom in _opened(value)[0].invars]
+    arguments = [_like(atom.aval) for atom in opened_jaxpr(value)[0].invars]
     return jax.make_jaxpr(functools.partial(_evaluate_flat, value, removed))(*arguments)
 
 
@@ -128,22 +125,5 @@ def _like(aval):
     )
 
 
-def _holds_rule(closed, removed):
-    return any(
-        equation.primitive.name in removed or any(_holds_rule(jaxpr, removed) for jaxpr in _jaxprs(equation.params))
-        for equation in _opened(closed)[0].eqns
-    )
-
-
-def _jaxprs(params):
-    for value in params.values():
-        yield from filter(_is_jaxpr, value if isinstance(value, tuple) else (value,))
-
-
-def _is_jaxpr(value):
-    return isinstance(value, core.Jaxpr | core.ClosedJaxpr)
-
-
-def _opened(jaxpr):
-    """A jaxpr and its constants; an open jaxpr has none."""
-    return (jaxpr.jaxpr, jaxpr.consts) if isinstance(jaxpr, core.ClosedJaxpr) else (jaxpr, ())
+def _holds_rule(jaxpr, removed):
+    return any(equation.primitive.name in removed for equation in every_equation(jaxpr))

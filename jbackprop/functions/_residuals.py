@@ -14,6 +14,7 @@ import jax
 from jax.extend import core
 
 from ._differentiable import Differentiable, Wrt, differentiable
+from ._jaxprs import CUSTOM_VJP, called_jaxpr, opened_jaxpr
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ def _source(jaxpr, atom, path=(), outer=None):
     for equation in jaxpr.eqns:
         if atom in equation.outvars:
             if equation.primitive.name == "jit":
-                inner = equation.params["jaxpr"].jaxpr
+                inner, _ = opened_jaxpr(called_jaxpr(equation))
                 inside = inner.outvars[equation.outvars.index(atom)]
                 return _source(inner, inside, (*path, id(equation)), (jaxpr, equation, path, outer))
             return _Source((*path, atom), atom, _operation(equation))
@@ -124,8 +125,8 @@ def _source(jaxpr, atom, path=(), outer=None):
 
 def _operation(equation):
     """What to call the maker of an array: the rule, the jitted function, the checkpoint's name, or the primitive."""
-    if equation.primitive.name == "custom_vjp_call":
-        return equation.params["call_jaxpr"].jaxpr.debug_info.func_name
+    if equation.primitive.name == CUSTOM_VJP:
+        return opened_jaxpr(called_jaxpr(equation))[0].debug_info.func_name
     name = equation.params.get("name")
     return name if isinstance(name, str) else equation.primitive.name
 

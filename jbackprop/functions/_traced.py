@@ -1,13 +1,13 @@
 """What a computation is judged by, read off its jaxpr: the length of its sums, its dtypes, and random numbers."""
 
-import itertools
 import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.extend import core
+
+from ._jaxprs import CUSTOM_JVP, CUSTOM_VJP, every_equation, inner_jaxprs, opened_jaxpr
 
 LINEAR_ALGEBRA = {
     "cholesky",
@@ -37,20 +37,27 @@ def computed_in(function: Callable, *args: Any) -> str:
 
     `jax.nn.dot_product_attention` takes float64 and computes its softmax in float32: no gradient of it can be better.
     """
-    equations = _every_equation(jax.make_jaxpr(function)(*args))
-    rounded_to = [dtype for equation in equations for dtype in _rounded_to(equation)]
+    equations = every_equation(jax.make_jaxpr(function)(*args))
+    single = (equation for equation in equations if not any(inner_jaxprs(equation)))
+    rounded_to = [dtype for equation in single for dtype in _rounded_to(equation)]
     return max(rounded_to, key=_spacing, default="float64")
 
 
 def draws_random_numbers(function: Callable, *args: Any) -> bool:
     """Whether function(*args) draws random numbers: then it draws other ones in another dtype."""
-    return any(equation.primitive.name in _RANDOM for equation in _every_equation(jax.make_jaxpr(function)(*args)))
+    return any(equation.primitive.name in _RANDOM for equation in every_equation(jax.make_jaxpr(function)(*args)))
 
 
-def has_rules(function: Callable, *args: Any) -> bool:
-    """Whether there is a hand-written rule anywhere in function(*args)."""
-    text = str(jax.make_jaxpr(function)(*args))
-    return any(rule in text for rule in ("custom_vjp_call", "custom_jvp_call"))
+def count_rules(function: Callable, *args: Any, custom_jvp: bool = False) -> int:
+    """How many calls of a function with a hand-written rule stand in function(*args), at any depth.
+
+    Args:
+      function: of arrays.
+      args: its arguments, or the `jax.ShapeDtypeStruct` of them.
+      custom_jvp: count the rules of `jax.custom_jvp` too, and not those of `jax.custom_vjp` alone.
+    """
+    counted = {CUSTOM_VJP, CUSTOM_JVP} if custom_jvp else {CUSTOM_VJP}
+    return sum(equation.primitive.name in counted for equation in every_equation(jax.make_jaxpr(function)(*args)))
 
 
 _RANDOM = {"random_bits", "random_gamma", "rng_bit_generator", "rng_uniform", "threefry2x32"}
@@ -71,22 +78,12 @@ def _spacing(dtype):
     return float(jnp.finfo(dtype).eps)
 
 
-def _every_equation(jaxpr) -> Iterator[Any]:
-    for equation in _opened(jaxpr).eqns:
-        inner = list(_inner(equation.params))
-        yield from itertools.chain(*map(_every_equation, inner)) if inner else [equation]
-
-
-def _opened(jaxpr):
-    return jaxpr.jaxpr if isinstance(jaxpr, core.ClosedJaxpr) else jaxpr
-
-
 def _of_jaxpr(jaxpr):
-    return max(map(_of_equation, _opened(jaxpr).eqns), default=1)
+    return max(map(_of_equation, opened_jaxpr(jaxpr)[0].eqns), default=1)
 
 
 def _of_equation(equation):
-    inside = max(map(_of_jaxpr, _inner(equation.params)), default=1)
+    inside = max(map(_of_jaxpr, inner_jaxprs(equation)), default=1)
     return max(1, _own(equation), inside * equation.params.get("length", 1))  # a scan may carry a sum along
 
 
@@ -114,10 +111,3 @@ def _reduced(shape, params):
 
 def _shape(atom):
     return getattr(atom.aval, "shape", ())
-
-
-def _inner(params) -> Iterator[Any]:
-    for value in params.values():
-        for item in value if isinstance(value, tuple) else (value,):
-            if isinstance(item, core.Jaxpr | core.ClosedJaxpr):
-                yield item

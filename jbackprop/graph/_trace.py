@@ -9,27 +9,18 @@ input is a constant, and what the result does not depend on is left out.
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.extend.core import Literal
+
+from jbackprop.functions import called_jaxpr, evaluate_jaxpr
 
 from ._graph import CONSTANT, INPUT, Graph, Node
 from ._text import number, plain
 from ._unroll import UNROLLED
 
-# The parameter that holds the called function, for each primitive that only calls one.
-CALLS = {
-    "jit": "jaxpr",
-    "pjit": "jaxpr",
-    "remat2": "jaxpr",
-    "checkpoint": "jaxpr",
-    "closed_call": "call_jaxpr",
-    "core_call": "call_jaxpr",
-    "custom_jvp_call": "call_jaxpr",
-    "custom_vjp_call": "call_jaxpr",
-}
 RELU_FILE = inspect.unwrap(jax.nn.relu).__code__.co_filename
 
 
@@ -83,29 +74,18 @@ class _Builder:
 
     def inline(self, closed: Any, operands: Sequence[int], scope: tuple[str, ...]) -> list[int]:
         """Add the equations of a jaxpr; the nodes of its results."""
-        jaxpr = getattr(closed, "jaxpr", closed)
-        constants = [self.constant(value) for value in getattr(closed, "consts", ())]
-        node_of = dict(zip(jaxpr.constvars, constants, strict=True))
-        node_of |= dict(zip(jaxpr.invars, operands, strict=True))
-
-        def read(atom: Any) -> int:
-            return self.constant(atom.val) if isinstance(atom, Literal) else node_of[atom]
-
-        for equation in jaxpr.eqns:
-            results = self.equation(equation, [read(atom) for atom in equation.invars], scope)
-            node_of |= dict(zip(equation.outvars, results, strict=True))
-        return [read(atom) for atom in jaxpr.outvars]
+        return evaluate_jaxpr(closed, operands, partial(self.equation, scope), self.constant)
 
     def call(self, f: Callable[..., Any], operands: Sequence[int], scope: tuple[str, ...]):
         """Add the equations of a function of the operands."""
         return self.inline(jax.make_jaxpr(f)(*self.values(operands)), operands, scope)
 
-    def equation(self, equation: Any, operands: list[int], scope: tuple[str, ...]) -> list[int]:
+    def equation(self, scope: tuple[str, ...], equation: Any, operands: list[int]) -> Sequence[int]:
         name, params = equation.primitive.name, equation.params
-        if name == "custom_jvp_call" and _is_relu(params["call_jaxpr"].debug_info):
+        if _is_relu(equation):
             return [self.relu(operands[0], scope)]
-        if name in CALLS:
-            return self.inline(params[CALLS[name]], operands, self.inside(params, name, scope))
+        if (called := called_jaxpr(equation)) is not None:
+            return self.inline(called, operands, self.inside(equation, called, scope))
         if self.unroll and name in UNROLLED:
             return UNROLLED[name](self, params, operands, scope)
         if name == "name":
@@ -131,12 +111,11 @@ class _Builder:
             return self.constant(value)
         return self.add("relu", "", value, operands=(x,), scope=scope)
 
-    def inside(self, params: Any, name: str, scope: tuple[str, ...]) -> tuple[str, ...]:
+    def inside(self, equation: Any, called: Any, scope: tuple[str, ...]) -> tuple[str, ...]:
         """The scope of a called function: its name, numbered so that two calls stay apart."""
         self.calls += 1
-        debug = getattr(params[CALLS[name]], "debug_info", None)
-        called = params.get("name") or getattr(debug, "func_name", None) or name
-        return (*scope, f"{called.split(' ')[0]} #{self.calls}")
+        name = equation.params.get("name") or called.debug_info.func_name or equation.primitive.name
+        return (*scope, f"{name.split(' ')[0]} #{self.calls}")
 
     def rename(self, index: int, name: str) -> int:
         if self.nodes[index].operation not in (INPUT, CONSTANT):
@@ -148,7 +127,11 @@ class _Builder:
             self.rename(outputs[0], name if name.isidentifier() else "f")
 
 
-def _is_relu(debug: Any) -> bool:
+def _is_relu(equation: Any) -> bool:
+    """Whether an equation calls `jax.nn.relu` with its rule, and not the function inside the rule."""
+    if equation.primitive.name != "custom_jvp_call":
+        return False
+    debug = called_jaxpr(equation).debug_info
     return debug.func_name == "relu" and debug.func_filename == RELU_FILE
 
 

@@ -20,6 +20,7 @@ from jax.sharding import AxisType
 from jax.sharding import PartitionSpec as P
 
 from jbackprop import automatic, layers, rules
+from jbackprop.functions import count_rules
 
 
 @pytest.fixture(autouse=True)
@@ -152,10 +153,6 @@ def assert_close(ours, wanted):
         np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-13)
 
 
-def holds_rule(f, *args):
-    return "custom_vjp_call" in str(jax.make_jaxpr(f)(*args))
-
-
 def value_and_gradient(f, x):
     return jax.jit(lambda x: (f(x), jax.grad(scalar(f))(x)))(x)
 
@@ -164,8 +161,8 @@ def value_and_gradient(f, x):
 def test_rules_are_removed(name):
     call, x = CALLS[name], draw(3, 4)
     plain, ruled, reference = automatic(call(wrong_sin)), call(wrong_sin), call(jnp.sin)
-    assert holds_rule(ruled, x)
-    assert not holds_rule(plain, x)
+    assert count_rules(ruled, x)
+    assert not count_rules(plain, x)
     assert_close(value_and_gradient(plain, x), value_and_gradient(reference, x))
 
 
@@ -212,8 +209,8 @@ def test_while_loop():
         return lambda x: lax.while_loop(lambda c: sin(c[1]) < 0.9, lambda c: (sin(c[0]), c[1] + 0.25), (x, 0.0))
 
     x = draw(3, 4)
-    assert holds_rule(f(wrong_sin), x)
-    assert not holds_rule(automatic(f(wrong_sin)), x)
+    assert count_rules(f(wrong_sin), x)
+    assert not count_rules(automatic(f(wrong_sin)), x)
     assert_close(automatic(f(wrong_sin))(x), f(jnp.sin)(x))
     assert_close(jax.jvp(automatic(f(wrong_sin)), (x,), (x,)), jax.jvp(f(jnp.sin), (x,), (x,)))
 
@@ -224,7 +221,7 @@ def test_custom_vmap_keeps_its_batching():
         return wrong_sin(x)
 
     f.def_vmap(lambda size, batched, x: (jnp.cos(x), batched[0]))
-    assert not holds_rule(automatic(f), draw(3))
+    assert not count_rules(automatic(f), draw(3))
     assert_close(automatic(f)(draw(3)), jnp.sin(draw(3)))
     assert_close(jax.vmap(automatic(f))(draw(3)), jnp.cos(draw(3)))
 
@@ -233,9 +230,9 @@ def test_custom_jvp_stays_unless_asked():
     x = draw(3, 4)
     assert_close(jax.grad(scalar(automatic(wrong_cos)))(x), 5 * draw(3, 4))
     kept, removed = automatic(in_custom_jvp(wrong_sin)), automatic(in_custom_jvp(wrong_sin), custom_jvp=True)
-    assert not holds_rule(kept, x)
-    assert "custom_jvp_call" in str(jax.make_jaxpr(kept)(x))
-    assert "custom_jvp_call" not in str(jax.make_jaxpr(removed)(x))
+    assert not count_rules(kept, x)
+    assert count_rules(kept, x, custom_jvp=True)
+    assert not count_rules(removed, x, custom_jvp=True)
     assert_close(jax.grad(scalar(kept))(x), 7 * draw(3, 4))
     assert_close(jax.grad(scalar(removed))(x), jax.grad(scalar(lambda x: jnp.sin(x) * x))(x))
 
@@ -295,8 +292,8 @@ def test_a_whole_network():
     net = layers.chain(layers.linear(5), layers.gelu(), layers.linear(3), layers.softmax())
     params, _ = net.init(jax.random.key(0), (4,))
     plain = automatic(net.apply)
-    assert str(jax.make_jaxpr(net.apply)(params, draw(7, 4))).count("custom_vjp_call") == 4
-    assert not holds_rule(plain, params, draw(7, 4))
+    assert count_rules(net.apply, params, draw(7, 4)) == 4
+    assert not count_rules(plain, params, draw(7, 4))
     got, wanted = (jax.jit(jax.grad(scalar(f)))(params, draw(7, 4)) for f in (plain, net.apply))
     assert_close(got, wanted)
 
@@ -362,8 +359,8 @@ def test_a_rule_of_jax():
     def f(rate):
         return odeint(lambda y, t: -rate * y, jnp.array([1.0, 2.0]), jnp.array([0.0, 0.5]), rtol=1e-10, atol=1e-10)[-1]
 
-    assert holds_rule(f, 0.7)
-    assert not holds_rule(automatic(f), jnp.array(0.7))
+    assert count_rules(f, 0.7)
+    assert not count_rules(automatic(f), jnp.array(0.7))
     _, tangent = jax.jvp(automatic(f), (0.7,), (1.0,))
     np.testing.assert_allclose(tangent, jax.jacrev(f)(0.7), rtol=1e-8)
 

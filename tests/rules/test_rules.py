@@ -8,7 +8,7 @@ from jax.test_util import check_grads
 
 import jbackprop as jb
 from jbackprop.cases import CASES, FIRST_CASES, Case
-from jbackprop.functions import DTYPES, described, replaced
+from jbackprop.functions import DTYPES, count_rules, described, replaced
 
 # Of the two versions of JAX, the newer proves every case, and the older the first case of each rule.
 PROVED = CASES if jax.__version_info__ >= (0, 12) else FIRST_CASES
@@ -58,8 +58,8 @@ def test_forward_mode_raises(case: Case):
 @each_case
 def test_automatic_holds_no_rule(case: Case):
     arguments = case.draw(jax.random.key(1))
-    assert "custom_vjp_call" in str(jax.make_jaxpr(case.rule)(*arguments))
-    assert "custom_vjp_call" not in str(jax.make_jaxpr(jb.automatic(case.rule))(*arguments))
+    assert count_rules(case.rule, *arguments)
+    assert not count_rules(jb.automatic(case.rule), *arguments)
 
 
 @each_rule
