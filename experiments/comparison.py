@@ -1,9 +1,7 @@
 """What two ways to the same gradients cost, and how far apart they end."""
 
-import itertools
-import statistics
-import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -11,6 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from jbackprop import layers, training
+from jbackprop.functions import interleaved, quartiles, time_sample
 
 ROUNDS = 50
 """Steps of each kind that are timed."""
@@ -47,18 +46,19 @@ def measure(
     x: jax.Array,
     y: jax.Array,
 ) -> dict[str, Measured]:
-    """Times the steps of one batch in turn, the first of a round last in the next, so that drift falls on all alike."""
+    """Times the steps of one batch in turn, so that a slow spell falls on all alike."""
     states = {name: jax.tree.map(jnp.copy, state) for name, state in states.items()}
     steps = {
         name: training.step(f, optimizer).lower(states[name], x, y).compile() for name, f in backpropagates.items()
     }
-    seconds = {name: [] for name in steps}
-    for names in itertools.islice(itertools.cycle([list(steps), list(reversed(steps))]), ROUNDS):
-        for name in names:
-            began = time.perf_counter()
-            states[name], _ = jax.block_until_ready(steps[name](states[name], x, y))
-            seconds[name].append(time.perf_counter() - began)
-    return {name: Measured(statistics.median(seconds[name]), _temporary_bytes(steps[name])) for name in steps}
+
+    def advance(name):
+        states[name], cost = steps[name](states[name], x, y)
+        return states[name], cost
+
+    samples = {name: partial(time_sample, partial(advance, name), calls=1) for name in steps}
+    seconds = interleaved(samples, ROUNDS)
+    return {name: Measured(quartiles(seconds[name]).middle, _temporary_bytes(steps[name])) for name in steps}
 
 
 def difference(a: layers.Params, b: layers.Params) -> Difference:

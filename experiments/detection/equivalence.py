@@ -14,6 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jbackprop.functions import precision
+
 from .mutants import Rule, more_axes, of_batch, takes
 
 Arrays = tuple[jax.Array, ...]
@@ -45,13 +47,13 @@ class Trial(NamedTuple):
 
 def trials(right: Rule, arguments: Sequence[jax.Array]) -> list[Trial]:
     """The gradients of a right rule wherever a mutant of it is to be tried; the arguments are of the size to try."""
-    with jax.enable_x64(True):
+    with precision("float64"):
         return [Trial(inputs, under, _pulled(under(right), inputs)) for inputs, under in _inputs(right, arguments)]
 
 
 def equivalent(wrong: Rule, right: Sequence[Trial]) -> bool:
     """Whether the gradients of a mutant agree with those of the right rule in every trial."""
-    with jax.enable_x64(True):
+    with precision("float64"):
         return all(_agrees(wrong, trial) for trial in right)
 
 

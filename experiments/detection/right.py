@@ -20,6 +20,7 @@ from jax.scipy import linalg, special, stats
 from tqdm import tqdm
 
 import jbackprop as jb
+from jbackprop.functions import function_name
 
 Draw = Callable[[np.random.Generator], np.ndarray]
 
@@ -102,7 +103,7 @@ def _each(module: str, functions: tuple[Callable, ...], *draws: Draw, skip: tupl
 
 def _name(f):
     if not isinstance(f, partial):
-        return getattr(f, "__name__", type(f).__name__)
+        return function_name(f)
     given = [str(a) for a in f.args] + [f"{name}={value}" for name, value in f.keywords.items()]
     return f"{_name(f.func)}({', '.join(given)})"
 

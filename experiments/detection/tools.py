@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax.test_util import check_grads
 
 import jbackprop as jb
-from jbackprop.functions import differentiable, replaced
+from jbackprop.functions import cast, differentiable, precision, replaced
 
 from .mutants import Rule
 
@@ -44,8 +44,8 @@ def by_check_grads(order: int) -> Tool:
 
 def by_check_grads_in_float64(rule: Rule, arguments: Sequence[jax.Array]) -> str:
     """The same at its best: in float64, where its tolerance is 1e-5, and to its default order of two."""
-    with jax.enable_x64(True):
-        return by_check_grads(order=2)(rule, tuple(_doubled(a) for a in arguments))
+    with precision("float64"):
+        return by_check_grads(order=2)(rule, jax.tree.map(jnp.asarray, cast("float64", tuple(arguments))))
 
 
 def by_chex(rule: Rule, arguments: Sequence[jax.Array]) -> str:
@@ -66,10 +66,6 @@ def _of_floating(rule, arguments):
     """The rule as a function of its floating point arguments; these tools refuse integers."""
     places = differentiable(rule, *arguments).chosen
     return lambda *floating: rule(*replaced(arguments, places, floating)), tuple(arguments[i] for i in places)
-
-
-def _doubled(a):
-    return a.astype(jnp.float64) if jnp.issubdtype(a.dtype, jnp.floating) else a
 
 
 def _raised(call):

@@ -3,9 +3,6 @@
 import dataclasses
 import importlib
 import multiprocessing
-import random
-import statistics
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -17,6 +14,7 @@ from tqdm import tqdm
 
 from jbackprop import rules
 from jbackprop.cases import CASES, Case
+from jbackprop.functions import calls_per_sample, draw_cotangents, interleaved, is_real, quartiles, time_sample
 
 _SAMPLE_SECONDS = 0.02
 
@@ -101,12 +99,9 @@ def table(rows: Iterable[Row]) -> Iterator[str]:
 
 def _measured(name, peers, rounds) -> Row:
     there = [peer for peer, connection in peers.items() if _ask(connection, "prepare", name)]
-    figures: dict[str, list[float]] = {peer: [] for peer in there}
-    for _ in range(rounds):
-        for peer in random.sample(there, len(there)):
-            figures[peer].append(_ask(peers[peer], "time", None))
+    figures = interleaved({peer: partial(_ask, peers[peer], "time", None) for peer in there}, rounds)
     sizes = tuple("×".join(map(str, a.shape)) or "scalar" for a in _arguments(ROWS[name]))
-    return Row(name, sizes, {peer: statistics.median(values) for peer, values in figures.items()})
+    return Row(name, sizes, {peer: quartiles(values).middle for peer, values in figures.items()})
 
 
 def _ask(connection, word, value):
@@ -134,16 +129,18 @@ def _serving() -> Iterator[dict[str, Any]]:
 
 def _serve(place: str, connection) -> None:
     """Answers "prepare" with whether there is such a function, and "time" with the seconds of one call."""
-    prepare, run, calls = partial(_prepared, *place.split(":")), None, 1
+    prepare = partial(_prepared, *place.split(":"))
+    take: Any = None
     while True:
         word, value = connection.recv()
         try:
             if word == "prepare":
                 run = prepare(value)
-                calls = run and 1 + int(_SAMPLE_SECONDS / min(_seconds(run, 1) for _ in range(3)))
+                if run is not None:
+                    take = partial(time_sample, run, calls_per_sample(run, _SAMPLE_SECONDS))
                 connection.send(run is not None)
             else:
-                connection.send(_seconds(run, calls))
+                connection.send(take())
         except Exception as error:
             connection.send(RuntimeError(f"{place}, {value or 'timing'}: {error}"))
 
@@ -159,22 +156,9 @@ def _prepared(module, function, name):
     if f is None:
         return None
     arguments = _arguments(case)
-    outputs = [y for y in jax.tree.leaves(jax.eval_shape(case.rule, *arguments)) if _is_real(y)]
-    keys = jax.random.split(jax.random.key(1), len(outputs))
-    cotangents = [jax.random.normal(key, y.shape, y.dtype) for key, y in zip(keys, outputs, strict=True)]
-    return peer.gradients(f, arguments, cotangents)
+    outputs = [y for y in jax.tree.leaves(jax.eval_shape(case.rule, *arguments)) if is_real(y)]
+    return peer.gradients(f, arguments, draw_cotangents(outputs, jax.random.key(1)))
 
 
 def _arguments(case):
     return case.draw(jax.random.key(0), at_scale=True)
-
-
-def _is_real(array):
-    return jnp.issubdtype(array.dtype, jnp.floating)
-
-
-def _seconds(run, calls):
-    start = time.perf_counter()
-    for _ in range(calls):
-        run()
-    return (time.perf_counter() - start) / calls

@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 
 from jbackprop.cases import CASES
-from jbackprop.functions import DTYPES, in_full
-from jbackprop.proof._check import CHECKS, check
+from jbackprop.functions import DTYPES, full_dtype_name
+from jbackprop.proof import CHECKS, check
 
 from ._functions import add_arguments, check_choice, the_arguments, the_function, the_reference
 from ._progress import track
@@ -23,7 +23,7 @@ def add_parser(subparsers) -> None:
     parser = subparsers.add_parser("check", help="prove a hand-written gradient", description=__doc__)
     add_arguments(parser)
     kinds = "check in each of these, all that the function takes unless given"
-    parser.add_argument("--dtype", nargs="+", type=in_full, choices=DTYPES, help=kinds)
+    parser.add_argument("--dtype", nargs="+", type=full_dtype_name, choices=DTYPES, help=kinds)
     parser.add_argument("--only", nargs="+", default=tuple(CHECKS), choices=CHECKS, metavar="CHECK", help=_NAMES)
     parser.add_argument("--skip", nargs="+", default=(), choices=CHECKS, metavar="CHECK", help="checks to leave out")
     parser.set_defaults(run=run)

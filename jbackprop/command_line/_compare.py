@@ -9,10 +9,8 @@ import jax
 import jax.numpy as jnp
 
 from jbackprop.cases import CASES
-from jbackprop.comparison import Comparison, Comparisons, compare
+from jbackprop.comparison import TARGETS, TRANSFORMS, Comparison, Comparisons, compare, prepare_targets
 from jbackprop.comparison import _png as png
-from jbackprop.comparison._inputs import TRANSFORMS
-from jbackprop.comparison._targets import TARGETS, prepare
 
 from ._files import check_writable, write, write_text
 from ._functions import add_arguments, check_choice, the_arguments, the_function, the_reference
@@ -44,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
     _check_files(options)
     baseline = _baseline(options.baseline)
     if options.target:
-        prepare()
+        prepare_targets()
     work = _cases(options) if options.all else _sweep(options)
     found = Comparisons(tuple(_measured(work)))
     print(found.to_text(baseline))

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from jbackprop.functions import arguments, option
+from jbackprop.functions import parse_arguments, parse_option
 
 from ._usage import UsageError, usage_errors
 
@@ -56,13 +56,13 @@ def the_reference(options: argparse.Namespace) -> Callable | None:
 def the_arguments(options: argparse.Namespace, size: int | None = None) -> tuple[Any, ...]:
     """The values of --args."""
     with usage_errors("", ValueError):
-        return arguments(options.args, options.seed, size)
+        return parse_arguments(options.args, options.seed, size)
 
 
 def with_options(f: Callable, words: Sequence[str]) -> Callable:
     """The function with static options set by name."""
     with usage_errors("", ValueError):
-        values = dict(map(option, words))
+        values = dict(map(parse_option, words))
     return functools.partial(f, **values) if values else f
 
 

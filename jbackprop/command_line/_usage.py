@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 
-from jbackprop.functions import first_line
+from jbackprop.functions import error_message
 
 
 class UsageError(Exception):
@@ -16,4 +16,4 @@ def usage_errors(where: str, *kinds: type[Exception]) -> Iterator[None]:
     try:
         yield
     except kinds as error:
-        raise UsageError(f"{where}{first_line(error)}") from error
+        raise UsageError(f"{where}{error_message(error)}") from error

@@ -19,13 +19,17 @@ What the figures mean.
 A figure that the device or its compiler does not tell is None, and is printed as a dash.
 """
 
+from jbackprop.functions import Quartiles as Quartiles
+
 from ._compare import compare as compare
 from ._data import Comparison as Comparison
 from ._data import Comparisons as Comparisons
 from ._data import CompiledFor as CompiledFor
 from ._data import Error as Error
 from ._data import Program as Program
-from ._data import Quartiles as Quartiles
 from ._data import Ratios as Ratios
 from ._data import Side as Side
 from ._data import Stage as Stage
+from ._inputs import TRANSFORMS as TRANSFORMS
+from ._targets import TARGETS as TARGETS
+from ._targets import prepare_targets as prepare_targets

@@ -6,13 +6,24 @@ from functools import partial
 from typing import Any, overload
 
 import jax
+import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from jbackprop.functions import Wrt, argument_names, automatic, count_rules, described, differentiable, drawn, named
+from jbackprop.functions import (
+    Wrt,
+    argument_names,
+    automatic,
+    count_rules,
+    described,
+    differentiable,
+    error_line,
+    function_name,
+    precision,
+)
 
 from ._data import Comparison, Comparisons
 from ._device import device_label
-from ._inputs import cast, check_options, function_name, precision, transformation
+from ._inputs import check_options, dtypes, made_ready, transformation
 from ._sides import measured, ratios
 
 
@@ -84,15 +95,15 @@ def _sweep(one, args, sizes) -> Iterator[Comparison]:
 def _compare(f, reference, args, *, wrt, dtype, transform, repeats, targets, name, key, size=None) -> Comparison:
     applied, transform_name = transformation(transform)
     names = argument_names(f, len(args))
-    with precision(dtype, args):
-        args = cast(drawn(args), dtype)
+    with precision(*dtypes(args), *([] if dtype is None else [jnp.dtype(dtype)])):
+        args = made_ready(args, dtype)
         problem_of = partial(_problem, wrt=wrt, names=names)
         pair = [partial(problem_of, applied(side)) for side in (f, automatic(f) if reference is None else reference)]
         _check_reversible(*(problem_of(*args) for problem_of in pair))
         manual, other = measured(pair, args, "automatic" if reference is None else "reference", repeats, key, targets)
         return Comparison(
             name=name or function_name(f),
-            arguments=_described(pair[0](*args)),
+            arguments=_arrays(pair[0](*args)),
             transform=transform_name,
             size=size,
             device=device_label(),
@@ -112,7 +123,7 @@ def _check_reversible(manual, other):
     except Exception as error:  # JAX's errors for this are of many types
         _trace(manual)
         wanted = "a function that has an automatic gradient, or a reference"
-        raise ValueError(f"f, wanted {wanted}, got {named(error)}") from error
+        raise ValueError(f"f, wanted {wanted}, got {error_line(error)}") from error
 
 
 def _trace(problem):
@@ -127,7 +138,7 @@ def _problem(f, *args, wrt, names):
     return differentiable(f, *args, wrt=wrt, names=names)
 
 
-def _described(problem) -> tuple[str, ...]:
+def _arrays(problem) -> tuple[str, ...]:
     """ "name dtype[shape]" of each array, the differentiated ones starred."""
     return tuple(
         f"{name}{'*' if i in problem.chosen else ''} {described(leaf)}"

@@ -3,24 +3,9 @@
 from collections import Counter
 from dataclasses import dataclass
 
-from jbackprop.functions import Residual, new_bytes
+from jbackprop.functions import Quartiles, Residual, new_bytes
 
 from ._rendered import Rendered
-
-
-@dataclass(frozen=True)
-class Quartiles:
-    """The spread of one figure over the rounds.
-
-    Attributes:
-      low: a quarter of the rounds lie below.
-      middle: the median.
-      high: a quarter of the rounds lie above.
-    """
-
-    low: float
-    middle: float
-    high: float
 
 
 @dataclass(frozen=True)

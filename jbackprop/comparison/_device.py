@@ -1,10 +1,13 @@
-"""What the figures were measured on."""
+"""What the figures are measured on, and arrays there."""
 
 import os
 import platform
 from pathlib import Path
+from typing import Any
 
 import jax
+
+from jbackprop.functions import is_array
 
 
 def device_label() -> str:
@@ -25,3 +28,8 @@ def _processor():
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.machine()
+
+
+def on_device(tree: Any, device: jax.Device | None = None) -> Any:
+    """Every array on a device, the default one unless given.  Options stay."""
+    return jax.tree.map(lambda x: jax.device_put(x, device) if is_array(x) else x, tree)

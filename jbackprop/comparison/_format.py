@@ -4,7 +4,9 @@ import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ._data import Error, Quartiles
+    from jbackprop.functions import Quartiles
+
+    from ._data import Error
 
 UNKNOWN = "–"
 _SMALL = (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6))

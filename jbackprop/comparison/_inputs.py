@@ -1,6 +1,5 @@
 """The arguments of `compare`, checked and made ready."""
 
-import contextlib
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -9,8 +8,9 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from jbackprop.functions import is_array, is_inexact, is_wide
+from jbackprop.functions import cast, draw_arguments, function_name
 
+from ._device import on_device
 from ._targets import TARGETS
 
 Transform = Callable[[Callable], Callable]
@@ -39,31 +39,17 @@ def transformation(transform: str | Transform | None) -> tuple[Transform, str]:
     return TRANSFORMS[transform], transform
 
 
-def function_name(f: Callable) -> str:
-    """The name of a function, of the function in a partial, or of a callable object's class."""
-    inner = f.func if isinstance(f, functools.partial) else f
-    return getattr(inner, "__name__", type(inner).__name__)
+def dtypes(args: Any) -> list[Any]:
+    """Those of JAX's arrays among the arguments, which it has 64 bits of only where these are switched on."""
+    return [x.dtype for x in jax.tree.leaves(args) if isinstance(x, jax.Array)]
 
 
-def precision(dtype: DTypeLike | None, args: Any) -> contextlib.AbstractContextManager:
-    """64 bits where the dtype or a JAX array among the arguments has them, or the user has turned them on."""
-    dtypes = [x.dtype for x in jax.tree.leaves(args) if isinstance(x, jax.Array)]
-    wide = any(map(is_wide, [*dtypes, *([] if dtype is None else [jnp.dtype(dtype)])]))
-    return jax.enable_x64(wide or jax.config.read("jax_enable_x64"))
-
-
-def cast(args: Any, dtype: DTypeLike | None) -> Any:
-    """NumPy's arrays as JAX's; with a dtype, those of floating point are cast to it.  Options stay."""
+def made_ready(args: Any, dtype: DTypeLike | None) -> Any:
+    """Shapes as random arrays and NumPy's arrays as JAX's, in a dtype if one is given.  Options stay."""
     if dtype is not None and not jnp.issubdtype(dtype, jnp.inexact):
         raise ValueError(f"dtype, wanted a floating-point type, got {jnp.dtype(dtype)}")
-
-    def array(x):
-        if not is_array(x):
-            return x
-        x = jnp.asarray(x)
-        return x.astype(dtype) if dtype is not None and is_inexact(x) else x
-
-    return jax.tree.map(array, args)
+    args = draw_arguments(args)
+    return on_device(args if dtype is None else cast(dtype, args))
 
 
 def _scan(f):

@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 
-from jbackprop.functions import Differentiable, Residual, is_array, is_inexact, passes
+from jbackprop.functions import Differentiable, Residual, cast, draw_cotangents, passes, precision
 
 from ._data import Program
+from ._device import on_device
 
 
 class Compiled(NamedTuple):
@@ -40,7 +40,7 @@ def compiled(problem: Differentiable, key: jax.Array) -> Compiled:
     two = passes(problem)
     forward, forward_program = build(two.forward, *problem.leaves)
     outputs, kept = forward(*problem.leaves)
-    cotangents = random_cotangents(outputs, key)
+    cotangents = draw_cotangents(outputs, key)
     borrowed = two.borrow(problem.leaves, outputs)
     backward, backward_program = build(two.backward, borrowed, kept, cotangents)
     whole, whole_program = build(whole_gradient(problem), problem.leaves, cotangents)
@@ -61,12 +61,6 @@ def whole_gradient(problem: Differentiable) -> Callable[[Sequence, list], tuple]
         return outputs, pullback(cotangents)
 
     return whole
-
-
-def random_cotangents(outputs: Sequence[jax.Array], key: jax.Array) -> list[jax.Array]:
-    """A standard normal array for each output, in its dtype."""
-    keys = jax.random.split(key, len(outputs))
-    return [jax.random.normal(key, y.shape, y.dtype) for key, y in zip(keys, outputs, strict=True)]
 
 
 def build(function: Callable, *args: Any, **jit_options: Any) -> tuple[Callable, Program]:
@@ -114,19 +108,7 @@ def in_float64(problem_of: Callable[..., Differentiable], args: tuple, cotangent
       cotangents: of the outputs, of any dtype.
     """
     cpu = jax.devices("cpu")[0]
-    with jax.enable_x64(True), jax.default_device(cpu):
-        args, cotangents = _wide((args, list(cotangents)), cpu)
+    with precision("float64"), jax.default_device(cpu):
+        args, cotangents = on_device(cast("float64", (args, list(cotangents))), cpu)
         problem = problem_of(*args)
         return jax.jit(whole_gradient(problem))(problem.leaves, cotangents)
-
-
-def _wide(tree, device):
-    """Every array on the device, those of floating point in double precision; options stay."""
-
-    def widened(x):
-        if not is_array(x):
-            return x
-        x = jax.device_put(x, device)
-        return x.astype(jnp.promote_types(x.dtype, jnp.float64)) if is_inexact(x) else x
-
-    return jax.tree.map(widened, tree)

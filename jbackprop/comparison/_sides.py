@@ -1,17 +1,26 @@
 """The two sides of a comparison, measured together."""
 
+import itertools
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import jax
 
-from jbackprop.functions import Differentiable
+from jbackprop.functions import (
+    Differentiable,
+    Quartiles,
+    calls_per_sample,
+    distance_to_truth,
+    draw_cotangents,
+    interleaved,
+    quartiles,
+    time_sample,
+)
 
-from ._data import Error, Quartiles, Ratios, Side, Stage
-from ._errors import error
-from ._programs import Compiled, compiled, in_float64, random_cotangents
+from ._data import Error, Ratios, Side, Stage
+from ._programs import Compiled, compiled, in_float64
 from ._targets import compile_for
-from ._timing import interleaved, quartiles
 
 _STAGES = ("forward", "backward", "whole")
 
@@ -44,11 +53,11 @@ def measured(
     problems = [problem_of(*args) for problem_of in pair]
     built = [compiled(problem, key) for problem in problems]
     _check_alike(*(side.outputs for side in built))
-    truth = in_float64(pair[1], args, random_cotangents(built[0].outputs, key))
-    seconds = interleaved({stage: [side.run[stage] for side in built] for stage in _STAGES}, repeats)
+    truth = in_float64(pair[1], args, draw_cotangents(built[0].outputs, key))
+    seconds = interleaved(_samples([side.run for side in built]), repeats)
 
     def side(i, label):
-        spent = {stage: seconds[stage][i] for stage in _STAGES}
+        spent = {stage: seconds[stage, i] for stage in _STAGES}
         stages = {stage: Stage(quartiles(spent[stage]), built[i].programs[stage]) for stage in _STAGES}
         compiled_for = tuple(compile_for(target, problems[i], built[i].outputs) for target in targets)
         errors = _errors(problems[i], built[i], truth)
@@ -62,6 +71,13 @@ def ratios(manual: dict[str, list[float]], automatic: dict[str, list[float]]) ->
     return Ratios(**{stage: _ratio(automatic[stage], manual[stage]) for stage in _STAGES})
 
 
+def _samples(runs):
+    """What times each program, by stage and side: as many calls on one side as on the other."""
+    calls = {stage: max(calls_per_sample(run[stage]) for run in runs) for stage in _STAGES}
+    programs = itertools.product(_STAGES, range(len(runs)))
+    return {(stage, i): partial(time_sample, runs[i][stage], calls[stage]) for stage, i in programs}
+
+
 def _ratio(numerators, denominators) -> Quartiles:
     return quartiles([a / b for a, b in zip(numerators, denominators, strict=True)])
 
@@ -71,7 +87,8 @@ def _errors(problem: Differentiable, side: Compiled, truth) -> tuple[Error, ...]
     values = [f"value[{i}]" if count > 1 else "value" for i in range(count)]
     gradients = [f"∂{problem.names[i]}" for i in problem.chosen]
     got, wanted = [*side.outputs, *side.gradients], [*truth[0], *truth[1]]
-    return tuple(map(error, [*values, *gradients], got, wanted))
+    names = [*values, *gradients]
+    return tuple(Error(of, *distance_to_truth(g, w)) for of, g, w in zip(names, got, wanted, strict=True))
 
 
 def _check_alike(manual, other):

@@ -15,7 +15,7 @@ import numpy as np
 from jax.experimental import topologies
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from jbackprop.functions import Differentiable, first_line
+from jbackprop.functions import Differentiable, error_message
 
 from ._data import CompiledFor
 from ._programs import build, whole_gradient
@@ -72,7 +72,7 @@ TARGETS = {
 """The accelerators that there is a compiler for, by name."""
 
 
-def prepare() -> None:
+def prepare_targets() -> None:
     """Has JAX run on the CPU where there is no accelerator, before it first looks for one.
 
     Installed but without its GPU, the CUDA plug-in fails to start, and then does not compile either.
@@ -100,7 +100,7 @@ def compile_for(target: str, problem: Differentiable, outputs: Sequence[Any]) ->
             _, program = build(whole_gradient(problem), _shapes(problem.leaves), _shapes(outputs), in_shardings=here)
     except (RuntimeError, ValueError, NotImplementedError) as error:
         hint = "" if os.environ.get("JAX_PLATFORMS") else "; where there is no accelerator, set JAX_PLATFORMS=cpu"
-        return CompiledFor(target, None, f"does not compile: {first_line(error)}{hint}")
+        return CompiledFor(target, None, f"does not compile: {error_message(error)}{hint}")
     return CompiledFor(target, program)
 
 

@@ -1,4 +1,4 @@
-"""Arguments in words, for the command line: "f32[8,16]" is a random array; and arguments of which a shape is given.
+"""Arguments in words, for the command line: "f32[8,16]" is a random array.
 
     f32[8,16]      floating point, standard normal: f16, bf16, f32, f64; or in full, float32[8,16]
     c64[5]         complex, standard normal: c64, c128
@@ -18,9 +18,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from ._differentiable import is_wide
+from ._precision import precision
 
 _FLOATING = {"f16": "float16", "bf16": "bfloat16", "f32": "float32", "f64": "float64"}
 _COMPLEX = {"c64": "complex64", "c128": "complex128"}
@@ -29,7 +28,7 @@ _DTYPES = {**_FLOATING, **_COMPLEX, **_INTEGER, "bool": "bool"}
 _SPEC = re.compile(r"(?P<dtype>[a-z]+\d*)\[(?P<shape>[\dn, ]*)\](?:<(?P<bound>\d+))?")
 
 
-def arguments(specs: Sequence[str], seed: int = 0, size: int | None = None) -> tuple[Any, ...]:
+def parse_arguments(specs: Sequence[str], seed: int = 0, size: int | None = None) -> tuple[Any, ...]:
     """The value of each spec; the same seed gives the same values.
 
     Args:
@@ -44,7 +43,7 @@ def arguments(specs: Sequence[str], seed: int = 0, size: int | None = None) -> t
     return tuple(_value(spec.strip(), key, size) for spec, key in zip(specs, keys, strict=False))
 
 
-def option(text: str) -> tuple[str, Any]:
+def parse_option(text: str) -> tuple[str, Any]:
     """A static option, "name=value": a Python literal (True, 0.1, (0, 1), None), or else a string.
 
     Raises:
@@ -56,26 +55,9 @@ def option(text: str) -> tuple[str, Any]:
     return name, _literal(value.capitalize() if value in ("true", "false", "none") else value)
 
 
-def in_full(dtype: str) -> str:
+def full_dtype_name(dtype: str) -> str:
     """The type's own name for its short one, float32 for f32; any other word as it is."""
     return _DTYPES.get(dtype, dtype)
-
-
-def drawn(args: Any, seed: int = 0) -> Any:
-    """The arguments with random numbers for every `jax.ShapeDtypeStruct`: normal, or 0 and 1 for integers and booleans.
-
-    They are NumPy's arrays, so that float64 stays what it is.
-    """
-    leaves, tree = jax.tree.flatten(args)
-    return tree.unflatten([_of_shape(leaf, np.random.default_rng((seed, 11, i))) for i, leaf in enumerate(leaves)])
-
-
-def _of_shape(leaf, rng):
-    if not isinstance(leaf, jax.ShapeDtypeStruct):
-        return leaf
-    real = jnp.issubdtype(leaf.dtype, jnp.floating)
-    numbers = rng.normal(size=leaf.shape) if real else rng.integers(0, 2, size=leaf.shape)
-    return np.asarray(numbers).astype(leaf.dtype)
 
 
 def _literal(text):
@@ -105,13 +87,13 @@ def _number(spec):
 
 
 def _array(spec, key, size, dtype, shape, bound):
-    name = in_full(dtype)
+    name = full_dtype_name(dtype)
     if name not in _DTYPES.values():
         raise ValueError(f"argument {spec!r}, wanted one of the types {', '.join(_DTYPES)}, got {dtype}")
     if bound is not None and name not in _INTEGER.values():
         raise ValueError(f"argument {spec!r}, wanted a bound on integers alone, as in i32[5]<10")
     dims = tuple(_dimension(spec, word.strip(), size) for word in shape.split(",")) if shape.strip() else ()
-    with jax.enable_x64(is_wide(name) or jax.config.read("jax_enable_x64")):
+    with precision(name):
         return _random(key, dims, jnp.dtype(name), 2 if bound is None else int(bound))
 
 

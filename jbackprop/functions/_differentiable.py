@@ -80,13 +80,19 @@ def differentiable(f: Callable, *args: Any, wrt: Wrt = None, names: Sequence[str
 
 
 def argument_names(f: Callable, count: int) -> list[str]:
-    """The names of the first positional arguments of f; `args[0]` and so on where its signature does not tell."""
+    """The names of the first positional arguments of f; `rest[0]` of *rest, and `args[0]` where no signature tells."""
     try:
         parameters = list(inspect.signature(f).parameters.values())
     except (TypeError, ValueError):  # built-in functions tell no signature
         parameters = []
-    positional = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    return [positional[i] if i < len(positional) else f"args[{i}]" for i in range(count)]
+    names = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)][:count]
+    rest = next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), "args")
+    return names + [f"{rest}[{i}]" for i in range(count - len(names))]
+
+
+def function_name(f: Callable) -> str:
+    """The name of a function, of the function in a partial, or of a callable object's class."""
+    return getattr(f, "__name__", None) or function_name(getattr(f, "func", None) or type(f))
 
 
 def is_array(leaf: Any) -> bool:
@@ -97,11 +103,6 @@ def is_array(leaf: Any) -> bool:
 def is_inexact(array: Any) -> bool:
     """Whether an array, or the shape of one, is of floating point, real or complex."""
     return jnp.issubdtype(array.dtype, jnp.inexact)
-
-
-def is_wide(dtype: Any) -> bool:
-    """Whether JAX has a dtype, or one of that name, only with its 64 bits switched on."""
-    return str(dtype) in ("float64", "complex128", "int64", "uint64")
 
 
 def described(array: Any) -> str:

@@ -1,4 +1,4 @@
-"""Arrays in one floating point type or another, and float64 switched on where it is needed."""
+"""Arrays in one floating point type or another, and 64 bits switched on where they are needed."""
 
 import contextlib
 from collections.abc import Sequence
@@ -8,34 +8,35 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ._differentiable import is_array, is_inexact
+
 DTYPES = ("float64", "float32", "bfloat16", "float16")
 """The floating point types that a rule should be right in."""
 
 Arrays = tuple[Any, ...]
 
 
-def precision(dtype: str):
-    """A context in which JAX has this dtype: float64 needs its own switch, the others leave the user's as it is."""
-    return jax.enable_x64(True) if dtype == "float64" else contextlib.nullcontext()
+def precision(*dtypes: Any) -> contextlib.AbstractContextManager:
+    """A context in which JAX has these dtypes: 64 bits need their own switch, else the user's stays as it is."""
+    wide = any(str(dtype) in ("float64", "complex128", "int64", "uint64") for dtype in dtypes)
+    return jax.enable_x64(True) if wide else contextlib.nullcontext()
 
 
-def precision_of(arrays: Sequence[Any]):
-    """A context in which JAX has the dtypes of these arrays."""
-    return precision("float64" if any(array.dtype == np.float64 for array in arrays) else "")
+def cast(dtype: Any, tree: Any) -> Any:
+    """The arrays of floating point in a tree in a dtype, as NumPy's; all else as it is.
 
-
-def cast(dtype: str, arrays: Sequence[Any]) -> Arrays:
-    """The real floating point ones among the arrays in a dtype, as NumPy arrays; the others as they are."""
+    A complex array becomes one whose two parts have the dtype, or of float32 where there is no such complex type.
+    """
     with np.errstate(over="ignore"):  # what is too large for the dtype is its infinity
-        return tuple(np.asarray(array).astype(jnp.dtype(dtype)) if is_real(array) else array for array in arrays)
+        return jax.tree.map(lambda leaf: _cast(dtype, leaf) if is_array(leaf) and is_inexact(leaf) else leaf, tree)
 
 
-def rounded(dtype: str, arrays: Sequence[Any]) -> Arrays:
-    """Float64 arrays that the dtype can hold: what an exact evaluation has to start from."""
-    return cast("float64", cast(dtype, arrays))
+def rounded_to(dtype: str, tree: Any) -> Any:
+    """The same in float64, of numbers that the dtype can hold: what an exact evaluation has to start from."""
+    return cast("float64", cast(dtype, tree))
 
 
-def exact(arrays: Sequence[Any]) -> Arrays:
+def as_float64(arrays: Sequence[Any]) -> Arrays:
     """JAX's arrays as NumPy arrays, floating point in float64, random keys as their numbers."""
     return tuple(np.asarray(_data(array), dtype=np.float64 if is_real(array) else None) for array in arrays)
 
@@ -43,6 +44,11 @@ def exact(arrays: Sequence[Any]) -> Arrays:
 def is_real(array: Any) -> bool:
     """Whether an array (or anything with a dtype) holds real floating point numbers."""
     return jnp.issubdtype(array.dtype, jnp.floating)
+
+
+def _cast(dtype, array):
+    wanted = jnp.dtype(dtype) if is_real(array) else jnp.promote_types(dtype, jnp.complex64)
+    return np.asarray(array).astype(wanted)
 
 
 def _data(array):

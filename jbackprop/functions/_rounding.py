@@ -13,7 +13,7 @@ N. J. Higham, "Accuracy and Stability of Numerical Algorithms", 2nd edition, SIA
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -21,7 +21,7 @@ import numpy as np
 UNITS = 4.0
 """How many units of rounding a right result may be off."""
 
-SHARE = 2.0**-29
+FLOAT64_SHARE = 2.0**-29
 """Float64's rounding as a share of float32's: what autodiff gets wrong in float64 is told from its error in float32."""
 
 
@@ -49,22 +49,46 @@ class Allowance:
 
     def units(self, got: np.ndarray, wanted: np.ndarray) -> np.ndarray:
         """The error of each entry in units, beyond the noise; NaN in got is infinitely wrong, in wanted no opinion."""
-        with np.errstate(invalid="ignore", over="ignore"):
-            error = np.where(got == wanted, 0, np.abs(got - wanted))
-            units = np.maximum(error - self.noise, 0) / self.unit(wanted)
-        units = np.where(np.isnan(units), np.inf, units)
+        errors = absolute_errors(got, wanted)
+        with np.errstate(over="ignore"):
+            units = np.maximum(errors - self.noise, 0) / self.unit(wanted)
         return np.where(np.isfinite(wanted), units, 0)
+
+
+class Distance(NamedTuple):
+    """How far an array lies from the truth.
+
+    Both are absolute where the truth is zero, and infinite where an entry of one alone is not finite.
+
+    Attributes:
+      roundings: the largest error of an entry, in its dtype's ε times the largest entry of the truth.
+      relative: ‖error‖ / ‖truth‖.
+    """
+
+    roundings: float
+    relative: float
+
+
+def distance_to_truth(got: Any, truth: Any) -> Distance:
+    """How far an array lies from the truth, in roundings of its own dtype and relative."""
+    eps, wide = float(jnp.finfo(got.dtype).eps), np.complex128 if jnp.iscomplexobj(got) else np.float64
+    got, truth = (np.asarray(array).astype(wide) for array in (got, truth))
+    missed, size = absolute_errors(got, truth), np.abs(np.where(np.isfinite(truth), truth, 0))
+    roundings = missed.max(initial=0) / (eps * (largest(size) or 1.0))
+    return Distance(float(roundings), float(np.linalg.norm(missed) / (np.linalg.norm(size) or 1.0)))
+
+
+def absolute_errors(got: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """|got − wanted| of each entry: 0 where they are equal or both NaN, infinite where one alone is not finite."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        apart = np.abs(got - wanted)
+    same = (got == wanted) | (np.isnan(got) & np.isnan(wanted))
+    return np.where(same, 0, np.where(np.isnan(apart), np.inf, apart))
 
 
 def largest(array: np.ndarray) -> float:
     """The largest finite absolute value, 0 if there is none."""
     return float(np.max(np.abs(array), where=np.isfinite(array), initial=0))
-
-
-def distance(a: np.ndarray, b: np.ndarray) -> float:
-    """The largest finite difference of two arrays."""
-    with np.errstate(invalid="ignore"):
-        return largest(a - b)
 
 
 def twin_noise(got: Sequence[Any], *truths: Sequence[Any], factor: float = 4.0) -> list[float]:
@@ -75,7 +99,7 @@ def twin_noise(got: Sequence[Any], *truths: Sequence[Any], factor: float = 4.0) 
       truths: the true ones; of several that may be, the farthest counts.
       factor: see above.
     """
-    return [factor * max(distance(g, t) for t in true) for g, *true in zip(got, *truths, strict=True)]
+    return [factor * max(largest(absolute_errors(g, t)) for t in true) for g, *true in zip(got, *truths, strict=True)]
 
 
 def neighbours(arrays: Sequence[Any]) -> list[tuple[Any, ...]]:

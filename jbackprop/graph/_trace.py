@@ -15,7 +15,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jbackprop.functions import called_jaxpr, evaluate_jaxpr
+from jbackprop.functions import argument_names, called_jaxpr, evaluate_jaxpr
 
 from ._graph import CONSTANT, INPUT, Graph, Node
 from ._text import number, plain
@@ -144,21 +144,11 @@ def _changes_nothing(equation: Any) -> bool:
 
 def _names(f: Callable[..., Any], args: tuple[Any, ...], paths: Sequence[Any]) -> list[str]:
     """The name of each leaf: its argument's name, then its path inside, as in params.W."""
-    arguments = _argument_names(f, len(args))
+    arguments = argument_names(f, len(args))
     rests = [jax.tree_util.keystr(path[1:], simple=True, separator=".") for path, _ in paths]
     return [
         ".".join(filter(None, [arguments[path[0].idx], rest])) for (path, _), rest in zip(paths, rests, strict=True)
     ]
-
-
-def _argument_names(f: Callable[..., Any], count: int) -> list[str]:
-    try:
-        parameters = list(inspect.signature(f).parameters.values())
-    except (TypeError, ValueError):  # some callables, such as those written in C, have none
-        parameters = []
-    names = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    rest = next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), "arg")
-    return names[:count] + [f"{rest}{k}" for k in range(count - len(names))]
 
 
 def _without_dead_nodes(nodes: Sequence[Node], inputs: Sequence[int], outputs: Sequence[int], arguments: Any) -> Graph:

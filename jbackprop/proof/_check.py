@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 
 import jax.numpy as jnp
 
-from jbackprop.functions import DTYPES, Wrt, named
+from jbackprop.functions import DTYPES, Wrt, error_line, function_name
 from jbackprop.functions import residuals as kept
 
 from . import _inputs, _transformations, _values
@@ -100,8 +100,8 @@ def check(
         if name in only and name not in skip:
             results.append(_run(name, subject, at_most=1 if raises else None))
             if raises and results[-1].failures:
-                raise GradientError(_name(f), name, results[-1].failures[0])
-    return Report(_name(f), tuple(results), _kept(f, args, wrt), tuple(_notes(subject, dtypes or DTYPES)))
+                raise GradientError(function_name(f), name, results[-1].failures[0])
+    return Report(function_name(f), tuple(results), _kept(f, args, wrt), tuple(_notes(subject, dtypes or DTYPES)))
 
 
 def assert_gradients(f: Callable, *args, **options) -> None:
@@ -120,7 +120,7 @@ def _run(name, subject, at_most=None):
     except NotApplicableError as reason:
         skipped = "" if failures else str(reason)
     except Exception as error:  # whatever a rule raises is a finding about the rule
-        failures.append(Failure("call", "", None, named(error), "a result"))
+        failures.append(Failure("call", "", None, error_line(error), "a result"))
     return Result(name, tuple(failures), skipped, time.perf_counter() - start)
 
 
@@ -152,7 +152,3 @@ def _check_dtypes(dtypes):
     for dtype in dtypes:
         if not jnp.issubdtype(jnp.dtype(dtype), jnp.floating):
             raise ValueError(f"check: dtypes, wanted real floating point types, got {dtype!r}")
-
-
-def _name(f):
-    return getattr(f, "__name__", None) or _name(getattr(f, "func", None) or type(f))

@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jbackprop.functions import Arrays, exact, is_real, precision
+from jbackprop.functions import Arrays, absolute_errors, as_float64, is_real, precision
 
 from ._compare import typical
 from ._report import Failure, NotApplicableError
@@ -46,7 +46,7 @@ def finite_differences(subject: Subject) -> Iterator[Failure]:
     cotangents = _cotangents(subject)
     with precision("float64"):
         pulled = jax.jit(lambda leaves, us: jax.lax.map(lambda u: subject.pull(leaves, u)[1], us))
-        gradients = exact(pulled(subject.leaves, cotangents))
+        gradients = as_float64(pulled(subject.leaves, cotangents))
     for i, position in enumerate(subject.wrt):
         leaf = subject.leaves[position]
         if leaf.size:
@@ -63,7 +63,7 @@ def _compared(subject, i, directions, cotangents, gradients):
     reach = np.abs(directions).reshape(len(directions), -1).sum(axis=1)
     allowed = doubt + max(1e-9, _spacing(subject)) * np.maximum(np.abs(wanted), typical(subject)[i] * reach)
     with np.errstate(invalid="ignore"):
-        excess = np.where(np.isfinite(wanted), np.abs(got - wanted) / np.maximum(allowed, 1e-300), 0)
+        excess = np.where(np.isfinite(wanted), absolute_errors(got, wanted) / np.maximum(allowed, 1e-300), 0)
     excess = np.where(np.isnan(excess), np.inf, excess)
     which, along = np.unravel_index(excess.argmax(), excess.shape)
     if excess[which, along] > 1:
@@ -135,7 +135,7 @@ def _slopes(subject, i, directions):
     with precision("float64"):
         run = jax.jit(lambda leaves, directions: jax.lax.map(lambda d: one(leaves, d), directions))
         slopes, doubts = run(subject.leaves, directions)
-        return exact(slopes), exact(doubts)
+        return as_float64(slopes), as_float64(doubts)
 
 
 _STEPS = (_STEP, -_STEP, _STEP / 2, -_STEP / 2)

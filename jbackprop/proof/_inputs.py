@@ -24,7 +24,18 @@ from collections.abc import Iterator
 import jax
 import numpy as np
 
-from jbackprop.functions import SHARE, UNITS, cast, exact, is_real, largest, precision, replaced, rounded, twin_noise
+from jbackprop.functions import (
+    FLOAT64_SHARE,
+    UNITS,
+    as_float64,
+    cast,
+    is_real,
+    largest,
+    precision,
+    replaced,
+    rounded_to,
+    twin_noise,
+)
 
 from ._compare import gradients_agree, typical, worst
 from ._numbers import LARGE, SPECIAL, spoilt, spread
@@ -47,7 +58,7 @@ def random_inputs(subject: Subject) -> Iterator[Failure]:
     pull, pull_twin = (_over_draws(function, subject) for function in (subject.function, subject.twin))
     for number, octaves in enumerate(_OCTAVES):
         chosen = tuple(spread(subject.rng(7, number, i), subject.leaves[i], draws, octaves) for i in subject.wrt)
-        start = rounded("float32", chosen)
+        start = rounded_to("float32", chosen)
         got, wanted = (_at_draws(subject, function, "float64", start) for function in (pull, pull_twin))
         noises = functools.partial(_noise_at_draws, subject, pull_twin, start, wanted)
         for i, (g, w) in enumerate(zip(got, wanted, strict=True)):
@@ -59,11 +70,11 @@ def random_inputs(subject: Subject) -> Iterator[Failure]:
 
 def _at_draws(subject, pull, dtype, draws):
     with precision(dtype):
-        return exact(pull(cast(dtype, draws), cast(dtype, subject.leaves), subject.cotangents()))
+        return as_float64(pull(cast(dtype, draws), cast(dtype, subject.leaves), subject.cotangents()))
 
 
 def _noise_at_draws(subject, pull_twin, draws, truth):
-    return [SHARE * n for n in twin_noise(_at_draws(subject, pull_twin, "float32", draws), truth)]
+    return [FLOAT64_SHARE * n for n in twin_noise(_at_draws(subject, pull_twin, "float32", draws), truth)]
 
 
 def special_inputs(subject: Subject) -> Iterator[Failure]:
@@ -159,7 +170,7 @@ def _over_draws(function, subject):
 
 def _by_policy(subject, leaves, note, kinks):
     """Holds the gradients in the given dtype against the policy at the top of this file."""
-    start = rounded(subject.given, leaves)
+    start = rounded_to(subject.given, leaves)
     _, got = subject.evaluate(subject.pull, subject.given, start)
     outputs, twin = subject.evaluate(subject.pull_twin, subject.given, start)
     allowances = [subject.allowance(subject.given, scale * _magnitude(start)) for scale in typical(subject)]

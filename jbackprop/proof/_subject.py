@@ -14,22 +14,22 @@ import numpy as np
 
 from jbackprop.functions import (
     DTYPES,
-    SHARE,
+    FLOAT64_SHARE,
     Allowance,
     Arrays,
     Wrt,
+    as_float64,
     automatic,
     cast,
     computed_in,
     count_rules,
     described,
     differentiable,
-    drawn,
+    draw_arguments,
     draws_random_numbers,
-    exact,
+    error_line,
     is_real,
     longest_sum,
-    named,
     neighbours,
     precision,
     replaced,
@@ -108,7 +108,7 @@ class Subject:
             try:
                 jax.eval_shape(pull_back(function, self.wrt), cast(self.given, self.leaves), self.cotangents())
             except Exception as error:  # JAX's errors for this are of many types
-                return named(error)
+                return error_line(error)
         return ""
 
     @functools.cached_property
@@ -172,7 +172,7 @@ class Subject:
         start = cast(lower, leaves)
         automatic = self.evaluate(self.pull_twin, lower, start, cotangents)
         truths = [self.true(lower, near, cotangents) for near in (neighbours(start) if self.is_random else [start])]
-        share = SHARE if dtype == "float64" else 1.0
+        share = FLOAT64_SHARE if dtype == "float64" else 1.0
         outputs, gradients = (
             [share * n for n in twin_noise(*results)] for results in zip(automatic, *truths, strict=True)
         )
@@ -212,7 +212,7 @@ class Subject:
         cotangents = self.cotangents() if cotangents is None else cotangents
         with precision(dtype):
             outputs, gradients = pull(cast(dtype, leaves), cotangents)
-            return exact(outputs), exact(gradients)
+            return as_float64(outputs), as_float64(gradients)
 
     def name(self, position: int) -> str:
         """The name of the leaf that the gradient at this position belongs to."""
@@ -238,7 +238,7 @@ def lay_flat(
       TypeError: no argument holds a real floating point array to differentiate by, or one holds complex numbers.
       ValueError: `wrt` names no argument; no output is of floating point; gradient_of has other outputs than f.
     """
-    args = drawn(tuple(args), seed)
+    args = draw_arguments(tuple(args), seed)
     problem = differentiable(f, *args, wrt=wrt)
     _check_real(zip(problem.names, problem.leaves, strict=True))
     subject = Subject(
@@ -302,8 +302,8 @@ def _real(function):
     return of_leaves
 
 
-def _check_real(named):
-    for name, array in named:
+def _check_real(arrays):
+    for name, array in arrays:
         if jnp.issubdtype(array.dtype, jnp.complexfloating):
             raise TypeError(f"check: {name}, wanted real numbers (split it into parts), got {array.dtype}")
 

@@ -8,7 +8,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jbackprop.functions import SHARE, Arrays, cast, exact, first_line, precision, replaced, rounded, twin_noise
+from jbackprop.functions import (
+    FLOAT64_SHARE,
+    Arrays,
+    as_float64,
+    cast,
+    error_message,
+    precision,
+    replaced,
+    rounded_to,
+    twin_noise,
+)
 
 from ._compare import gradients_agree, outputs_agree, typical, worst
 from ._report import Failure, NotApplicableError
@@ -94,7 +104,7 @@ def _of_rule(derived, subject, name):
         return derived(subject.function, "float64", subject.leaves)
     except (TypeError, ValueError) as error:
         if any(refusal in str(error) for refusal in _REFUSALS):
-            raise NotApplicableError(f"{name} over reverse: {first_line(error)}") from error
+            raise NotApplicableError(f"{name} over reverse: {error_message(error)}") from error
         raise
 
 
@@ -110,14 +120,14 @@ _REFUSALS = (
 def _derived(subject, derivative, directions, function, dtype, leaves):
     with precision(dtype):
         run = jax.jit(derivative(function, subject.wrt))
-        return exact(run(cast(dtype, leaves), subject.cotangents(), cast(dtype, directions)))
+        return as_float64(run(cast(dtype, leaves), subject.cotangents(), cast(dtype, directions)))
 
 
 def _noise_of(derived, subject):
     """What the twin's second derivative gets wrong in float64, told from its error in float32."""
-    start = rounded("float32", subject.leaves)
+    start = rounded_to("float32", subject.leaves)
     narrow, wide = (derived(subject.twin, dtype, start) for dtype in ("float32", "float64"))
-    return [SHARE * noise for noise in twin_noise(narrow, wide)]
+    return [FLOAT64_SHARE * noise for noise in twin_noise(narrow, wide)]
 
 
 def sharding(subject: Subject) -> Iterator[Failure]:
@@ -135,7 +145,7 @@ def sharding(subject: Subject) -> Iterator[Failure]:
     leaves, cotangents = (
         tuple(map(placed, arrays)) for arrays in (cast(subject.given, subject.leaves), subject.cotangents())
     )
-    got = exact(subject.pull(leaves, cotangents)[1])
+    got = as_float64(subject.pull(leaves, cotangents)[1])
     _, wanted = subject.evaluate(subject.pull, subject.given)
     yield from gradients_agree(subject, subject.given, got, wanted, note=f"sharded over {len(devices)} devices")
 

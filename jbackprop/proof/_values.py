@@ -7,16 +7,15 @@ import jax
 import numpy as np
 
 from jbackprop.functions import (
-    SHARE,
+    FLOAT64_SHARE,
+    as_float64,
     cast,
     described,
-    exact,
     is_real,
     largest,
     neighbours,
     precision,
-    precision_of,
-    rounded,
+    rounded_to,
     twin_noise,
 )
 
@@ -35,7 +34,7 @@ def structure(subject: Subject) -> Iterator[Failure]:
         with precision(dtype):
             yield from _of_their_kind(subject, dtype, cast(dtype, subject.leaves), cotangents)
     if _is_mixed(subject):
-        with precision_of(subject.original):
+        with _precision_as_given(subject):
             yield from _of_their_kind(subject, "dtypes as given", subject.original, cotangents)
 
 
@@ -67,7 +66,7 @@ def primal(subject: Subject) -> Iterator[Failure]:
 def gradient(subject: Subject) -> Iterator[Failure]:
     """Entry by entry what automatic differentiation finds in float64, in every dtype, for three random cotangents."""
     for dtype in subject.dtypes:
-        leaves = rounded(dtype, subject.leaves)
+        leaves = rounded_to(dtype, subject.leaves)
         for stream in range(3):
             cotangents = subject.cotangents(stream)
             _, truth = subject.true(dtype, leaves, cotangents)
@@ -84,8 +83,8 @@ def _gradient_noise(subject, dtype, leaves, cotangents):
 
 def _in_mixed_dtypes(subject):
     def as_given(pull, leaves=subject.original):
-        with precision_of(leaves):
-            return exact(pull(leaves, subject.cotangents())[1])
+        with _precision_as_given(subject):
+            return as_float64(pull(leaves, subject.cotangents())[1])
 
     def noise():
         truths = map(functools.partial(as_given, subject.pull_twin), near) if subject.is_random else [truth]
@@ -94,6 +93,10 @@ def _in_mixed_dtypes(subject):
     near = neighbours(subject.original)
     truth = as_given(subject.pull_twin) if subject.is_random else subject.truth[1]
     yield from gradients_agree(subject, subject.given, as_given(subject.pull), truth, noise, "in the dtypes as given")
+
+
+def _precision_as_given(subject):
+    return precision(*(array.dtype for array in subject.original if is_real(array)))
 
 
 def _is_mixed(subject):
@@ -165,9 +168,9 @@ def determinism(subject: Subject) -> Iterator[Failure]:
 
 def _values(subject, function, dtype):
     with precision(dtype):
-        return exact(function(*cast(dtype, subject.leaves)))
+        return as_float64(function(*cast(dtype, subject.leaves)))
 
 
 def _reference_noise(subject, reference, wide):
     """In float64, told from float32."""
-    return [SHARE * n for n in twin_noise(_values(subject, reference, "float32"), wide)]
+    return [FLOAT64_SHARE * n for n in twin_noise(_values(subject, reference, "float32"), wide)]

@@ -12,7 +12,7 @@ import pytest
 
 import jbackprop as jb
 from jbackprop.command_line import main
-from jbackprop.functions import arguments, option
+from jbackprop.functions import parse_arguments, parse_option
 
 MODULE = """
 import jax, jax.numpy as jnp
@@ -197,7 +197,7 @@ def test_python_m(mine):
 
 def test_specs():
     specs = ["f32[8,16]", "bf16[2, 4]", "i32[200]<10", "u8[9]", "bool[3]", "key", "5.0", "3", "-2", "true", "f32[]"]
-    values = arguments(specs, seed=1)
+    values = parse_arguments(specs, seed=1)
     described = [(v.dtype.name, v.shape) if isinstance(v, jax.Array) else v for v in (*values[:5], *values[6:])]
     assert described == [
         ("float32", (8, 16)),
@@ -214,26 +214,26 @@ def test_specs():
 
 
 def test_specs_in_double_precision_need_no_switch():
-    (x,) = arguments(["f64[3]"])
+    (x,) = parse_arguments(["f64[3]"])
     assert x.dtype == jnp.float64
     assert not jax.config.read("jax_enable_x64")
 
 
 def test_the_seed_decides_and_arguments_differ():
-    assert (arguments(["f32[5]"], seed=4)[0] == arguments(["f32[5]"], seed=4)[0]).all()
-    assert (arguments(["f32[5]"], seed=4)[0] != arguments(["f32[5]"], seed=5)[0]).any()
-    a, b = arguments(["f32[5]", "f32[5]"])
+    assert (parse_arguments(["f32[5]"], seed=4)[0] == parse_arguments(["f32[5]"], seed=4)[0]).all()
+    assert (parse_arguments(["f32[5]"], seed=4)[0] != parse_arguments(["f32[5]"], seed=5)[0]).any()
+    a, b = parse_arguments(["f32[5]", "f32[5]"])
     assert (a != b).any()
 
 
 def test_sizes_fill_in_n():
-    assert [a.shape for a in arguments(["f32[n,3]", "f32[n]"], size=7)] == [(7, 3), (7,)]
+    assert [a.shape for a in parse_arguments(["f32[n,3]", "f32[n]"], size=7)] == [(7, 3), (7,)]
 
 
 @pytest.mark.parametrize("text", ["f32", "f32[2", "f32[-1]", "f99[2]", "x", "", "f32[2,]", "i32[3]<", "f32[n]"])
 def test_specs_without_a_meaning(text):
     with pytest.raises(ValueError, match="wanted"):
-        arguments([text])
+        parse_arguments([text])
 
 
 @pytest.mark.parametrize(
@@ -241,7 +241,7 @@ def test_specs_without_a_meaning(text):
     [("axis=-1", -1), ("axis=(0, 1)", (0, 1)), ("keepdims=true", True), ("mode=same", "same"), ("x=none", None)],
 )
 def test_options(text, value):
-    assert option(text)[1] == value
+    assert parse_option(text)[1] == value
 
 
 def test_json_of_the_command_line_is_plain_json(mine):

@@ -1,21 +1,16 @@
 """The figures are right where the answer is known; speed itself is asserted nowhere."""
 
-import dataclasses
 import importlib.util
-import math
 from functools import partial
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 import pytest
 
 import jbackprop as jb
 from jbackprop import rules
 from jbackprop.comparison import _targets
-from jbackprop.comparison._errors import error
-from jbackprop.comparison._timing import interleaved, quartiles
 
 KEY = jax.random.key(3)
 X = jax.random.normal(KEY, (5, 3))
@@ -178,40 +173,6 @@ def test_a_random_key_is_warned_of():
     found = compare(noisy, KEY, X)
     assert "random key" in " ".join(found.notes)
     assert found.agrees
-
-
-ERRORS = [
-    ([1.0, 2.0], [1.0, 2.0], 0, 0),
-    ([np.nan, np.inf], [np.nan, np.inf], 0, 0),
-    ([1.0, np.nan], [1.0, 2.0], math.inf, math.inf),
-    ([1.0, np.inf], [1.0, -np.inf], math.inf, math.inf),
-    ([1.0, 4.0], [0.0, 4.0], 0.25 * 2**23, 0.25),
-    ([0.5, 0.0], [0.0, 0.0], 0.5 * 2**23, 0.5),
-    ([], [], 0, 0),
-]
-
-
-@pytest.mark.parametrize(("got", "truth", "roundings", "relative"), ERRORS)
-def test_errors(got, truth, roundings, relative):
-    found = error("value", jnp.array(got, jnp.float32), np.array(truth))
-    assert (found.roundings, found.relative) == pytest.approx((roundings, relative))
-
-
-def test_roundings_are_of_the_dtype():
-    assert error("value", jnp.array([1.0078125], jnp.bfloat16), np.array([1.0])).roundings == 1
-
-
-def test_rounds_are_interleaved_and_fair():
-    calls = []
-    pair = [lambda: calls.append("manual"), lambda: calls.append("automatic")]
-    seconds = interleaved({"whole": pair}, repeats=6)
-    assert [len(rounds) for rounds in seconds["whole"]] == [6, 6]
-    assert calls.count("manual") == calls.count("automatic") > 6
-    assert calls.index("automatic") < len(calls) / 2
-
-
-def test_quartiles():
-    assert dataclasses.astuple(quartiles([5.0, 1.0, 2.0, 4.0, 3.0])) == (2, 3, 4)
 
 
 @jax.custom_vjp

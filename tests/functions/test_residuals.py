@@ -10,7 +10,7 @@ import pytest
 
 import jbackprop as jb
 from jbackprop import rules
-from jbackprop.functions import differentiable, new_bytes, passes
+from jbackprop.functions import differentiable, draw_cotangents, new_bytes, passes
 
 KEY = jax.random.key(7)
 X = jax.random.normal(KEY, (5, 3))
@@ -133,7 +133,7 @@ def test_the_two_passes_are_the_gradient(name):
     f, args = FUNCTIONS[name]
     problem = differentiable(f, *args)
     outputs, pullback = problem.vjp(*problem.leaves)
-    cotangents = [jax.random.normal(KEY, y.shape, y.dtype) for y in outputs]
+    cotangents = draw_cotangents(outputs, KEY)
     two = passes(problem)
     out, kept = jax.jit(two.forward)(*problem.leaves)
     got = jax.jit(two.backward)(two.borrow(problem.leaves, out), kept, cotangents)

@@ -29,7 +29,7 @@ def test_names_come_from_the_arguments():
         "params.layers.0",
         "params.layers.1",
         "x",
-        "rest0",
+        "rest[0]",
     ]
 
 

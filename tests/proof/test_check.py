@@ -155,7 +155,7 @@ def test_the_message_says_what_is_wrong_and_by_how_much():
     assert (failure.entry, failure.dtype) == ((2, 1), "float64")
     assert failure.got == pytest.approx(1.5 * float(failure.wanted))
     assert failure.units > 1e12
-    pattern = r"^wrong: gradient: gradient of args\[1\]\[2, 1\], float64: got \S+, wanted \S+, off by \S+ units"
+    pattern = r"^wrong: gradient: gradient of arguments\[1\]\[2, 1\], float64: got \S+, wanted \S+, off by \S+ units"
     assert re.search(pattern, str(caught.value))
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jbackprop.cases import CASES, Case
-from jbackprop.functions import differentiable
+from jbackprop.functions import differentiable, draw_cotangents
 
 torch_peer = pytest.importorskip(
     "experiments.peers.torch_peer", reason="PyTorch is not installed", exc_type=ImportError
@@ -29,7 +29,7 @@ def test_values_and_gradients_are_those_of_pytorch(case: Case):
     with jax.enable_x64(True):
         arguments = case.draw(jax.random.key(3), jnp.float64)
         outputs, pull = differentiable(case.rule, *arguments).vjp(*arguments)
-        cotangents = [jax.random.normal(jax.random.key(i), y.shape, y.dtype) for i, y in enumerate(outputs)]
+        cotangents = draw_cotangents(outputs, jax.random.key(4))
         gradients = pull(cotangents)
     f, rtol = torch_peer.twin(case), 1e-7 if case.rule_name in IN_FLOAT32 else 1e-11
     wanted = f(*map(torch_peer.tensor, arguments))
