@@ -26,7 +26,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ._arrays import check_floating, check_same_shape, widen
-from .activations._activations import gelu_slope, gelu_value, silu_slope
+from ._scalars import gelu_slope, gelu_value, relu_value, silu_slope, silu_value
 
 
 @partial(jax.custom_vjp, nondiff_argnames=("axis",))
@@ -82,14 +82,10 @@ def _gated(name, sigma, gate, value):
 @jax.custom_vjp
 def swiglu(gate: Float[Array, "*shape"], value: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     """silu(gate) · value; TypeError unless both are floating point, ValueError unless of one shape."""
-    return _gated("swiglu", _silu, gate, value)
+    return _gated("swiglu", silu_value, gate, value)
 
 
-def _silu(g):
-    return g * jax.lax.logistic(g)
-
-
-_define_gate(swiglu, silu_slope, _silu)
+_define_gate(swiglu, silu_slope, silu_value)
 
 
 @partial(jax.custom_vjp, nondiff_argnames=("approximate",))
@@ -106,11 +102,7 @@ _define_gate(geglu, gelu_slope, gelu_value)
 @jax.custom_vjp
 def reglu(gate: Float[Array, "*shape"], value: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     """max(gate, 0) · value; errors as `swiglu`."""
-    return _gated("reglu", _relu, gate, value)
+    return _gated("reglu", relu_value, gate, value)
 
 
-def _relu(g):
-    return jnp.where(g <= 0, 0, g)
-
-
-_define_gate(reglu, lambda g: jnp.where(g > 0, 1, 0), _relu)
+_define_gate(reglu, lambda g: jnp.where(g > 0, 1, 0), relu_value)

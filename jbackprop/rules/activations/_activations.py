@@ -35,11 +35,19 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jax.scipy.stats import norm
 from jaxtyping import Array, Float
 
-from ._elementwise import define_derivative, sigmoid_value, softplus_value, the_input, the_output, wide
+from jbackprop.rules._scalars import (
+    gelu_slope,
+    gelu_value,
+    relu_value,
+    sigmoid_value,
+    silu_slope,
+    silu_value,
+    softplus_value,
+)
+
+from ._elementwise import define_derivative, the_input, the_output, wide
 
 _SELU_ALPHA = 1.6732632423543772848170429916717
 _SELU_SCALE = 1.0507009873554804934193349852946
@@ -48,7 +56,7 @@ _SELU_SCALE = 1.0507009873554804934193349852946
 @jax.custom_vjp
 def relu(z: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     """max(z, 0), as `jax.nn.relu`."""
-    return wide("relu", lambda z: jnp.where(z <= 0, 0, z), z)
+    return wide("relu", relu_value, z)
 
 
 define_derivative(relu, the_output, lambda da, a: jnp.where(a > 0, da, 0))
@@ -126,13 +134,7 @@ define_derivative(softplus, the_input, lambda da, z: da * sigmoid_value(z))
 @jax.custom_vjp
 def silu(z: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     """z · sigmoid(z), also called swish, as `jax.nn.silu`."""
-    return wide("silu", lambda z: z * jax.lax.logistic(z), z)
-
-
-def silu_slope(z):
-    """σ' of silu, in z's dtype."""
-    s = jax.lax.logistic(z)
-    return s + z * s * (1 - s)
+    return wide("silu", silu_value, z)
 
 
 define_derivative(silu, the_input, lambda da, z: da * silu_slope(z))
@@ -150,34 +152,6 @@ def gelu(z: Float[Array, "*shape"], approximate: bool = True) -> Float[Array, "*
         exact z Φ(z), by the error function.
     """
     return wide("gelu", partial(gelu_value, approximate=approximate), z)
-
-
-def gelu_value(z, approximate):
-    """σ of gelu, in z's dtype."""
-    return _gelu_tanh(z) if approximate else z * norm.cdf(z)
-
-
-def _gelu_tanh(z):
-    return z * _gelu_gate(z)
-
-
-def _gelu_gate(z):
-    """s, in the forward and the backward pass the same to the letter, so that XLA computes it once for both."""
-    return jax.lax.logistic(2 * _SQRT_2_OVER_PI * (z + 0.044715 * z**3))
-
-
-_SQRT_2_OVER_PI = np.sqrt(2 / np.pi).item()
-
-
-def gelu_slope(z, approximate):
-    """σ' of gelu, in z's dtype."""
-    return _gelu_tanh_slope(z) if approximate else norm.cdf(z) + z * norm.pdf(z)
-
-
-def _gelu_tanh_slope(z):
-    s = _gelu_gate(z)
-    z = jnp.clip(z, -30, 30)  # beyond, s (1 − s) is 0 in float64 too, and z² may overflow to 0 · ∞
-    return s + z * s * (1 - s) * 2 * _SQRT_2_OVER_PI * (1 + 3 * 0.044715 * z**2)
 
 
 define_derivative(gelu, the_input, lambda da, z, approximate: da * gelu_slope(z, approximate))

@@ -40,21 +40,6 @@ def the_output(z, a, *options):
     return a
 
 
-def sigmoid_value(z: jax.Array) -> jax.Array:
-    """1 / (1 + e⁻ᶻ), in z's dtype."""
-    return jnp.where(z >= 0, 1, _decay(z)) / (1 + _decay(z))
-
-
-def softplus_value(z: jax.Array) -> jax.Array:
-    """log(1 + eᶻ), in z's dtype."""
-    return jnp.where(z >= 0, z, 0) + jnp.log1p(_decay(z))
-
-
-def _decay(z):
-    """e^{−|z|}, with the same side at 0 as its callers: their parts then have slopes there that add up."""
-    return jnp.exp(jnp.where(z >= 0, -z, z))
-
-
 def wide(name: str, sigma: Callable, z: jax.Array) -> jax.Array:
     """σ(z) computed in float32 at least and rounded once; TypeError unless z is floating point."""
     check_floating(name, z=z)

@@ -26,7 +26,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ._elementwise import define_derivative, sigmoid_value, softplus_value, the_input, the_output, wide
+from jbackprop.rules._scalars import sigmoid_value, softplus_value
+
+from ._elementwise import define_derivative, the_input, the_output, wide
 
 
 @partial(jax.custom_vjp, nondiff_argnames=("alpha",))

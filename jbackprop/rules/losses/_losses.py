@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Num
 
 from jbackprop.rules._arrays import check_floating, check_pair, cotangent, widen
-from jbackprop.rules.activations._elementwise import sigmoid_value, softplus_value
+from jbackprop.rules._scalars import sigmoid_value, softplus_value
 
 
 @jax.custom_vjp
