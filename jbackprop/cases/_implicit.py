@@ -49,7 +49,7 @@ IMPLICIT = (
         rules.linear_solve,
         _solve,
         (_regular(4, 3), normal(3, 4)),
-        ("float32[3,4,4]", "int32[3,4]", "float32[3,4,1]", "float32[0]", "float32[0]"),
+        ("float32[3,4,4]", "int32[3,4]", "float32[3,4,1]", "float32[0,3,4,4]", "float32[0,3,4]"),
         (_regular(64, 32), normal(32, 64)),
     ),
     Case(
@@ -57,7 +57,7 @@ IMPLICIT = (
         rules.linear_solve,
         _solve,
         (_regular(4), normal(4, 2)),
-        ("float32[4,4]", "int32[4]", "float32[4,2]", "float32[0]", "float32[0]"),
+        ("float32[4,4]", "int32[4]", "float32[4,2]", "float32[0,4,4]", "float32[0,4,2]"),
         (_regular(512), normal(512, 32)),
     ),
     Case(
@@ -65,7 +65,7 @@ IMPLICIT = (
         rules.linear_solve,
         _solve,
         (_regular(4, 3, 2), normal(3, 2, 4, 5)),
-        ("float32[3,2,4,4]", "int32[3,2,4]", "float32[3,2,4,5]", "float32[0]", "float32[0]"),
+        ("float32[3,2,4,4]", "int32[3,2,4]", "float32[3,2,4,5]", "float32[0,3,2,4,4]", "float32[0,3,2,4,5]"),
     ),
     Case(
         "fixed_point",

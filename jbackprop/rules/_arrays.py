@@ -1,4 +1,7 @@
-"""What every rule asks of its arrays: a floating dtype, shapes that belong together, and enough precision inside."""
+"""What every rule asks of its arrays: a floating dtype, shapes that belong together, and enough precision inside.
+
+Beside it, what several rules do with them: batch axes taken as one, products, and residuals that hold only a shape.
+"""
 
 import math
 
@@ -6,7 +9,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float
 
 
 def check_floating(rule: str, **arrays: jax.Array) -> None:
@@ -16,13 +18,24 @@ def check_floating(rule: str, **arrays: jax.Array) -> None:
             raise TypeError(f"{rule}: {name}, wanted a floating point array, got {jnp.result_type(array)}")
 
 
+def given(**arrays: jax.Array | None) -> dict[str, jax.Array]:
+    """The optional arguments that are there."""
+    return {name: array for name, array in arrays.items() if array is not None}
+
+
+def check_integers(rule: str, **arrays: jax.Array) -> None:
+    """Raises TypeError unless every array (a keyword is its argument's name) holds integers."""
+    for name, array in arrays.items():
+        if not jnp.issubdtype(array.dtype, jnp.integer):
+            raise TypeError(f"{rule}: {name}, wanted integers, got {array.dtype}")
+
+
 def check_numbers(rule: str, name: str, numbers: jax.Array, most: int, wanted: str) -> None:
     """Raises TypeError unless the numbers are integers, ValueError if one that is known is not in [0, most].
 
     Under `jit` they are not known.  `wanted` says in words what they should be.
     """
-    if not jnp.issubdtype(numbers.dtype, jnp.integer):
-        raise TypeError(f"{rule}: {name}, wanted integers, got {numbers.dtype}")
+    check_integers(rule, **{name: numbers})
     if isinstance(numbers, jax.core.Tracer):
         return
     known = np.asarray(numbers)  # jax.numpy would be traced where a jitted function closes over them
@@ -61,18 +74,24 @@ def wide_dtype(*arrays: jax.Array) -> DTypeLike:
     return jnp.promote_types(jnp.result_type(*arrays), jnp.float32)
 
 
-def cotangent(argument: jax.Array, gradient: jax.Array) -> jax.Array | None:
-    """The gradient in its argument's dtype; None, JAX's zero, for integers and booleans."""
-    floating = jnp.issubdtype(argument.dtype, jnp.floating)
-    return gradient.astype(argument.dtype) if floating else None
+def cotangent(argument: jax.Array | None, gradient: jax.Array) -> jax.Array | None:
+    """The gradient in its argument's dtype; None, JAX's zero, for integers, booleans and what was not given."""
+    if argument is None or not jnp.issubdtype(argument.dtype, jnp.floating):
+        return None
+    return gradient.astype(argument.dtype)
 
 
-def product(a: Float[Array, "*batch n"], b: Float[Array, "n m"]) -> Float[Array, "*batch m"]:
+def rows(x: jax.Array, axes: int = 1) -> jax.Array:
+    """(*batch, …) -> (examples, …): every axis before the last so many as one."""
+    return x.reshape(math.prod(x.shape[:-axes]), *x.shape[-axes:])
+
+
+def product(a: jax.Array, b: jax.Array) -> jax.Array:
     """A product over a's last axis and b's first, a's leading axes flattened around it, in float32 at least."""
     flat = jnp.matmul(rows(a), b, preferred_element_type=wide_dtype(a, b))
     return flat.reshape(*a.shape[:-1], b.shape[-1])
 
 
-def rows(x: Float[Array, "*batch n"]) -> Float[Array, "examples n"]:
-    """Every batch axis as one."""
-    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+def without_entries(x: jax.Array) -> jax.Array:
+    """(0, *x.shape): a residual that holds the shape and dtype of x, and nothing else of it."""
+    return jnp.zeros((0, *x.shape), x.dtype)

@@ -31,7 +31,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from ._arrays import check_floating, wide_dtype
+from ._arrays import check_floating, cotangent, wide_dtype, without_entries
 
 
 @jax.custom_vjp
@@ -59,8 +59,7 @@ def _linear_solve_fwd(a, b):
     lu, _, permutation = lax.linalg.lu(a.astype(wide_dtype(a, b)))
     x = _solved(lu, permutation, _columns(b, lu))
     dtype = jnp.result_type(a, b)
-    like = jnp.empty(0, a.dtype), jnp.empty(0, b.dtype)  # what the gradients are cast to
-    return x.reshape(b.shape).astype(dtype), (lu, permutation, x, *like)
+    return x.reshape(b.shape).astype(dtype), (lu, permutation, x, without_entries(a), without_entries(b))
 
 
 def _linear_solve_bwd(residuals, dx):
@@ -68,7 +67,7 @@ def _linear_solve_bwd(residuals, dx):
     adjoint = _solved_transposed(lu, permutation, _columns(dx, lu))
     # i and j count rows and columns of A, k the right-hand sides
     da = -jnp.einsum("...ik,...jk->...ij", adjoint, x)
-    return da.astype(like_a.dtype), adjoint.reshape(dx.shape).astype(like_b.dtype)
+    return cotangent(like_a, da), cotangent(like_b, adjoint.reshape(dx.shape))
 
 
 linear_solve.defvjp(_linear_solve_fwd, _linear_solve_bwd)

@@ -31,7 +31,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ._arrays import check_floating, widen
+from ._arrays import check_floating, widen, without_entries
 from ._windows import Padding, before, combined, entries_of_run, entry, padded, shifted, unrun, windows_over
 
 
@@ -66,7 +66,7 @@ def _max_pool_fwd(x, window_shape, strides, padding):
     y, place = x, jnp.zeros(x.shape, _place_dtype(windows))
     for along, radix in _last_first(windows):
         y, place = _largest_along(y, place, along, radix)
-    return y, (place, jnp.zeros((0, *x.shape), x.dtype))
+    return y, (place, without_entries(x))
 
 
 def _max_pool_bwd(window_shape, strides, padding, residuals, dy):
@@ -153,7 +153,7 @@ def _avg_pool_fwd(x, window_shape, strides, padding, count_include_pad):
     check_floating("avg_pool", x=x)
     windows = windows_over("avg_pool", x.shape, window_shape, strides, None, padding)
     total = functools.reduce(_summed_along, windows, widen(x))
-    return (total / _sizes(windows, count_include_pad)).astype(x.dtype), jnp.zeros((0, *x.shape), x.dtype)
+    return (total / _sizes(windows, count_include_pad)).astype(x.dtype), without_entries(x)
 
 
 def _avg_pool_bwd(window_shape, strides, padding, count_include_pad, empty, dy):
@@ -212,7 +212,7 @@ def _global_avg_pool_fwd(x, spatial):
     if not 1 <= spatial < x.ndim:
         raise ValueError(f"global_avg_pool: spatial, wanted 1 to {x.ndim - 1} axes of x of {x.shape}, got {spatial}")
     total = widen(x).sum(_space(spatial))
-    return (total / _volume(x, spatial)).astype(x.dtype), jnp.zeros((0, *x.shape), x.dtype)
+    return (total / _volume(x, spatial)).astype(x.dtype), without_entries(x)
 
 
 def _global_avg_pool_bwd(spatial, empty, dy):

@@ -49,7 +49,7 @@ SIMILARITY = (
         rules.multiclass_hinge,
         optax.losses.multiclass_hinge_loss,
         (normal(5, 7), classes(7, 5)),
-        ("int32[5]", "int32[5]", "float32[0,7]"),
+        ("int32[5]", "int32[5]", "float32[0,5,7]"),
         (normal(512, 1000), classes(1000, 512)),
     ),
     Case(

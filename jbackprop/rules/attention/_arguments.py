@@ -1,20 +1,18 @@
 """What attention asks of its arguments."""
 
-from jbackprop.rules._arrays import check_floating, check_numbers
+from jbackprop.rules._arrays import check_floating, check_numbers, given
 
 _NAME = "dot_product_attention"
 
 
-def check_attention(given, window, block_size):
+def check_attention(arguments, window, block_size):
     """Raises what `dot_product_attention` says that it raises."""
-    query, key, value, bias, mask, *lengths = given
-    floating = {"query": query, "key": key, "value": value, "bias": bias}
-    check_floating(_NAME, **{name: array for name, array in floating.items() if array is not None})
+    query, key, value, bias, mask, *lengths = arguments
+    check_floating(_NAME, query=query, key=key, value=value, **given(bias=bias))
     _check_heads(query, key, value)
     wanted = (*query.shape[:-3], query.shape[-2], query.shape[-3], key.shape[-3])
-    for name, array in (("bias", bias), ("mask", mask)):
-        if array is not None:
-            _check_broadcast(name, array.shape, wanted)
+    for name, array in given(bias=bias, mask=mask).items():
+        _check_broadcast(name, array.shape, wanted)
     if mask is not None and mask.dtype != bool:
         raise TypeError(f"{_NAME}: mask, wanted booleans, got {mask.dtype}")
     for name, array, size in zip(("query_seq_lengths", "key_value_seq_lengths"), lengths, wanted[-2:], strict=True):

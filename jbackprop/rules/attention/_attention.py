@@ -50,10 +50,10 @@ from ._tiles import (
     masked,
     over_heads,
     over_tiles,
+    part_of_head,
     places,
     put,
     queries,
-    rows,
     seen,
     sequences,
     summed_to,
@@ -157,11 +157,11 @@ def _head_forward(flat, at, cut):
 
     def step(carry, tile):
         out, largest, total = (take(array, tile, cut) for array in carry)
-        logits = queries(flat, at, tile, cut) @ rows(flat.key, at.key, tile.column, cut.columns).T
+        logits = queries(flat, at, tile, cut) @ part_of_head(flat.key, at.key, tile.column, cut.columns).T
         logits = masked(biased(logits, flat, at, tile, cut), seen(flat, at, tile, cut), -jnp.inf)
         larger = jnp.maximum(largest, lax.stop_gradient(logits.max(axis=-1)))
         e, shrink = jnp.exp(logits - larger[:, None]), jnp.exp(largest - larger)
-        out = out * shrink[:, None] + e @ rows(flat.value, at.value, tile.column, cut.columns)
+        out = out * shrink[:, None] + e @ part_of_head(flat.value, at.value, tile.column, cut.columns)
         total = total * shrink + e.sum(axis=-1)
         return tuple(put(array, new, tile) for array, new in zip(carry, (out, larger, total), strict=True))
 
@@ -177,12 +177,14 @@ def _head_backward(flat, dout, at, numbers, cut):
     def step(carry, tile):
         dquery, dkey, dvalue, dbias = carry
         largest, inverse, row_sum = (take(array, tile, cut) for array in numbers)
-        query, key = queries(flat, at, tile, cut), rows(flat.key, at.key, tile.column, cut.columns)
+        query, key = queries(flat, at, tile, cut), part_of_head(flat.key, at.key, tile.column, cut.columns)
         # P = E / L, and the division is cheapest here.
-        pull = rows(dout, at.query, tile.row, cut.rows) * inverse[:, None]
+        pull = part_of_head(dout, at.query, tile.row, cut.rows) * inverse[:, None]
         sight = seen(flat, at, tile, cut, turned=True)
         e = jnp.exp(masked(biased(key @ query.T, flat, at, tile, cut, turned=True), sight, -jnp.inf) - largest)
-        dlogits = masked(e * (rows(flat.value, at.value, tile.column, cut.columns) @ pull.T - row_sum), sight, 0)
+        dlogits = masked(
+            e * (part_of_head(flat.value, at.value, tile.column, cut.columns) @ pull.T - row_sum), sight, 0
+        )
         return (
             add(dquery, key.T @ dlogits * cut.scale, tile.row, axis=1),
             add(dkey, dlogits @ query, tile.column),

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jbackprop.rules._arrays import widen
+from jbackprop.rules._arrays import rows, widen
 
 
 class Arguments(NamedTuple):
@@ -128,13 +128,13 @@ def flattened(given: Arguments, cut: Tiling) -> Arguments:
 
 def sequences(x: jax.Array, side: int) -> jax.Array:
     """(*batch, time, heads, depth) -> (batch, padded time, heads, depth)."""
-    return _padded(x.reshape(math.prod(x.shape[:-3]), *x.shape[-3:]), 1, side)
+    return _padded(rows(x, axes=3), 1, side)
 
 
 def _matrices(array, cut):
     if array is None:
         return None
-    array = array.reshape(math.prod(array.shape[:-2]), *array.shape[-2:])
+    array = rows(array, axes=2)
     for axis, side in ((1, cut.rows), (2, cut.columns)):
         array = array if array.shape[axis] == 1 else _padded(array, axis, side)
     return array
@@ -187,10 +187,10 @@ def _spread(shape, wanted):
 
 def queries(flat: Arguments, at: Arguments, tile: Tile, cut: Tiling) -> jax.Array:
     """(side, depth): a tile's queries, scaled."""
-    return rows(flat.query, at.query, tile.row, cut.rows) * cut.scale
+    return part_of_head(flat.query, at.query, tile.row, cut.rows) * cut.scale
 
 
-def rows(array: jax.Array, place: tuple, start: jax.Array, side: int) -> jax.Array:
+def part_of_head(array: jax.Array, place: tuple, start: jax.Array, side: int) -> jax.Array:
     """(side, depth): a tile's queries, keys or values of one head."""
     example, head = place
     part = lax.dynamic_slice(array, (example, start, head, _FIRST), (1, side, 1, array.shape[-1]))

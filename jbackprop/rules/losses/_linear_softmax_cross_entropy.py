@@ -17,7 +17,6 @@ M. Milakov, N. Gimelshein, "Online normalizer calculation for softmax", arXiv:18
 B. Huval, A. Hertzberg, V. Koltun, P. Krähenbühl, "Cut your losses in large-vocabulary language models", ICLR, 2025.
 """
 
-import math
 from functools import partial
 
 import jax
@@ -25,7 +24,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Integer
 
-from jbackprop.rules._arrays import check_floating, wide_dtype, widen
+from jbackprop.rules._arrays import check_floating, cotangent, given, product, rows, wide_dtype, widen
 
 from ._classes import check_class_numbers
 
@@ -61,16 +60,16 @@ def linear_softmax_cross_entropy(
 
 def _linear_softmax_cross_entropy_fwd(x, w, b, labels, ignore_index, chunk):
     _check(x, w, b, labels, ignore_index, chunk)
-    rows, numbers = _rows(x), labels.reshape(-1)
+    examples, numbers = rows(x), labels.reshape(-1)
 
     def step(carry, start, size):
         largest, total, chosen = carry
-        z = _logits(rows, w, b, start, size)
+        z = _logits(examples, w, b, start, size)
         larger = jnp.maximum(largest, lax.stop_gradient(z.max(axis=-1, keepdims=True)))
         total = total * jnp.exp(largest - larger) + jnp.exp(z - larger).sum(axis=-1, keepdims=True)
         return larger, total, chosen + jnp.where(_hit(numbers, start, size), z, 0).sum(axis=-1, keepdims=True)
 
-    none = jnp.zeros((len(rows), 1), wide_dtype(x, w))
+    none = jnp.zeros((len(examples), 1), wide_dtype(x, w))
     lowest = none + jnp.finfo(none.dtype).min
     largest, total, chosen = _over_classes(step, (lowest, none, none), w.shape[1], chunk)
     values = _counted((jnp.log(total) + (largest - chosen))[:, 0], numbers, w.shape[1], ignore_index)
@@ -79,21 +78,21 @@ def _linear_softmax_cross_entropy_fwd(x, w, b, labels, ignore_index, chunk):
 
 def _linear_softmax_cross_entropy_bwd(ignore_index, chunk, residuals, dvalues):
     x, w, b, labels, largest, total = residuals
-    rows, numbers = _rows(x), labels.reshape(-1)
+    examples, numbers = rows(x), labels.reshape(-1)
     dvalues = _counted(widen(dvalues).reshape(-1), numbers, w.shape[1], ignore_index)[:, None]
     rates = dvalues / total
 
     def step(carry, start, size):
         dx, dw, db = carry
-        e = jnp.exp(_logits(rows, w, b, start, size) - largest)
+        e = jnp.exp(_logits(examples, w, b, start, size) - largest)
         delta = rates * e - jnp.where(_hit(numbers, start, size), dvalues, 0)
-        dx = dx + _product(delta, _columns(w, start, size).T)
-        dw = lax.dynamic_update_slice(dw, _product(rows.T, delta).astype(w.dtype), (0, start))
+        dx = dx + product(delta, _columns(w, start, size).T)
+        dw = lax.dynamic_update_slice(dw, product(examples.T, delta).astype(w.dtype), (0, start))
         return dx, dw, lax.dynamic_update_slice(db, delta.sum(axis=0), (start,))
 
-    zeros = jnp.zeros(rows.shape, rates.dtype), jnp.zeros_like(w), jnp.zeros(w.shape[1], rates.dtype)
+    zeros = jnp.zeros(examples.shape, rates.dtype), jnp.zeros_like(w), jnp.zeros(w.shape[1], rates.dtype)
     dx, dw, db = _over_classes(step, zeros, w.shape[1], chunk)
-    return dx.reshape(x.shape).astype(x.dtype), dw, None if b is None else db.astype(b.dtype), None
+    return dx.reshape(x.shape).astype(x.dtype), dw, cotangent(b, db), None
 
 
 linear_softmax_cross_entropy.defvjp(_linear_softmax_cross_entropy_fwd, _linear_softmax_cross_entropy_bwd)
@@ -107,17 +106,13 @@ def _over_classes(step, carry, classes, chunk):
     return step(carry, full, classes - full) if full < classes else carry
 
 
-def _logits(rows, w, b, start, size):
-    z = _product(rows, _columns(w, start, size))
+def _logits(examples, w, b, start, size):
+    z = product(examples, _columns(w, start, size))
     return z if b is None else z + lax.dynamic_slice(b, (start,), (size,))
 
 
 def _columns(w, start, size):
     return lax.dynamic_slice(w, (0, start), (len(w), size))
-
-
-def _product(a, b):
-    return jnp.matmul(a, b, preferred_element_type=wide_dtype(a, b))
 
 
 def _hit(numbers, start, size):
@@ -131,12 +126,8 @@ def _counted(array, numbers, classes, ignore_index):
     return array if ignore_index is None else jnp.where(numbers == ignore_index, 0, array)
 
 
-def _rows(x):
-    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
-
-
 def _check(x, w, b, labels, ignore_index, chunk):
-    check_floating(_NAME, x=x, w=w, **({} if b is None else {"b": b}))
+    check_floating(_NAME, x=x, w=w, **given(b=b))
     if x.ndim < 1 or w.ndim != 2 or w.shape[0] != x.shape[-1] or w.shape[1] == 0:
         raise ValueError(f"{_NAME}: w, wanted shape (n_in, classes) for x of {x.shape}, got {w.shape}")
     if b is not None and b.shape != w.shape[1:]:

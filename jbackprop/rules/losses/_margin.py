@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
-from jbackprop.rules._arrays import check_floating, check_pair, widen
+from jbackprop.rules._arrays import check_floating, check_pair, widen, without_entries
 
 from ._classes import check_class_numbers, one_hot
 
@@ -46,7 +46,7 @@ def _multiclass_hinge_fwd(scores, labels):
     winner = margins.argmax(axis=-1)
     most = jnp.take_along_axis(margins, winner[..., None], axis=-1)[..., 0]
     values = most - jnp.where(y == 0, 0, y * scores).sum(axis=-1)
-    return values.astype(scores.dtype), (winner, labels, jnp.zeros((0, classes), scores.dtype))
+    return values.astype(scores.dtype), (winner, labels, without_entries(scores))
 
 
 def _multiclass_hinge_bwd(residuals, dvalues):

@@ -29,7 +29,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
-from jbackprop.rules._arrays import check_floating, check_pair, widen
+from jbackprop.rules._arrays import check_floating, check_integers, check_pair, widen
 
 
 @partial(jax.custom_vjp, nondiff_argnames=("epsilon",))
@@ -171,7 +171,6 @@ def _check_nt_xent(embeddings, labels, temperature):
             f"nt_xent: labels, wanted one for each row of (batch, features), got {labels.shape} "
             f"for embeddings of {embeddings.shape}"
         )
-    if not jnp.issubdtype(labels.dtype, jnp.integer):
-        raise TypeError(f"nt_xent: labels, wanted integers, got {labels.dtype}")
+    check_integers("nt_xent", labels=labels)
     if temperature <= 0:
         raise ValueError(f"nt_xent: temperature, wanted a positive number, got {temperature}")
