@@ -13,7 +13,6 @@ THROUGH_THE_FRONT = ("jbackprop.rules", "jbackprop.layers")
 KNOWN = {
     # What is to be mended; a line whose import is gone has to go too.
     ("jbackprop.command_line._compare", "jbackprop.comparison._png"),
-    ("jbackprop.table._passes", "jbackprop.layers._chain"),
     ("jbackprop.table._symbols", "jbackprop.graph._text"),
     ("jbackprop.table._text", "jbackprop.graph._text"),
 }
