@@ -136,9 +136,15 @@ def _batch_norm_evaluation_fwd(x, mean, variance, scale, offset, eps, keep):
 
 def _batch_norm_evaluation_bwd(eps, keep, residuals, dy):
     kept, variance = residuals
-    given = {"mean": kept.mean, "variance": variance, "scale": kept.scale, "offset": kept.offset}
-    dx, _ = _batch_norm_evaluation_travel(eps, keep, residuals, dy)
-    return dx, *totals(_batch_norm_evaluation_factors(eps, keep, residuals, dy), **given)
+    factors = _batch_norm_evaluation_factors(eps, keep, residuals, dy)
+    # γ and ρ are the same for all entries of a channel: what μ and σ² get follows from the sums for γ and β.
+    by_product, by_sum = (scaled(factors[name].total(), kept.scale) for name in ("scale", "offset"))
+    return (
+        _batch_norm_evaluation_travel(eps, keep, residuals, dy)[0],
+        (-kept.rstd * by_sum).astype(kept.mean.dtype),
+        (-0.5 * jnp.square(kept.rstd) * by_product).astype(variance.dtype),
+        *totals(factors, scale=kept.scale, offset=kept.offset),
+    )
 
 
 batch_norm_evaluation.defvjp(_batch_norm_evaluation_fwd, _batch_norm_evaluation_bwd)
