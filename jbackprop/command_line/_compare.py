@@ -8,11 +8,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jbackprop import report
 from jbackprop.cases import CASES
 from jbackprop.comparison import TARGETS, TRANSFORMS, Comparison, Comparisons, compare, prepare_targets
-from jbackprop.comparison import _png as png
 
-from ._files import check_writable, write, write_text
+from ._files import check_writable, write
 from ._functions import add_arguments, check_choice, the_arguments, the_function, the_reference
 from ._progress import track
 from ._usage import UsageError, usage_errors
@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
         prepare_targets()
     work = _cases(options) if options.all else _sweep(options)
     found = Comparisons(tuple(_measured(work)))
-    print(found.to_text(baseline))
+    print(found.text(baseline))
     _write(found, baseline, options)
     return 0 if all(c.agrees for c in found.comparisons) else 1
 
@@ -112,7 +112,7 @@ def _check_files(options):
         check_writable(path)
     if options.png:
         with usage_errors("", ImportError):
-            png.check_available()
+            report.check_available()
 
 
 def _baseline(path):
@@ -124,10 +124,10 @@ def _baseline(path):
 
 def _write(found, baseline, options):
     if options.json:
-        write_text(options.json, found.to_json())
+        write(options.json, found.json())
     if options.markdown:
-        write_text(options.markdown, found.to_markdown(baseline))
+        write(options.markdown, found.markdown(baseline))
     if options.html:
-        write_text(options.html, found.to_html(baseline))
+        write(options.html, found.html(baseline))
     if options.png:
-        write(options.png, found.to_png)
+        write(options.png, found.png())

@@ -1,9 +1,9 @@
-"""Files that are there in full or not at all."""
+"""Files to write, refused in words of the command line."""
 
 import os
-import tempfile
-from collections.abc import Callable
 from pathlib import Path
+
+from jbackprop import report
 
 from ._usage import UsageError, usage_errors
 
@@ -17,15 +17,7 @@ def check_writable(path: str | None) -> None:
         raise UsageError(f"cannot write {path}: give a file in a folder that exists and may be written")
 
 
-def write(path: str, write_to: Callable[[str], object]) -> None:
-    """Has the file written under another name in the same folder, and renames it once it is complete."""
-    folder = Path(path).absolute().parent
-    with usage_errors(f"cannot write {path}: ", OSError), tempfile.TemporaryDirectory(dir=folder) as scratch:
-        complete = os.path.join(scratch, Path(path).name)
-        write_to(complete)
-        os.replace(complete, path)
-
-
-def write_text(path: str, text: str) -> None:
-    """Writes a text file in UTF-8."""
-    write(path, lambda complete: Path(complete).write_text(text, encoding="utf-8"))
+def write(path: str, content: str | bytes) -> None:
+    """Writes the file, in full or not at all."""
+    with usage_errors("", OSError):
+        report.write(path, content)

@@ -6,7 +6,7 @@ from typing import Any
 
 from jbackprop import graph
 
-from ._files import check_writable, write
+from ._files import check_writable
 from ._functions import add_function, function, the_arguments
 from ._usage import usage_errors
 
@@ -45,7 +45,7 @@ def _show(back, options):
     if options.out is None:
         print(graph.table(back))
         return
-    write(options.out, lambda path: graph.save(back, path, options.function, options.limit))
+    graph.save(back, options.out, options.function, options.limit)
     print(f"wrote {options.out}")
 
 

@@ -1,7 +1,7 @@
 """The manual gradient of a function beside the automatic one: error, time, memory, work and residuals.
 
 `compare` measures and returns data (`Comparison`, or `Comparisons` for a sweep over sizes); the data know how to print
-themselves as text, Markdown, JSON, HTML and PNG.
+themselves as text, Markdown, JSON, HTML, SVG and PNG.
 
 What the figures mean.
   error       of each gradient against a float64 evaluation of the automatic one (or of the reference), on the same
@@ -22,10 +22,11 @@ A figure that the device or its compiler does not tell is None, and is printed a
 from jbackprop.functions import Quartiles as Quartiles
 
 from ._compare import compare as compare
-from ._data import Comparison as Comparison
-from ._data import Comparisons as Comparisons
+from ._comparison import Comparison as Comparison
+from ._comparison import Comparisons as Comparisons
 from ._data import CompiledFor as CompiledFor
 from ._data import Error as Error
+from ._data import Measurement as Measurement
 from ._data import Program as Program
 from ._data import Ratios as Ratios
 from ._data import Side as Side

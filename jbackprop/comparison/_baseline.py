@@ -1,18 +1,16 @@
 """Two reports side by side: what changed on the manual side since the earlier one."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-from . import _format as say
-from ._tables import Table
+from jbackprop import report as say
+from jbackprop.report import Table
 
-if TYPE_CHECKING:
-    from ._data import Comparison
+from ._data import Measurement
 
 
-def changes(before: Sequence["Comparison"], after: Sequence["Comparison"]) -> Table:
-    """One row for each comparison of either report, matched by function, arguments, transformation and size."""
-    earlier, later = ({_identity(c): c for c in comparisons} for comparisons in (before, after))
+def changes(before: Sequence[Measurement], after: Sequence[Measurement]) -> Table:
+    """One row for each measurement of either comparison, matched by function, arguments, transformation and size."""
+    earlier, later = ({_identity(c): c for c in measurements} for measurements in (before, after))
     rows = [_row(earlier.get(identity), later.get(identity)) for identity in earlier | later]
     head = ("function", "error", "whole ×", "time", "temporary", "new residuals")
     return Table(_caption(before, after), head, tuple(rows))
@@ -20,7 +18,7 @@ def changes(before: Sequence["Comparison"], after: Sequence["Comparison"]) -> Ta
 
 def _caption(before, after):
     caption = "Change of the manual gradient since the baseline, before → after (× is automatic time / manual time)"
-    origins = ({(c.device, c.versions) for c in comparisons} for comparisons in (before, after))
+    origins = ({(c.device, c.versions) for c in measurements} for measurements in (before, after))
     return f"{caption}; {_difference(*origins)}"
 
 
@@ -39,7 +37,7 @@ def _row(before, after):
     sides = [c and (c, c.manual) for c in (before, after)]
     return (
         (after or before).title,
-        _change(sides, lambda c, side: say.number(side.roundings)),
+        _change(sides, lambda c, side: say.number(side.roundings, 3)),
         _change(sides, lambda c, side: say.ratio(c.ratios.whole.middle)),
         _change(sides, lambda c, side: say.seconds(side.whole.seconds.middle)),
         _change(sides, lambda c, side: say.size(side.whole.program.temporary_bytes)),

@@ -21,7 +21,7 @@ from jbackprop.functions import (
     precision,
 )
 
-from ._data import Comparison, Comparisons
+from ._comparison import Comparison, Comparisons
 from ._device import device_label
 from ._inputs import check_options, dtypes, made_ready, transformation
 from ._sides import measured, ratios
@@ -67,7 +67,7 @@ def compare(
       name: what to call f in the report; its own name unless given.
 
     Returns:
-      A `Comparison`; with sizes, `Comparisons`, one for each size.  Print it, or see its fields and `to_html`.
+      A `Comparison`; with sizes, `Comparisons`, one for each size.  Print it, `save` it, or see its fields.
 
     Raises:
       ValueError, TypeError: an argument that cannot be used; the message says what was wanted.

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 
 from jbackprop.functions import Quartiles, Residual, new_bytes
 
-from ._rendered import Rendered
-
 
 @dataclass(frozen=True)
 class Error:
@@ -113,7 +111,7 @@ class Ratios:
 
 
 @dataclass(frozen=True)
-class Comparison(Rendered):
+class Measurement:
     """One function, measured on one set of arguments.
 
     Attributes:
@@ -142,10 +140,6 @@ class Comparison(Rendered):
     automatic: Side
     ratios: Ratios
 
-    def parts(self) -> tuple["Comparison", ...]:
-        """Itself alone, as `Comparisons.parts` are all of them."""
-        return (self,)
-
     @property
     def title(self) -> str:
         """The name with the transformation and the size."""
@@ -169,17 +163,6 @@ class Comparison(Rendered):
     def only_automatic(self) -> tuple[Residual, ...]:
         """The residuals that the manual gradient does not keep."""
         return _difference(self.automatic.residuals, self.manual.residuals)
-
-
-@dataclass(frozen=True)
-class Comparisons(Rendered):
-    """Several comparisons: a sweep over sizes, or a table of functions."""
-
-    comparisons: tuple[Comparison, ...]
-
-    def parts(self) -> tuple[Comparison, ...]:
-        """The comparisons, one by one."""
-        return self.comparisons
 
 
 def alike(residual: Residual) -> tuple:

@@ -84,8 +84,8 @@ def test_all_files_are_written(mine, capsys):
     assert run("compare", "jbackprop.rules:linear", *specs, *QUICK, *words) == 0
     found = jb.Comparisons.from_json(files["json"].read_text(encoding="utf-8"))
     assert [c.size for c in found.comparisons] == [2, 4]
-    assert files["markdown"].read_text(encoding="utf-8") == found.to_markdown()
-    assert files["html"].read_text(encoding="utf-8") == found.to_html()
+    assert files["markdown"].read_text(encoding="utf-8") == found.markdown()
+    assert files["html"].read_text(encoding="utf-8") == found.html()
     assert files["png"].read_bytes().startswith(b"\x89PNG")
     assert sorted(os.listdir(mine)) == sorted(["somebodys_module.py", *(path.name for path in files.values())])
     capsys.readouterr()

@@ -232,4 +232,4 @@ def test_a_target_reports_memory_and_no_time(target):
         assert compiled.program is not None
         assert compiled.program.peak_bytes or compiled.program.argument_bytes
     assert f"compiled for {target}" in str(found)
-    assert jb.Comparison.from_json(found.to_json()) == found
+    assert jb.Comparison.from_json(found.json()) == found

@@ -1,58 +1,34 @@
-"""What the plots show, for both kinds of picture."""
+"""What the plots show."""
 
 from collections.abc import Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING, NamedTuple
 
-if TYPE_CHECKING:
-    from ._data import Comparison
+from jbackprop.report import Dot, Dots, Figure, Line, Panel
 
+from ._data import Measurement
 
-class Line(NamedTuple):
-    """One side of one function over the sizes; low and high are quartiles, or the same as y."""
-
-    label: str
-    x: tuple[float, ...]
-    y: tuple[float, ...]
-    low: tuple[float, ...]
-    high: tuple[float, ...]
+_RATIO = "automatic time / manual time: right of 1, the manual gradient is faster; grey: too close to tell"
 
 
-class Panel(NamedTuple):
-    """One pair of logarithmic axes."""
-
-    title: str
-    unit: str
-    lines: tuple[Line, ...]
-
-
-class Dot(NamedTuple):
-    """One function's ratio of times, with its quartiles."""
-
-    label: str
-    low: float
-    middle: float
-    high: float
-
-    @property
-    def faster(self) -> str:
-        """The side that at least three rounds of four found faster, or "neither"."""
-        return "manual" if self.low > 1 else "automatic" if self.high < 1 else "neither"
-
-
-def panels(comparisons: Sequence["Comparison"]) -> list[tuple[str, list[Panel]]]:
+def sweeps(measurements: Sequence[Measurement]) -> list[Figure]:
     """For each function that was swept over sizes: its time and memory against the size."""
-    swept = [c for c in comparisons if c.size is not None]
+    swept = [c for c in measurements if c.size is not None]
     groups = ((name, list(group)) for name, group in groupby(swept, key=_function))
-    return [(name, _panels(sorted(group, key=_size))) for name, group in groups if len(group) > 1]
+    return [
+        Figure(f"{name} against its size n", tuple(_panels(sorted(group, key=_size))))
+        for name, group in groups
+        if len(group) > 1
+    ]
 
 
-def dots(comparisons: Sequence["Comparison"]) -> list[Dot]:
-    """Automatic time / manual time: of the three programs of one comparison, of the whole gradient of several."""
-    if len(comparisons) == 1:
-        (c,) = comparisons
-        return [_dot(stage, getattr(c.ratios, stage)) for stage in ("forward", "backward", "whole")]
-    return [_dot(c.title, c.ratios.whole) for c in comparisons]
+def ratios(measurements: Sequence[Measurement]) -> Figure:
+    """Automatic time / manual time: of the three programs of one measurement, of the whole gradient of several."""
+    if len(measurements) == 1:
+        (c,) = measurements
+        dots = [_dot(stage, getattr(c.ratios, stage)) for stage in ("forward", "backward", "whole")]
+        return Figure("Ratio of times", (Dots(_RATIO, tuple(dots)),))
+    dots = [_dot(c.title, c.ratios.whole) for c in measurements]
+    return Figure("Ratio of times of the whole gradient", (Dots(_RATIO, tuple(dots)),))
 
 
 def _dot(label, ratio):
@@ -91,7 +67,7 @@ def _exact(figure):
 
 def _panel(group, title, unit, of):
     pairs = [(c.size, c.manual, c.automatic) for c in group]
-    return Panel(title, unit, (_line([(n, m) for n, m, _ in pairs], of), _line([(n, a) for n, _, a in pairs], of)))
+    return Panel(title, "n", unit, (_line([(n, m) for n, m, _ in pairs], of), _line([(n, a) for n, _, a in pairs], of)))
 
 
 def _line(points, of):
