@@ -62,15 +62,8 @@ class _Printed(ABC):
           OSError: the file cannot be written.
           ImportError: a picture without the extra `plots`.
         """
-        forms = {
-            ".txt": lambda: f"{self.text(baseline)}\n",
-            ".md": lambda: self.markdown(baseline),
-            ".html": lambda: self.html(baseline),
-            ".json": self.json,
-            ".svg": self.svg,
-            ".png": self.png,
-        }
-        report.save(path, forms)
+        pictures = {".json": self.json, ".svg": self.svg, ".png": self.png}
+        report.save(path, report.forms(self._document(baseline)) | pictures)
 
     def _document(self, baseline: "_Printed | None" = None) -> report.Document:
         return document(self._measurements(), None if baseline is None else baseline._measurements())

@@ -1,6 +1,7 @@
 """Measurements as a document: what to show of them, and in which order."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from jbackprop.report import Cell, Document
 
@@ -17,7 +18,8 @@ def document(found: Sequence[Measurement], baseline: Sequence[Measurement] | Non
     remarks = (*origin(found), *(f"note: {note}" for note in notes(found)))
     common = {"conclusion": _disagreement(found), "figures": figures, "remarks": remarks}
     if len(found) == 1:
-        return _full(found[0])._replace(tables=(*details(found[0]), *changed), **common)
+        alone = _full(found[0])
+        return replace(alone, tables=(*alone.tables, *changed), **common)
     tables = (summary(found), *targets(found), *changed)
     return Document("Manual and automatic gradients", tables=tables, details=tuple(map(_full, found)), **common)
 

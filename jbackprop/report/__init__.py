@@ -7,6 +7,7 @@ form that a file's suffix names.  Nothing here knows a rule, a layer or a tool.
 
 from jbackprop.functions import described as described
 
+from ._arrays import SHOWN as SHOWN
 from ._arrays import brief as brief
 from ._arrays import plain as plain
 from ._arrays import written_out as written_out
@@ -16,11 +17,14 @@ from ._document import Dot as Dot
 from ._document import Dots as Dots
 from ._document import Figure as Figure
 from ._document import Line as Line
+from ._document import Mark as Mark
 from ._document import Panel as Panel
 from ._document import Span as Span
 from ._document import Table as Table
 from ._files import save as save
 from ._files import write as write
+from ._forms import forms as forms
+from ._html import filled as filled
 from ._html import html as html
 from ._html import html_table as html_table
 from ._html import page as page

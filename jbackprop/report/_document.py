@@ -1,5 +1,6 @@
 """What a tool found, as plain records: the only thing that a printer knows."""
 
+from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 Mark = Literal["", "good", "bad", "here"]
@@ -104,7 +105,11 @@ class Figure(NamedTuple):
     plots: tuple[Panel | Dots, ...]
 
 
-class Document(NamedTuple):
+_SILENT = Cell("")
+
+
+@dataclass(frozen=True)
+class Document:
     """A report in full.
 
     Attributes:
@@ -119,7 +124,7 @@ class Document(NamedTuple):
 
     title: str
     subtitle: str = ""
-    conclusion: Cell = Cell("")
+    conclusion: Cell = _SILENT
     figures: tuple[Figure, ...] = ()
     tables: tuple[Table, ...] = ()
     remarks: tuple[str, ...] = ()

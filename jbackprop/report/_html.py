@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import re
+from collections.abc import Mapping
 from html import escape
 from importlib.resources import files
 
@@ -16,7 +17,7 @@ def html(document: Document) -> str:
     return page(document.title, _joined(_body(document)))
 
 
-def page(title: str, body: str, style: str = "", script: str = "") -> str:
+def page(title: str, body: str, style: str = "", script: str = "", pictures: bool = False) -> str:
     """A page of the one look.
 
     Args:
@@ -24,17 +25,24 @@ def page(title: str, body: str, style: str = "", script: str = "") -> str:
       body: HTML that goes below the heading.
       style: what the style sheet needs besides.
       script: the one script that may run, after the body.
+      pictures: whether pictures that lie beside the page may be shown.
 
     Returns:
-      The page; its content security policy allows nothing but its own styles and that script.
+      The page; its content security policy allows nothing but its own styles and these.
     """
+    scripts = f"; script-src {_fingerprint(script)}" if script else ""
     values = {
         "title": escape(title),
         "style": f"{variables()}\n{_file('_style.css')}{style}",
-        "policy": f"; script-src {_fingerprint(script)}" if script else "",
+        "policy": f"{scripts}; img-src 'self' file:" if pictures else scripts,
         "body": f"{body}\n<script>{script}</script>" if script else body,
     }
-    return re.sub(r"\{\{(\w+)\}\}", lambda match: values[match[1]], _file("_page.html"))
+    return filled(_file("_page.html"), values)
+
+
+def filled(template: str, values: Mapping[str, str]) -> str:
+    """A template with each {{name}} replaced, all in one pass."""
+    return re.sub(r"\{\{(\w+)\}\}", lambda match: values[match[1]], template)
 
 
 def html_table(table: Table) -> str:

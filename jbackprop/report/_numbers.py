@@ -1,6 +1,7 @@
 """Numbers for people: a few digits and a unit.  A shape is written by `functions.described`: float32[3,4]."""
 
 import math
+from typing import SupportsFloat
 
 UNKNOWN = "–"
 """A figure that nobody knows."""
@@ -8,7 +9,7 @@ UNKNOWN = "–"
 _TIMES = (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6))
 
 
-def number(value: float, digits: int = 4) -> str:
+def number(value: SupportsFloat, digits: int = 4) -> str:
     """So many significant digits, powers of ten where it is very large or very small, and a real minus sign."""
     return f"{float(value):.{digits}g}".replace("-", "−")
 

@@ -28,7 +28,7 @@ def _table(table):
     left = iter(lines)
     body = [_span(row) if isinstance(row, Span) else next(left) for row in table.rows]
     caption = [_filled(table.caption)] if table.caption else []
-    return "\n".join([*caption, head, "-" * width, *body])
+    return "\n".join([*caption, head, "-" * min(width, _WIDTH), *body])
 
 
 def _span(span):
@@ -38,7 +38,7 @@ def _span(span):
 def _aligned(rows, alignment):
     """The text of each row, its columns aligned; a first cell that is too long stands on a line of its own above."""
     cells = [[one_line(cell) for cell in row] for row in rows]
-    room = _room([max(map(len, column)) for column in zip(*cells, strict=True)])
+    room = _room([max(map(len, column)) for column in zip(*cells, strict=True)], alignment)
     fitted = [[row[0] if len(row[0]) <= room else "", *row[1:]] for row in cells]
     sides = ["left" if letter == "l" else "right" for letter in alignment]
     lines = tabulate(fitted, tablefmt="plain", colalign=sides, disable_numparse=True).split("\n")
@@ -46,9 +46,10 @@ def _aligned(rows, alignment):
     return [first + line.rstrip() for first, line in zip(above, lines, strict=True)]
 
 
-def _room(widths):
-    """The width of the first column; it gives way where the line would be too long."""
-    return max(_NARROWEST, widths[0] - max(0, sum(widths) + 2 * (len(widths) - 1) - _WIDTH))
+def _room(widths, alignment):
+    """The width of the first column, which gives way where lines would be too long; words at the end may stand out."""
+    counted = widths[:-1] if alignment[-1] == "l" else widths
+    return max(_NARROWEST, widths[0] - max(0, sum(counted) + 2 * (len(counted) - 1) - _WIDTH))
 
 
 def _filled(words):

@@ -10,6 +10,7 @@ COLOURS = {
     "raised": ("#f3f5f7", "#1f2429"),
     "even": ("#8c959f", "#7d8691"),
     "first": ("#0a66c2", "#62aaf5"),
+    "first-paper": ("#eef4fb", "#15222f"),
     "second": ("#c2570a", "#f0a35a"),
     "good": ("#1b7837", "#5fc27e"),
     "good-paper": ("#eff8f1", "#15281c"),
@@ -35,9 +36,10 @@ def in_light(drawing: str) -> str:
     return re.sub(r"var\(--([\w-]+)\)", lambda found: COLOURS[found[1]][0], drawing)
 
 
-def standalone(svg: str) -> str:
-    """An SVG drawing as a file of its own, which follows the reader's light or dark too."""
-    return re.sub(r"(<svg\b[^>]*>)", rf"\1<style>{variables()}svg{{background:var(--paper)}}</style>", svg, count=1)
+def standalone(svg: str, style: str = "") -> str:
+    """An SVG drawing, with the style that it needs, as a file of its own that follows light and dark too."""
+    start = svg.index(">") + 1
+    return f"{svg[:start]}<style>{variables()}svg{{background:var(--paper)}}{style}</style>{svg[start:]}"
 
 
 _NAMES = {pair[0]: name for name, pair in COLOURS.items()}

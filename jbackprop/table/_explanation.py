@@ -2,13 +2,16 @@
 
 import dataclasses
 import itertools
+import os
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import jax
 
-from . import _course, _page, _text
+from jbackprop import report
+
+from . import _course
+from ._document import document
 from ._row import Block, Row
 
 
@@ -55,11 +58,11 @@ class Explanation:
         return next((row for row in self.rows if row.verdict.kind == "differs"), None)
 
     def __str__(self) -> str:
-        return _text.table(self.blocks, self.first_difference)
+        return report.text(self._document(""))
 
     def html(self, title: str = "Backprop, layer by layer") -> str:
         """One page, in which nothing is loaded from anywhere; arrays open at a click."""
-        return _page.page(title, self.blocks, self.first_difference)
+        return report.html(self._document(title))
 
     def dictionary(self) -> dict[str, dict[str, Any]]:
         """A dictionary by symbol, such as "z¹" or "∂C/∂W¹"; each entry holds the fields of a `Row`."""
@@ -82,22 +85,17 @@ class Explanation:
         """
         return _course.course(self, form, mean, automatic)
 
-    def save(self, path: str | Path, title: str = "Backprop, layer by layer") -> None:
-        """Writes the table to a file; its suffix says how: html or txt.
+    def save(self, path: str | os.PathLike, title: str = "Backprop, layer by layer") -> None:
+        """Writes the form that the path's suffix names: .txt, .md or .html; the text has no title.
 
         Raises:
-          ValueError: another suffix.
+          ValueError: another suffix; nothing is written.
           OSError: the file cannot be written.
         """
-        path = Path(path)
-        writers = {".html": lambda: self.html(title), ".txt": lambda: f"{self}\n"}
-        if path.suffix not in writers:
-            raise ValueError(f"save: path, wanted a name ending in {', '.join(writers)}, got {str(path)!r}")
-        content = writers[path.suffix]()
-        try:
-            path.write_text(content, encoding="utf-8")
-        except OSError as error:
-            raise type(error)(f"save: path, cannot write {str(path)!r}: {error.strerror}") from error
+        report.save(path, report.forms(self._document(title)) | {".txt": lambda: f"{self}\n"})
+
+    def _document(self, title: str) -> report.Document:
+        return document(title, self.blocks, self.first_difference)
 
     def _entries(self) -> Iterator[tuple[str, dict[str, Any]]]:
         for block in self.blocks:

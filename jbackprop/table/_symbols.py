@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import jax
 
-from jbackprop.graph._text import superscript
+from jbackprop.report import superscript
 
 from ._passes import Step, Word
 

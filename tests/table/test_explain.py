@@ -312,7 +312,7 @@ def test_save(tmp_path, course):
     table.save(tmp_path / "a.html", "A title")
     assert (tmp_path / "a.txt").read_text() == f"{table}\n"
     assert "<title>A title</title>" in (tmp_path / "a.html").read_text()
-    with pytest.raises(ValueError, match=r"save: path, wanted a name ending in .html, .txt, got 'a.pdf'"):
+    with pytest.raises(ValueError, match=r"save: path, wanted one of .txt, .md, .html, got '.pdf'"):
         table.save("a.pdf")
     with pytest.raises(OSError, match=r"save: path, cannot write .*No such file") as error:
         table.save(tmp_path / "none" / "a.html")
