@@ -1,6 +1,7 @@
 """`check`: proves a hand-written gradient."""
 
 import argparse
+import dataclasses
 import statistics
 from functools import partial
 from typing import Any
@@ -41,8 +42,8 @@ def run(options: argparse.Namespace) -> int:
 
 def _shown(name, prove):
     with usage_errors(f"cannot check {name}: ", ValueError, TypeError):
-        report = prove()
-    print(f"{name}\n{report}")
+        report = dataclasses.replace(prove(), name=name)
+    print(f"{report}\n")
     return report
 
 

@@ -1,9 +1,12 @@
-"""What a check found, as data and as text."""
+"""What a check found, as data and in print."""
 
 import dataclasses
+import itertools
+import os
 
 import numpy as np
 
+from jbackprop import report
 from jbackprop.functions import Residual, described
 
 
@@ -37,7 +40,7 @@ class Failure:
         where = f"[{', '.join(map(str, self.entry))}]" if self.entry else ""
         dtype = f", {self.dtype}" if self.dtype else ""
         got, wanted = _apart(self.got, self.wanted)
-        size = f", off by {self.units:.3g} units of rounding" if self._has_size() else ""
+        size = f", off by {report.number(self.units, 3)} units of rounding" if self._has_size() else ""
         note = f" ({self.note})" if self.note else ""
         return f"{self.what}{where}{dtype}: got {got}, wanted {wanted}{size}{note}"
 
@@ -80,11 +83,6 @@ class Result:
         """Whether nothing wrong was found; a check that could not be carried out found nothing."""
         return not self.failures
 
-    def __str__(self) -> str:
-        state = f"skipped: {self.skipped}" if self.skipped else "passed" if self.passed else "FAILED"
-        lines = [f"{self.check:<20} {state:<8} {self.seconds:6.2f} s"]
-        return "\n".join(lines + [f"    {failure}" for failure in self.failures])
-
 
 @dataclasses.dataclass(frozen=True)
 class Report:
@@ -113,14 +111,49 @@ class Report:
         return sum(result.seconds for result in self.results)
 
     def __str__(self) -> str:
+        return report.text(self._document())
+
+    def html(self) -> str:
+        """A page with a row for each check, and below it what it found wrong."""
+        return report.html(self._document())
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Writes the form that the path's suffix names: .txt, .md or .html.
+
+        Raises:
+          ValueError: another suffix; nothing is written.
+          OSError: the file cannot be written.
+        """
+        report.save(path, report.forms(self._document()))
+
+    def _document(self) -> report.Document:
         arrays = ", ".join(f"{residual.label} {described(residual)}" for residual in self.residuals)
         kept = f"keeps {sum(residual.bytes for residual in self.residuals):,} bytes: {arrays or 'nothing'}"
-        verdict = f"every check passed in {self.seconds:.1f} s" if self.passed else "WRONG"
-        notes = [f"note: {note}" for note in self.notes]
-        return "\n".join([f"{self.name}: {verdict}", *(str(result) for result in self.results), kept, *notes])
+        table = report.Table("", ("check", "verdict", "time"), tuple(itertools.chain(*map(_rows, self.results))), "llr")
+        remarks = (kept, *(f"note: {note}" for note in self.notes))
+        return report.Document(self.name, "", self._conclusion(), (), (table,), remarks)
+
+    def _conclusion(self):
+        if self.passed:
+            return report.Cell(f"every check passed in {report.seconds(self.seconds)}", mark="good")
+        return report.Cell(f"WRONG: {', '.join(r.check for r in self.results if not r.passed)}", mark="bad")
+
+
+def _rows(result):
+    """The check's row; below it why it was skipped, or what it found wrong."""
+    state = _STATES["skipped" if result.skipped else "passed" if result.passed else "FAILED"]
+    yield result.check, state, report.seconds(result.seconds)
+    yield from (report.Span(str(remark)) for remark in (*filter(None, [result.skipped]), *result.failures))
+
+
+_STATES = {
+    "passed": report.Cell("passed", mark="good"),
+    "skipped": report.Cell("skipped"),
+    "FAILED": report.Cell("FAILED", mark="bad"),
+}
 
 
 def _apart(got, wanted):
     """Both as text, with as many digits as it takes to tell them apart."""
-    texts = [[x if isinstance(x, str) else f"{x:.{digits}g}" for x in (got, wanted)] for digits in (9, 17)]
+    texts = [[x if isinstance(x, str) else report.number(x, digits) for x in (got, wanted)] for digits in (9, 17)]
     return texts[0] if texts[0][0] != texts[0][1] else texts[1]

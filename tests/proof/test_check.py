@@ -164,12 +164,28 @@ def test_the_report_is_a_table():
     assert report.passed
     assert [result.check for result in report.results] == list(CHECKS)
     lines = str(report).splitlines()
-    assert re.fullmatch(r"<lambda>: every check passed in \d+\.\d s", lines[0])
+    assert lines[0] == "<lambda>"
+    assert [line.split("  ")[0] for line in lines[4 : 4 + len(CHECKS)]] == list(CHECKS)
+    assert re.fullmatch(r"every check passed in [\d.]+ m?s", lines[-3])
     assert report.seconds == sum(result.seconds for result in report.results) > 0
     assert lines[-1] == "keeps 24 bytes: argument x float32[2,3]"
     wrong = jb.check(_ruled(lambda x: x**2, lambda a, u: (u,)), X, raises=False, only=["gradient", "linearity"])
     assert [result.passed for result in wrong.results] == [False, True]
-    assert "<lambda>: WRONG" in str(wrong) and "gradient             FAILED" in str(wrong)
+    assert re.search(r"gradient +FAILED .*\n    gradient of x\[\d, \d\], float64: got", str(wrong))
+    assert "WRONG: gradient\n" in str(wrong)
+
+
+def test_the_report_is_a_page_and_a_file(tmp_path):
+    wrong = jb.check(_ruled(lambda x: x**2, lambda a, u: (u,)), X, raises=False, only=["gradient", "linearity"])
+    for suffix in (".txt", ".md", ".html"):
+        wrong.save(tmp_path / f"report{suffix}")
+    assert (tmp_path / "report.txt").read_text() == f"{wrong}\n"
+    assert "| gradient" in (tmp_path / "report.md").read_text()
+    page = (tmp_path / "report.html").read_text()
+    assert page == wrong.html()
+    assert "<h1>&lt;lambda&gt;</h1>" in page and "WRONG: gradient" in page and "float64: got" in page
+    with pytest.raises(ValueError, match=r"save: path, wanted one of \.txt, \.md, \.html, got '\.pdf'"):
+        wrong.save(tmp_path / "report.pdf")
 
 
 def test_only_what_is_asked_for_is_differentiated():
