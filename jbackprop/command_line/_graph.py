@@ -43,9 +43,9 @@ def run(options: argparse.Namespace) -> int:
 
 def _show(back, options):
     if options.out is None:
-        print(graph.table(back))
+        print(back)
         return
-    graph.save(back, options.out, options.function, options.limit)
+    back.save(options.out, options.function, options.limit)
     print(f"wrote {options.out}")
 
 

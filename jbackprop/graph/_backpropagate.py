@@ -13,7 +13,8 @@ import jax
 import jax.numpy as jnp
 
 from . import _derivatives as _derivatives  # fills the table
-from ._graph import Backpropagation, Edge, Graph, Message
+from ._backpropagation import Backpropagation
+from ._graph import Edge, Graph, Message
 from ._rules import Call, Factor, Rule, rule_for
 
 

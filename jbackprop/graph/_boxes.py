@@ -5,9 +5,11 @@ from html import escape
 
 import jax
 
-from ._graph import CONSTANT, INPUT, Backpropagation, Node
+from jbackprop.report import described, plain
+
+from ._graph import CONSTANT, INPUT, Node, Sweep
 from ._heatmap import heat_map
-from ._text import brief, figure_sum, kind, operation, plain, symbol
+from ._text import brief, figure_sum, operation, symbol
 
 LETTER, SMALL = 8.4, 7.4  # pixels that a letter of a name, of a number takes
 GAP = 10.0
@@ -27,16 +29,16 @@ class Box:
     below: float = 0.0
 
 
-def box(back: Backpropagation, node: Node, down: bool) -> Box:
+def box(back: Sweep, node: Node, down: bool) -> Box:
     """The picture of a node; `down` says that edges leave it at the bottom, not at the right."""
     if node.operation == CONSTANT or plain(node.value) is None:
-        return _pill(node.name, "" if node.shape == () else kind(node.value))
+        return _pill(node.name, "" if node.shape == () else described(node.value))
     if node.shape == () or node.value.size == 0:
         return _scalar(back, node, down)
     return _array(back, node, back.gradients[node.index])
 
 
-def _scalar(back: Backpropagation, node: Node, down: bool) -> Box:
+def _scalar(back: Sweep, node: Node, down: bool) -> Box:
     """A round outline, the value and the gradient above and below it, or at its side."""
     pill = _pill(node.name, "" if node.operation == INPUT else _expression(back, node))
     texts = brief(node.value), figure_sum(back, node)
@@ -51,7 +53,7 @@ def _scalar(back: Backpropagation, node: Node, down: bool) -> Box:
     return Box(pill.body + numbers, pill.width, pill.height, over, over, 20, 20)
 
 
-def _expression(back: Backpropagation, node: Node) -> str:
+def _expression(back: Sweep, node: Node) -> str:
     text = operation(back.graph, node)
     return text if len(text) <= LONGEST else symbol(node)
 
@@ -67,10 +69,10 @@ def _pill(name: str, below: str) -> Box:
     return Box(body, width, height)
 
 
-def _array(back: Backpropagation, node: Node, gradient: jax.Array | None) -> Box:
+def _array(back: Sweep, node: Node, gradient: jax.Array | None) -> Box:
     """Name and operation, the two maps side by side, a caption under each."""
     title = node.name if node.operation == INPUT else f"{node.name} = {_expression(back, node)}"
-    maps = [("value", kind(node.value), heat_map(node.value))]
+    maps = [("value", described(node.value), heat_map(node.value))]
     if gradient is not None:
         maps.append(("gradient", f"∂{back.cost.name}/∂{node.name}", heat_map(gradient)))
     slots = [max(width, 6.8 * len(label)) for _, label, (_, width, _) in maps]

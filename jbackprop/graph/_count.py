@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 
 from ._backpropagate import backpropagate
-from ._graph import Backpropagation, Edge
+from ._graph import Edge, Sweep
 from ._trace import trace
 
 
@@ -35,7 +35,7 @@ class Products:
     reverse: int
 
 
-def count(back: Backpropagation) -> Products:
+def count(back: Sweep) -> Products:
     """Count on the graph itself, a node as one quantity whatever its shape.
 
     Example:
@@ -55,7 +55,7 @@ def count(back: Backpropagation) -> Products:
     )
 
 
-def _paths(back: Backpropagation, edges: Iterable[Edge]) -> tuple[list[int], list[int]]:
+def _paths(back: Sweep, edges: Iterable[Edge]) -> tuple[list[int], list[int]]:
     """n and l of every node. The messages stand in an order in which targets are complete."""
     paths, lengths = [0] * len(back.graph.nodes), [0] * len(back.graph.nodes)
     paths[back.cost.index] = 1

@@ -12,6 +12,8 @@ import jax.numpy as jnp
 from jax import lax
 from jax.scipy.special import digamma, polygamma
 
+from jbackprop.report import superscript
+
 from ._convolution import convolution_image, convolution_kernel
 from ._maps import (
     cumulative,
@@ -27,7 +29,6 @@ from ._maps import (
     top_back,
 )
 from ._rules import Call, Factor, Linear, derivative
-from ._text import superscript
 from ._windows import pooled_max, pooled_sum
 
 # ----- one operand, element by element --------------------------------------------------------

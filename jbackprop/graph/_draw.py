@@ -11,8 +11,10 @@ from functools import cached_property
 from html import escape
 from itertools import pairwise
 
+from jbackprop import report
+
 from ._boxes import SMALL, Box, box
-from ._graph import CONSTANT, Backpropagation, Edge, Message, Node
+from ._graph import CONSTANT, Edge, Message, Node, Sweep
 from ._group import group
 from ._layout import Layout, layout
 from ._text import brief, forward_equation, gradient_equation, message_equation
@@ -22,25 +24,26 @@ SPACE = 34.0  # pixels between layers, beside the room that a message takes
 BORDER = 14.0
 BOW = 14.0  # how far two edges between the same nodes bow to their sides
 STYLE = """
-text { font: 13px "DejaVu Sans", Verdana, sans-serif; fill: #222 }
-.outline { fill: #fff; stroke: #444; stroke-width: 1.4 }
-.constant .outline { fill: #f1f1f1; stroke: #aaa }
-.input .outline { fill: #eef4fb }
+.graph text { font: 13px "DejaVu Sans", Verdana, sans-serif; fill: var(--ink) }
+.outline { fill: var(--paper); stroke: var(--soft); stroke-width: 1.4 }
+.constant .outline { fill: var(--raised); stroke: var(--even) }
+.input .outline { fill: var(--first-paper) }
 .cost .outline { stroke-width: 2.8 }
-.frame { fill: none; stroke: #999; stroke-width: .6 }
-.name { font-weight: bold }
-.constant .name { font-weight: normal; fill: #555 }
-.operation { font-size: 12px; fill: #666 }
-.value, .value text { fill: #1f5fa8 }
-.gradient, .gradient text, .message text { fill: #b3261e }
-.caption { font-size: 11px }
-.line { fill: none; stroke: #777; stroke-width: 1.3 }
-.arrow { fill: #777 }
-.silent .line { stroke: #bbb; stroke-dasharray: 4 3 }
-.silent .arrow { fill: #bbb }
+.plate { fill: var(--paper) }
+.frame { fill: none; stroke: var(--even); stroke-width: .6 }
+.graph .name { font-weight: bold }
+.graph .constant .name { font-weight: normal; fill: var(--soft) }
+.graph .operation { font-size: 12px; fill: var(--soft) }
+.graph .value, .graph .value text { fill: var(--first) }
+.graph .gradient, .graph .gradient text, .graph .message text { fill: var(--bad) }
+.graph .caption { font-size: 11px }
+.line { fill: none; stroke: var(--even); stroke-width: 1.3 }
+.arrow { fill: var(--even) }
+.silent .line { stroke-dasharray: 4 3; opacity: .6 }
+.silent .arrow { opacity: .6 }
 .touch { fill: none; stroke: transparent; stroke-width: 16 }
-.message text { font-size: 12px }
-.message rect { fill: #fff }
+.graph .message text { font-size: 12px }
+.message rect { fill: var(--paper) }
 """
 
 Point = tuple[float, float]
@@ -64,8 +67,8 @@ class _Figure:
         return into
 
 
-def svg(back: Backpropagation, direction: str = "right", limit: int = LIMIT) -> str:
-    """Draw the graph with its values, messages and gradients.
+def svg(back: Sweep, direction: str = "right", limit: int = LIMIT) -> str:
+    """Draws the graph with its values, messages and gradients; the drawing follows the reader's light or dark.
 
     Args:
       back: the result of `backpropagate`.
@@ -76,6 +79,27 @@ def svg(back: Backpropagation, direction: str = "right", limit: int = LIMIT) -> 
       ValueError: the graph has more nodes than `limit`, or the direction is neither.
       ImportError: igraph, which lays the graph out, is not installed.
     """
+    return report.standalone(drawing(back, direction, limit), STYLE)
+
+
+def png(back: Sweep, direction: str = "right", limit: int = LIMIT, zoom: float = 2.0) -> bytes:
+    """The same drawing as PNG, `zoom` pixels to one of the SVG.
+
+    Raises:
+      ValueError, ImportError: as `svg`; resvg-py, which turns SVG into pixels, is also needed.
+    """
+    drawn = report.in_light(drawing(back, direction, limit).replace(">", f"><style>{STYLE}</style>", 1))
+    try:
+        import matplotlib
+        import resvg_py
+    except ImportError as error:
+        raise ImportError("png: wanted resvg-py and matplotlib; pip install 'jbackprop[graph]'") from error
+    fonts = f"{matplotlib.get_data_path()}/fonts/ttf"  # so that every machine has DejaVu Sans
+    return bytes(resvg_py.svg_to_bytes(svg_string=drawn, background="#fff", zoom=zoom, font_dirs=[fonts]))
+
+
+def drawing(back: Sweep, direction: str, limit: int) -> str:
+    """An SVG element that wants `STYLE` around it; arguments and errors are those of `svg`."""
     if direction not in ("right", "down"):
         raise ValueError(f"draw: direction, wanted 'right' or 'down', got {direction!r}")
     _check_size(back, limit)
@@ -91,43 +115,26 @@ def svg(back: Backpropagation, direction: str = "right", limit: int = LIMIT) -> 
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="graph {direction}" role="img" '
         f'aria-label="Computation graph of {escape(back.cost.name)}" '
-        f'width="{width:.0f}" height="{height:.0f}" viewBox="0 0 {width:.0f} {height:.0f}">'
-        f"<style>{STYLE}</style>{edges}{nodes}</svg>"
+        f'width="{width:.0f}" height="{height:.0f}" viewBox="0 0 {width:.0f} {height:.0f}">{edges}{nodes}</svg>'
     )
 
 
-def png(back: Backpropagation, direction: str = "right", limit: int = LIMIT, zoom: float = 2.0) -> bytes:
-    """The same drawing as PNG, `zoom` pixels to one of the SVG.
-
-    Raises:
-      ValueError, ImportError: as `svg`; resvg-py, which turns SVG into pixels, is also needed.
-    """
-    drawn = svg(back, direction, limit)
-    try:
-        import matplotlib
-        import resvg_py
-    except ImportError as error:
-        raise ImportError("png: wanted resvg-py and matplotlib; pip install 'jbackprop[graph]'") from error
-    fonts = f"{matplotlib.get_data_path()}/fonts/ttf"  # so that every machine has DejaVu Sans
-    return bytes(resvg_py.svg_to_bytes(svg_string=drawn, background="#fff", zoom=zoom, font_dirs=[fonts]))
-
-
-def _drawn(back: Backpropagation) -> list[Node]:
+def _drawn(back: Sweep) -> list[Node]:
     return [node for node in back.graph.nodes if node.operation != CONSTANT or node.shape != ()]
 
 
-def _check_size(back: Backpropagation, limit: int) -> None:
+def _check_size(back: Sweep, limit: int) -> None:
     size = len(_drawn(back))
     if size > limit:
         grouped = len(_drawn(group(back)))
         raise ValueError(
             f"draw: graph, wanted at most {limit} nodes, got {size}; "
             f"group(back) makes one node of each call ({grouped} nodes), "
-            f"table(back) prints the graph, limit={size} draws it all the same"
+            f"print(back) prints a table, limit={size} draws it all the same"
         )
 
 
-def _placed(back: Backpropagation, down: bool) -> _Figure:
+def _placed(back: Sweep, down: bool) -> _Figure:
     boxes = {node.index: box(back, node, down) for node in _drawn(back)}
     places = layout(back.graph, {index: _across(b, down) for index, b in boxes.items()})
     middles = _middles(boxes, places, _space(back, down), down)
@@ -155,7 +162,7 @@ def _across(b: Box, down: bool) -> tuple[float, float]:
     return b.height / 2 + b.above, b.height / 2 + b.below
 
 
-def _space(back: Backpropagation, down: bool) -> float:
+def _space(back: Sweep, down: bool) -> float:
     """Messages stand on the arrows: across a downward one, along one to the right."""
     labels = (brief(m.value) for m in back.messages if m.value.ndim == 0)
     return SPACE + (22 if down else SMALL * max(map(len, labels), default=0))
@@ -193,7 +200,7 @@ def _size(figure: _Figure) -> Point:
     return right + BORDER, low + BORDER
 
 
-def _node(back: Backpropagation, figure: _Figure, index: int) -> str:
+def _node(back: Sweep, figure: _Figure, index: int) -> str:
     node = back.graph.nodes[index]
     role = node.operation if node.operation in ("input", CONSTANT) else "computed"
     cost = " cost" if node is back.cost else ""
@@ -205,7 +212,7 @@ def _node(back: Backpropagation, figure: _Figure, index: int) -> str:
     )
 
 
-def _edge(back: Backpropagation, figure: _Figure, number: int, edge: Edge, message: Message | None) -> str:
+def _edge(back: Sweep, figure: _Figure, number: int, edge: Edge, message: Message | None) -> str:
     twins = sum(other.source == edge.source for other in figure.arriving[edge.target])
     bow = 0.0 if twins == 1 else BOW if edge.position else -BOW
     route = figure.routes[edge]

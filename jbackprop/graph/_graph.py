@@ -118,8 +118,8 @@ class Message:
 
 
 @dataclass(frozen=True, eq=False)
-class Backpropagation:
-    """A graph with its messages and gradients.
+class Sweep:
+    """A graph with its messages and gradients, what the sweep back through it leaves.
 
     Attributes:
       messages: in the order in which they are sent.

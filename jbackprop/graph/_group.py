@@ -1,12 +1,15 @@
 """A large graph made small: each call of a function becomes one node."""
 
 from dataclasses import replace
+from typing import TypeVar
 
-from ._graph import Backpropagation, Edge, Graph, Message, Node
+from ._graph import Edge, Graph, Message, Node, Sweep
+
+S = TypeVar("S", bound=Sweep)
 
 
-def group(back: Backpropagation, depth: int = 1) -> Backpropagation:
-    """Draw each inlined call (or step of an unrolled loop) as one node.
+def group(back: S, depth: int = 1) -> S:
+    """Makes one node of each inlined call (or step of an unrolled loop).
 
     The gradients stay what they are; the messages inside a group disappear, and those into it are
     what its nodes sent to the outside.
@@ -33,10 +36,11 @@ def group(back: Backpropagation, depth: int = 1) -> Backpropagation:
         outputs=tuple(place[index] for index in back.graph.outputs),
     )
     messages = (_moved(message, edges) for message in back.messages)
-    return Backpropagation(
-        graph,
-        tuple(message for message in messages if message is not None),
-        tuple(back.gradients[head] for head in kept),
+    return replace(
+        back,
+        graph=graph,
+        messages=tuple(message for message in messages if message is not None),
+        gradients=tuple(back.gradients[head] for head in kept),
     )
 
 

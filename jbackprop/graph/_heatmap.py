@@ -1,15 +1,14 @@
-"""Arrays as heat maps: blue below zero, white at zero, orange above, up to the largest |x|."""
+"""Arrays as heat maps: blue below zero, orange above, the stronger the larger |x|, and nothing at zero."""
 
 import jax
 import numpy as np
 
-from ._text import plain
+from jbackprop.report import plain
 
 MOST = 24  # cells a side; a larger array is shown by the means of its blocks
 SIZE = 72.0  # pixels a side, at most
-LEVELS = 8  # shades on each side of white
-NEGATIVE, POSITIVE = np.array([33, 102, 172]), np.array([217, 95, 2])
-NOT_A_NUMBER = "#111"
+LEVELS = 8  # shades on each side of zero
+NEGATIVE, POSITIVE, NOT_A_NUMBER = "first", "second", "ink"  # colours of a report
 
 
 def heat_map(value: jax.Array) -> tuple[str, float, float]:
@@ -18,12 +17,12 @@ def heat_map(value: jax.Array) -> tuple[str, float, float]:
     side = min(14.0, SIZE / max(numbers.shape))
     rows, columns = numbers.shape
     paths = "".join(
-        f'<path fill="{colour}" d="{"".join(_square(i, j, side) for i, j in places)}"/>'
-        for colour, places in _by_colour(numbers).items()
+        f'<path fill="var(--{colour})" fill-opacity="{shade:g}" d="{"".join(_square(i, j, side) for i, j in places)}"/>'
+        for (colour, shade), places in _by_colour(numbers).items()
     )
     width, height = columns * side, rows * side
-    frame = f'<rect class="frame" width="{width:.1f}" height="{height:.1f}"/>'
-    return paths + frame, width, height
+    size = f'width="{width:.1f}" height="{height:.1f}"'
+    return f'<rect class="plate" {size}/>{paths}<rect class="frame" {size}/>', width, height
 
 
 def cells(value: jax.Array) -> np.ndarray:
@@ -42,22 +41,19 @@ def _mean(block: np.ndarray, axis: int) -> np.ndarray:
     return block if block.shape[axis] < 2 else block.mean(axis, keepdims=True)
 
 
-def _by_colour(numbers: np.ndarray) -> dict[str, list[tuple[int, int]]]:
+def _by_colour(numbers: np.ndarray) -> dict[tuple[str, float], list[tuple[int, int]]]:
     largest = np.abs(numbers[np.isfinite(numbers)]).max(initial=0.0) or 1.0
-    places: dict[str, list[tuple[int, int]]] = {}
+    places: dict[tuple[str, float], list[tuple[int, int]]] = {}
     for (i, j), x in np.ndenumerate(numbers):
         places.setdefault(_colour(x / largest), []).append((i, j))
     return places
 
 
-def _colour(x: float) -> str:
-    """The shade of a number in [−1, 1]; infinities as the extremes."""
+def _colour(x: float) -> tuple[str, float]:
+    """The colour and the shade of a number in [−1, 1]; infinities as the extremes."""
     if np.isnan(x):
-        return NOT_A_NUMBER
-    shade = round(min(abs(x), 1.0) * LEVELS) / LEVELS
-    end = POSITIVE if x > 0 else NEGATIVE
-    red, green, blue = np.round(255 + shade * (end - 255)).astype(int)
-    return f"#{red:02x}{green:02x}{blue:02x}"
+        return NOT_A_NUMBER, 1.0
+    return (POSITIVE if x > 0 else NEGATIVE), round(min(abs(x), 1.0) * LEVELS) / LEVELS
 
 
 def _square(i: int, j: int, side: float) -> str:

@@ -1,85 +1,39 @@
 """A page that steps through the graph, in one file: nothing is loaded from anywhere."""
 
 import json
-import re
 from collections.abc import Iterator
 from html import escape
 from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 
-from ._draw import LIMIT, png, svg
-from ._graph import CONSTANT, INPUT, Backpropagation, Edge, Message, Node
+from jbackprop import report
+
+from ._draw import STYLE, drawing
+from ._graph import CONSTANT, INPUT, Edge, Message, Node, Sweep
 from ._table import table
-from ._text import (
-    figure_sum,
-    forward_equation,
-    gradient_equation,
-    message_equation,
-    plain,
-)
+from ._text import figure_sum, forward_equation, gradient_equation, message_equation
 
 WRITTEN_OUT = 64  # arrays of up to so many elements are written out in the panel
 
 
-def html(back: Backpropagation, title: str = "", about: str = "", limit: int = LIMIT) -> str:
-    """The drawing with buttons that go forward and backward, one message at a time.
-
-    Args:
-      back: the result of `backpropagate`.
-      title, about: a heading and a sentence.
-      limit: the largest number of nodes to draw.
-
-    Raises:
-      ValueError, ImportError: as `svg`.
-    """
-    name = title or f"Computation graph of {back.cost.name}"
-    return fill(
-        "_page.html",
-        title=escape(name),
-        about=escape(about),
-        wide=svg(back, "right", limit),
-        narrow=svg(back, "down", limit),
-        table=escape(table(back)),
+def page(back: Sweep, title: str, about: str, limit: int) -> str:
+    """The drawing with buttons that go forward and backward; `Backpropagation.html` says what the arguments are."""
+    values = {
+        "about": escape(about),
+        "wide": drawing(back, "right", limit),
+        "narrow": drawing(back, "down", limit),
+        "table": report.html_table(table(back)),
         # Inside a script only "<" could end the element.
-        data=json.dumps(_data(back), ensure_ascii=False).replace("<", "\\u003c"),
-    )
-
-
-def save(back: Backpropagation, path: str | Path, title: str = "", limit: int = LIMIT) -> None:
-    """Write the graph to a file; its suffix says how: html, svg, png or txt.
-
-    Raises:
-      ValueError: another suffix, or a graph too large to draw.
-      OSError: the file cannot be written.
-    """
-    path = Path(path)
-    writers = {
-        ".html": lambda: html(back, title, limit=limit).encode(),
-        ".svg": lambda: svg(back, limit=limit).encode(),
-        ".png": lambda: png(back, limit=limit),
-        ".txt": lambda: f"{table(back)}\n".encode(),
+        "data": json.dumps(_data(back), ensure_ascii=False).replace("<", "\\u003c"),
     }
-    if path.suffix not in writers:
-        wanted = ", ".join(writers)
-        raise ValueError(f"save: path, wanted a name ending in {wanted}, got {str(path)!r}")
-    content = writers[path.suffix]()
-    try:
-        path.write_bytes(content)
-    except OSError as error:
-        raise type(error)(f"save: path, cannot write {str(path)!r}: {error.strerror}") from error
+    name = title or f"Computation graph of {back.cost.name}"
+    body = report.filled(_file("_page.html"), values)
+    return report.page(name, body, style=f"{STYLE}{_file('_page.css')}", script=_file("_page.js"))
 
 
-def fill(template: str, **values: str) -> str:
-    """A template of this package with each {{name}} replaced, all in one pass."""
-    text = files("jbackprop.graph").joinpath(template).read_text(encoding="utf-8")
-    return re.sub(r"\{\{(\w+)\}\}", lambda match: values[match[1]], text)
-
-
-def _data(back: Backpropagation) -> dict[str, Any]:
+def _data(back: Sweep) -> dict[str, Any]:
     """What the page's script needs: the steps, and what to say about each node and edge."""
     steps = [*_forward(back), *_backward(back)]
     sent = {message.edge: message for message in back.messages}
@@ -90,14 +44,14 @@ def _data(back: Backpropagation) -> dict[str, Any]:
     }
 
 
-def _forward(back: Backpropagation) -> Iterator[dict[str, Any]]:
+def _forward(back: Sweep) -> Iterator[dict[str, Any]]:
     """One step for each computed node; inputs and constants are there from the start."""
     for node in back.graph.nodes:
         if node.operation not in (INPUT, CONSTANT):
             yield {"value": node.index, "text": forward_equation(back.graph, node)}
 
 
-def _backward(back: Backpropagation) -> Iterator[dict[str, Any]]:
+def _backward(back: Sweep) -> Iterator[dict[str, Any]]:
     """The cost's own gradient, then one step for each message, with the sum so far."""
     cost, number = back.cost, {edge: k for k, edge in enumerate(back.graph.edges)}
     yield {
@@ -123,7 +77,7 @@ def _backward(back: Backpropagation) -> Iterator[dict[str, Any]]:
             }
 
 
-def _about(back: Backpropagation, node: Node) -> list[str]:
+def _about(back: Sweep, node: Node) -> list[str]:
     gradient = back.gradients[node.index]
     lines = [forward_equation(back.graph, node), *_numbers(node.value)]
     lines += [message_equation(back, message) for message in back.received[node.index]]
@@ -131,7 +85,7 @@ def _about(back: Backpropagation, node: Node) -> list[str]:
     return [*lines, *(_numbers(gradient) if gradient is not None else [])]
 
 
-def _about_edge(back: Backpropagation, edge: Edge, message: Message | None) -> list[str]:
+def _about_edge(back: Sweep, edge: Edge, message: Message | None) -> list[str]:
     source, target = (back.graph.nodes[index].name for index in (edge.source, edge.target))
     if message is None:
         return [f"{target} sends {source} nothing"]
@@ -144,7 +98,9 @@ def _about_edge(back: Backpropagation, edge: Edge, message: Message | None) -> l
 
 
 def _numbers(value: jax.Array) -> list[str]:
-    array = plain(value)
-    if array is None or array.ndim == 0 or array.size > WRITTEN_OUT:
-        return []
-    return [np.array2string(array, precision=4, suppress_small=True)]
+    numbers = report.written_out(value, WRITTEN_OUT)
+    return [numbers] if numbers else []
+
+
+def _file(name: str) -> str:
+    return files("jbackprop.graph").joinpath(name).read_text(encoding="utf-8")

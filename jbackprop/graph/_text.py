@@ -1,12 +1,12 @@
 """Numbers, arrays, operations and messages as short text."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from ._graph import CONSTANT, INPUT, Backpropagation, Graph, Message, Node
+from jbackprop import report
+from jbackprop.report import SHOWN, described, plain, superscript
+
+from ._graph import CONSTANT, INPUT, Graph, Message, Node, Sweep
 
 INFIX = {
     "add": "+",
@@ -35,30 +35,13 @@ SYMBOLS = {
     "stop_gradient": "stop",
 }
 ROOM = 16  # letters of a sum in a figure
-SHOWN = 4  # arrays of up to so many elements are written out
-
-
-def number(value: Any) -> str:
-    """Four significant digits, with a real minus sign."""
-    return f"{float(value):.4g}".replace("-", "−")
 
 
 def brief(value: jax.Array) -> str:
     """A scalar, a small array written out, or the dtype, shape and range of a large one."""
-    array = plain(value)
-    if array is None:
-        return kind(value)
-    if array.size <= SHOWN:
-        return _nested(array)
-    if np.isnan(array).any():
-        return f"{kind(value)} with {int(np.isnan(array).sum())} NaN"
-    return f"{kind(value)} {number(array.min())} … {number(array.max())}"
-
-
-def kind(value: jax.Array) -> str:
-    """The dtype and shape, as in f32[3,4]."""
-    dtype = str(value.dtype).replace("float", "f").replace("uint", "u").replace("int", "i")
-    return f"{dtype}[{','.join(map(str, value.shape))}]"
+    if plain(value) is None:
+        return described(value)
+    return report.brief(value) if value.size <= SHOWN else f"{described(value)} {report.brief(value)}"
 
 
 def symbol(node: Node) -> str:
@@ -66,10 +49,6 @@ def symbol(node: Node) -> str:
     if node.operation == "integer_pow":
         return superscript(node.params["y"])
     return INFIX.get(node.operation) or SYMBOLS.get(node.operation, node.operation)
-
-
-def superscript(n: int) -> str:
-    return str(n).translate(str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻"))
 
 
 def forward_equation(graph: Graph, node: Node) -> str:
@@ -90,7 +69,7 @@ def operation(graph: Graph, node: Node) -> str:
     return _applied(node, [graph.nodes[index].name for index in node.operands])
 
 
-def message_equation(back: Backpropagation, message: Message) -> str:
+def message_equation(back: Sweep, message: Message) -> str:
     """The product of one edge: ∂J/∂e · 2e = 1 · 8 = 8."""
     steps = [message.formula]
     if message.local is not None and message.value.ndim == 0 == message.received.ndim:
@@ -98,14 +77,14 @@ def message_equation(back: Backpropagation, message: Message) -> str:
     return " = ".join([*steps, brief(message.value)])
 
 
-def gradient_equation(back: Backpropagation, node: Node) -> str:
+def gradient_equation(back: Sweep, node: Node) -> str:
     """The sum over the successors: ∂f/∂b = 7 + 2 = 9."""
     if back.gradients[node.index] is None:
         return f"{node.name} has no gradient"
     return f"∂{back.cost.name}/∂{node.name} = {running_sum(back, node)}"
 
 
-def running_sum(back: Backpropagation, node: Node, arrived: int | None = None) -> str:
+def running_sum(back: Sweep, node: Node, arrived: int | None = None) -> str:
     """What has arrived at a node, by default everything: 7, then 7 + 2 = 9."""
     gradient, received = back.gradients[node.index], back.received[node.index]
     if gradient is None:
@@ -118,7 +97,7 @@ def running_sum(back: Backpropagation, node: Node, arrived: int | None = None) -
     return " + ".join(terms) + (f" = {brief(gradient)}" if complete else "")
 
 
-def figure_sum(back: Backpropagation, node: Node, arrived: int | None = None) -> str:
+def figure_sum(back: Sweep, node: Node, arrived: int | None = None) -> str:
     """The running sum with its terms as long as a figure has room for them, else without."""
     text = running_sum(back, node, arrived)
     if len(text) <= ROOM:
@@ -136,17 +115,3 @@ def _applied(node: Node, operands: list[str]) -> str:
 
 def bracketed(text: str) -> str:
     return f"({text})" if text.startswith("−") else text
-
-
-def plain(value: jax.Array) -> np.ndarray | None:
-    """The numbers of an array; None for random keys, which have none."""
-    if jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
-        return None
-    half = jnp.issubdtype(value.dtype, jnp.floating) and value.dtype.itemsize < 4
-    return np.asarray(value.astype(jnp.float32) if half else value)
-
-
-def _nested(array: np.ndarray) -> str:
-    if array.ndim == 0:
-        return str(bool(array)) if array.dtype == bool else number(array)
-    return f"[{', '.join(_nested(row) for row in array)}]"

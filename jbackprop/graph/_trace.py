@@ -17,8 +17,9 @@ import jax.numpy as jnp
 
 from jbackprop.functions import argument_names, called_jaxpr, evaluate_jaxpr
 
+from jbackprop.report import number, plain
+
 from ._graph import CONSTANT, INPUT, Graph, Node
-from ._text import number, plain
 from ._unroll import UNROLLED
 
 RELU_FILE = inspect.unwrap(jax.nn.relu).__code__.co_filename

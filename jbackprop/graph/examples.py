@@ -11,7 +11,7 @@ import numpy as np
 from jax.ad_checkpoint import checkpoint_name as named
 
 from ._backpropagate import backpropagate
-from ._graph import Backpropagation
+from ._backpropagation import Backpropagation
 from ._trace import trace
 
 

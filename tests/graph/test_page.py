@@ -43,7 +43,7 @@ def page(browser, tmp_path):
     """Open a page; afterwards nothing may stand in the console."""
 
     def opened(back):
-        graph.save(back, tmp_path / "page.html")
+        back.save(tmp_path / "page.html")
         browser.get((tmp_path / "page.html").as_uri())
         return _Page(browser)
 

@@ -1,0 +1,101 @@
+"use strict";
+const data = JSON.parse(document.getElementById("data").textContent);
+const steps = data.steps;
+const find = id => document.getElementById(id);
+const all = (kind, number) => document.querySelectorAll(`[data-${kind}="${number}"]`);
+const values = new Map(steps.flatMap((step, k) => "value" in step ? [[step.value, k + 1]] : []));
+const edges = new Map(steps.flatMap((step, k) => "edge" in step ? [[step.edge, k + 1]] : []));
+const backward = values.size;
+const scalar = /^text$/i;
+let at = 0;
+let kept = null;  // what was last clicked stays in the panel until the next step
+
+for (const text of document.querySelectorAll("text.gradient")) text.dataset.final = text.textContent;
+
+function showValue(node, number) {
+  const shown = (values.get(number) ?? 0) <= at;
+  node.querySelectorAll(".value").forEach(value => value.classList.toggle("later", !shown));
+}
+
+function showGradient(node, number) {
+  const last = steps.slice(0, at).findLast(step => step.node === number);
+  const silent = !steps.some(step => step.node === number) && at > backward;
+  const shown = silent || Boolean(last);
+  for (const gradient of node.querySelectorAll(".gradient")) {
+    const text = scalar.test(gradient.tagName);
+    gradient.classList.toggle("later", !(shown && (text || silent || last.done)));
+    if (text) gradient.textContent = silent || !last ? gradient.dataset.final : last.sum;
+  }
+}
+
+function show(step) {
+  at = Math.max(0, Math.min(steps.length, step));
+  const now = steps[at - 1];
+  for (const node of document.querySelectorAll(".node")) {
+    const number = Number(node.dataset.node);
+    showValue(node, number);
+    showGradient(node, number);
+    node.classList.toggle("now", Boolean(now) && (now.value ?? now.node) === number);
+  }
+  for (const edge of document.querySelectorAll(".edge")) {
+    const number = Number(edge.dataset.edge);
+    edge.classList.toggle("unsent", (edges.get(number) ?? Infinity) > at);
+    edge.classList.toggle("now", Boolean(now) && now.edge === number);
+  }
+  find("first").disabled = find("back").disabled = at === 0;
+  find("next").disabled = find("last").disabled = at === steps.length;
+  const way = at === 0 ? "inputs" : at <= backward ? "forward" : "backward";
+  find("place").textContent = `${at} / ${steps.length} ${way}`;
+  kept = null;
+  rest();
+  reveal();
+}
+
+function rest() {
+  find("equation").textContent = kept !== null ? kept : at ? steps[at - 1].text
+    : "▶ computes the next value; after the last one, the messages go back.";
+}
+
+function reveal() {
+  const figure = document.querySelector(".figure");
+  const node = [...document.querySelectorAll(".node.now")].find(node => node.getClientRects().length);
+  if (!node) return;
+  const [outer, inner] = [figure.getBoundingClientRect(), node.getBoundingClientRect()];
+  figure.scrollLeft += inner.left + inner.width / 2 - outer.left - outer.width / 2;
+  const low = find("equation").closest(".panel").getBoundingClientRect().top;
+  if (inner.top < 0 || inner.bottom > low) {
+    scrollBy(0, inner.top + inner.height / 2 - low / 2);
+  }
+}
+
+function tell(kind, element) {
+  const lines = data[kind + "s"][Number(element.dataset[kind])];
+  find("equation").textContent = lines.join("\n");
+}
+
+for (const kind of ["node", "edge"]) {
+  for (const element of document.querySelectorAll("." + kind)) {
+    for (const event of ["mouseenter", "focus"]) {
+      element.addEventListener(event, () => tell(kind, element));
+    }
+    element.addEventListener("click", () => {
+      tell(kind, element);
+      kept = find("equation").textContent;
+    });
+    element.addEventListener("mouseleave", rest);
+    if (kind === "node") element.setAttribute("tabindex", "0");
+    element.querySelector("title").remove();  // the panel says it
+  }
+}
+find("first").onclick = () => show(0);
+find("back").onclick = () => show(at - 1);
+find("next").onclick = () => show(at + 1);
+find("last").onclick = () => show(steps.length);
+addEventListener("keydown", event => {
+  const to = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: steps.length }[event.key];
+  if (to !== undefined && !event.ctrlKey && !event.altKey && !event.metaKey) {
+    event.preventDefault();
+    show(to);
+  }
+});
+show(location.hash === "#end" ? steps.length : Number(location.hash.slice(1)) || 0);
