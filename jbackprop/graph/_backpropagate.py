@@ -2,9 +2,9 @@
 
     ∂C/∂x = Σ over the successors y of x   ∂C/∂y · ∂y/∂x
 
-∂C/∂y is the backpropagated gradient of the successor, ∂y/∂x the local gradient of the edge. Taken
-from the last node to the first, every ∂C/∂y is there when it is needed, and each product is
-computed once, however many paths lead through it.
+∂C/∂y is the backpropagated gradient of the successor, ∂y/∂x the local gradient of the edge.  Taken from the last node
+to the first, every ∂C/∂y is there when it is needed, and each product is computed once, however many paths lead through
+it.
 
 Nothing of JAX's own differentiation is used: the local gradients come from the library's table.
 """
@@ -14,8 +14,8 @@ import jax.numpy as jnp
 
 from . import _derivatives as _derivatives  # fills the table
 from ._backpropagation import Backpropagation
-from ._graph import Edge, Graph, Message
-from ._rules import Call, Factor, Rule, rule_for
+from ._graph import Graph, Message
+from ._rules import Call, Factor, rule_for
 
 
 def backpropagate(graph: Graph) -> Backpropagation:
@@ -50,7 +50,7 @@ def backpropagate(graph: Graph) -> Backpropagation:
     return Backpropagation(graph, tuple(messages), tuple(gradients))
 
 
-def _message(graph: Graph, edge: Edge, received: jax.Array | None) -> Message | None:
+def _message(graph, edge, received):
     """What the target sends back along the edge, if anything."""
     if received is None:
         return None
@@ -70,14 +70,14 @@ def _message(graph: Graph, edge: Edge, received: jax.Array | None) -> Message | 
     return Message(edge, received, local, value, _formula(graph, edge, rule, call))
 
 
-def _unbroadcast(value: jax.Array, x: jax.Array) -> jax.Array:
-    """Sum over the axes along which the operation repeated x: those it lacks, or has once."""
+def _unbroadcast(value, x):
+    """The sum over the axes along which the operation repeated x: those it lacks, or has once."""
     extra = value.ndim - x.ndim
     repeated = [extra + i for i, size in enumerate(x.shape) if size != value.shape[extra + i]]
     return jnp.sum(value, (*range(extra), *repeated)).reshape(x.shape)
 
 
-def _formula(graph: Graph, edge: Edge, rule: Rule, call: Call) -> str:
+def _formula(graph, edge, rule, call):
     """The product in symbols, such as ∂C/∂z · a(1 − a)."""
     target = graph.nodes[edge.target]
     names = [graph.nodes[index].name for index in target.operands]
@@ -94,7 +94,7 @@ def _formula(graph: Graph, edge: Edge, rule: Rule, call: Call) -> str:
     return f"{message} {times} {filled}" if isinstance(rule, Factor) else filled
 
 
-def _check(graph: Graph) -> None:
+def _check(graph):
     nodes = [graph.nodes[index] for index in graph.outputs]
     shapes = [node.shape for node in nodes]
     if shapes != [()]:

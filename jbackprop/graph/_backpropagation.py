@@ -46,5 +46,5 @@ class Backpropagation(Sweep):
         }
         report.save(path, report.forms(self._document(title)) | drawings)
 
-    def _document(self, title: str = "") -> report.Document:
+    def _document(self, title=""):
         return report.Document(title, tables=(table(self),))

@@ -3,17 +3,16 @@
 from dataclasses import dataclass
 from html import escape
 
-import jax
-
 from jbackprop.report import described, plain
 
 from ._graph import CONSTANT, INPUT, Node, Sweep
 from ._heatmap import heat_map
 from ._text import brief, figure_sum, operation, symbol
 
-LETTER, SMALL = 8.4, 7.4  # pixels that a letter of a name, of a number takes
-GAP = 10.0
-LONGEST = 12  # a longer expression is shown by its symbol
+_LETTER, SMALL = 8.4, 7.4  # pixels that a letter of a name, of a number takes
+_GAP = 10.0
+_LONGEST = 12
+"""A longer expression is shown by its symbol."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ def box(back: Sweep, node: Node, down: bool) -> Box:
     return _array(back, node, back.gradients[node.index])
 
 
-def _scalar(back: Sweep, node: Node, down: bool) -> Box:
+def _scalar(back, node, down):
     """A round outline, the value and the gradient above and below it, or at its side."""
     pill = _pill(node.name, "" if node.operation == INPUT else _expression(back, node))
     texts = brief(node.value), figure_sum(back, node)
@@ -53,14 +52,14 @@ def _scalar(back: Sweep, node: Node, down: bool) -> Box:
     return Box(pill.body + numbers, pill.width, pill.height, over, over, 20, 20)
 
 
-def _expression(back: Sweep, node: Node) -> str:
+def _expression(back, node):
     text = operation(back.graph, node)
-    return text if len(text) <= LONGEST else symbol(node)
+    return text if len(text) <= _LONGEST else symbol(node)
 
 
-def _pill(name: str, below: str) -> Box:
+def _pill(name, below):
     height = 40.0 if below else 36.0
-    width = max(height, LETTER * len(name) + 20, SMALL * len(below) + 20)
+    width = max(height, _LETTER * len(name) + 20, SMALL * len(below) + 20)
     body = _outline(width, height, height / 2)
     if below:
         body += _text(0, -2, "name", name) + _text(0, 13, "operation", below)
@@ -69,15 +68,15 @@ def _pill(name: str, below: str) -> Box:
     return Box(body, width, height)
 
 
-def _array(back: Sweep, node: Node, gradient: jax.Array | None) -> Box:
+def _array(back, node, gradient):
     """Name and operation, the two maps side by side, a caption under each."""
     title = node.name if node.operation == INPUT else f"{node.name} = {_expression(back, node)}"
     maps = [("value", described(node.value), heat_map(node.value))]
     if gradient is not None:
         maps.append(("gradient", f"∂{back.cost.name}/∂{node.name}", heat_map(gradient)))
     slots = [max(width, 6.8 * len(label)) for _, label, (_, width, _) in maps]
-    inner = sum(slots) + GAP * (len(maps) - 1)
-    width = max(inner + 2 * GAP, LETTER * len(title) + 2 * GAP)
+    inner = sum(slots) + _GAP * (len(maps) - 1)
+    width = max(inner + 2 * _GAP, _LETTER * len(title) + 2 * _GAP)
     height = maps[0][2][2] + 48
     body = _outline(width, height, 6) + _text(0, 17 - height / 2, "name", title)
     left = -inner / 2
@@ -85,16 +84,16 @@ def _array(back: Sweep, node: Node, gradient: jax.Array | None) -> Box:
         corner = f"{left + (slot - map_width) / 2:.1f} {25 - height / 2:.1f}"
         caption = _text(left + slot / 2, height / 2 - 8, "caption", label)
         body += f'<g class="{name}"><g transform="translate({corner})">{drawn}</g>{caption}</g>'
-        left += slot + GAP
+        left += slot + _GAP
     return Box(body, width, height)
 
 
-def _outline(width: float, height: float, radius: float) -> str:
+def _outline(width, height, radius):
     return (
         f'<rect class="outline" x="{-width / 2:.1f}" y="{-height / 2:.1f}" '
         f'width="{width:.1f}" height="{height:.1f}" rx="{radius:.1f}"/>'
     )
 
 
-def _text(x: float, y: float, name: str, text: str, anchor: str = "middle") -> str:
+def _text(x, y, name, text, anchor="middle"):
     return f'<text class="{name}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'

@@ -4,8 +4,8 @@ With the axes in the order batch, features, space, the image padded, and k runni
 
     y[n, o, p] = Σ_k Σ_i x[n, i, p·stride + k·dilation] w[o, i, k]
 
-a tap is a product over features of a strided window with a small matrix, so its two derivatives
-are those of a matrix product:
+a tap is a product over features of a strided window with a small matrix, so its two derivatives are those of a matrix
+product:
 
     ∂C/∂x[window k] += ∂C/∂y w[k]        ∂C/∂w[k] = ∂C/∂y · x[window k]
 """
@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from ._rules import Call
-from ._windows import Padding, padded, taps, unpadded
+from ._windows import padded, taps, unpadded
 
 
 def convolution_image(m: jax.Array, call: Call) -> jax.Array:
@@ -37,7 +37,7 @@ def convolution_kernel(m: jax.Array, call: Call) -> jax.Array:
     return total.transpose(_inverse(call.params["dimension_numbers"].rhs_spec))
 
 
-def _canonical(m: jax.Array, call: Call) -> tuple[jax.Array, jax.Array, jax.Array]:
+def _canonical(m, call):
     """Message, padded image and kernel with axes (batch, features, space), (out, in, space)."""
     if call.params["batch_group_count"] != 1:
         raise NotImplementedError(
@@ -48,13 +48,13 @@ def _canonical(m: jax.Array, call: Call) -> tuple[jax.Array, jax.Array, jax.Arra
     return m.transpose(numbers.out_spec), image, call.b.transpose(numbers.rhs_spec)
 
 
-def _padding(call: Call) -> Padding:
+def _padding(call):
     """Of each axis; lhs_dilation − 1 zeros go between pixels."""
     space = zip(call.params["padding"], call.params["lhs_dilation"], strict=True)
     return [(0, 0, 0), (0, 0, 0), *((low, high, d - 1) for (low, high), d in space)]
 
 
-def _taps(m: jax.Array, w: jax.Array, call: Call):
+def _taps(m, w, call):
     """For each tap its index in w and the window of the padded image that it reads."""
     strides, dilations = call.params["window_strides"], call.params["rhs_dilation"]
     both = slice(None), slice(None)
@@ -62,14 +62,14 @@ def _taps(m: jax.Array, w: jax.Array, call: Call):
         yield (*both, *tap), (*both, *read)
 
 
-def _grouped(x: jax.Array, call: Call) -> jax.Array:
+def _grouped(x, call):
     groups = call.params["feature_group_count"]
     return x.reshape(x.shape[0], groups, -1, *x.shape[2:])
 
 
-def _kernel_groups(w: jax.Array, call: Call) -> jax.Array:
+def _kernel_groups(w, call):
     return w.reshape(call.params["feature_group_count"], -1, w.shape[1])
 
 
-def _inverse(order: tuple[int, ...]) -> tuple[int, ...]:
+def _inverse(order):
     return tuple(order.index(axis) for axis in range(len(order)))

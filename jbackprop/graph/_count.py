@@ -1,7 +1,7 @@
 """Why backprop goes backward: how many products each way of differentiating computes.
 
-Count one product for each message × local gradient. With n(v) the number of paths from a node v to
-the cost and l(v) the sum of their lengths,
+Count one product for each message × local gradient.  With n(v) the number of paths from a node v to the cost and l(v)
+the sum of their lengths,
 
     path by path     Σ over the inputs of l(input)            n and l grow exponentially with depth
     forward mode     Σ over the inputs of the edges behind it  one sweep for each input
@@ -10,18 +10,15 @@ the cost and l(v) the sum of their lengths,
     n(v) = Σ over the edges v → s of n(s)        l(v) = Σ over the edges v → s of l(s) + n(s)
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import reduce
 from operator import add, mul
 from pathlib import Path
-from typing import Any
 
-import jax
 import jax.numpy as jnp
 
 from ._backpropagate import backpropagate
-from ._graph import Edge, Sweep
+from ._graph import Sweep
 from ._trace import trace
 
 
@@ -36,7 +33,7 @@ class Products:
 
 
 def count(back: Sweep) -> Products:
-    """Count on the graph itself, a node as one quantity whatever its shape.
+    """Counts on the graph itself, a node as one quantity whatever its shape.
 
     Example:
       >>> from jbackprop import graph
@@ -55,8 +52,8 @@ def count(back: Sweep) -> Products:
     )
 
 
-def _paths(back: Sweep, edges: Iterable[Edge]) -> tuple[list[int], list[int]]:
-    """n and l of every node. The messages stand in an order in which targets are complete."""
+def _paths(back, edges):
+    """n and l of every node.  The messages stand in an order in which targets are complete."""
     paths, lengths = [0] * len(back.graph.nodes), [0] * len(back.graph.nodes)
     paths[back.cost.index] = 1
     for edge in edges:
@@ -65,7 +62,7 @@ def _paths(back: Sweep, edges: Iterable[Edge]) -> tuple[list[int], list[int]]:
     return paths, lengths
 
 
-def _edges_behind(start: int, edges: Iterable[Edge]) -> int:
+def _edges_behind(start, edges):
     """How many edges can be reached from a node."""
     reached, total = {start}, 0
     for edge in sorted(edges, key=lambda edge: edge.target):
@@ -82,7 +79,7 @@ def layered(width: int, depth: int) -> Products:
     return count(backpropagate(trace(_network, scalars, [1.0] * width)))
 
 
-def _network(weights: list[list[list[jax.Array]]], units: list[jax.Array]) -> jax.Array:
+def _network(weights, units):
     """A layer is tanh(Σᵢ wⱼᵢ uᵢ) for each unit j, written out; the cost is the sum of the last."""
     for layer in weights:
         units = [jnp.tanh(reduce(add, map(mul, row, units))) for row in layer]
@@ -90,7 +87,7 @@ def _network(weights: list[list[list[jax.Array]]], units: list[jax.Array]) -> ja
 
 
 def plot_products(path: str | Path, depths: int = 8, widths: int = 5) -> None:
-    """Draw the three counts against depth (two units wide) and width (three layers deep).
+    """Draws the three counts against depth (two units wide) and width (three layers deep).
 
     Args:
       path: the file to write; its suffix says the format (svg, png, pdf).
@@ -110,7 +107,7 @@ def plot_products(path: str | Path, depths: int = 8, widths: int = 5) -> None:
     figure.savefig(path)
 
 
-def _plot(axes: Any, label: str, counts: dict[int, Products]) -> None:
+def _plot(axes, label, counts):
     for way, marker in [("path_by_path", "o"), ("forward", "s"), ("reverse", "^")]:
         products = [getattr(counted, way) for counted in counts.values()]
         axes.semilogy(list(counts), products, marker=marker, label=way.replace("_", " "))

@@ -1,9 +1,8 @@
 """The library's own table of local derivatives: one line a primitive wherever one line says it.
 
-Each line reads: primitive, then for each operand the local gradient in symbols and as a function.
-Kinks follow JAX: |x| and relu have 0 at 0; of two equal numbers max and min give each ½, of n equal
-ones reduce_max and reduce_min each 1/n, in a window of reduce_window_max the first everything;
-clamp has 0 at its bounds.
+Each line reads: primitive, then for each operand the local gradient in symbols and as a function.  Kinks follow JAX:
+|x| and relu have 0 at 0; of two equal numbers max and min give each ½, of n equal ones reduce_max and reduce_min each
+1/n, in a window of reduce_window_max the first everything; clamp has 0 at its bounds.
 """
 
 import math
@@ -28,7 +27,7 @@ from ._maps import (
     spread,
     top_back,
 )
-from ._rules import Call, Factor, Linear, derivative
+from ._rules import Factor, Linear, derivative
 from ._windows import pooled_max, pooled_sum
 
 # ----- one operand, element by element --------------------------------------------------------
@@ -170,11 +169,11 @@ def _power(x, n):
     return jnp.where(n == 0, 0, n * jnp.where(n == 0, 1, x) ** (n - 1))
 
 
-def _power_text(n: int) -> str:
+def _power_text(n):
     return "2{x}" if n == 2 else f"({n}){{x}}{superscript(n - 1)}"
 
 
-def _wins(call: Call, better) -> jnp.ndarray:
+def _wins(call, better):
     """1 where the operand decides, ½ where both are equal."""
     other = call.operands[1 - call.position]
     return jnp.where(call.x == other, 0.5, 1.0 * better(call.x, other))

@@ -1,7 +1,7 @@
 """The graph as SVG and PNG: values in blue, backpropagated gradients and messages in red.
 
-"Along" is the direction of the edges, "across" the other one. Scalar constants are not drawn: they
-stand in the expressions.
+"Along" is the direction of the edges, "across" the other one.  Scalar constants are not drawn: they stand in the
+expressions.
 """
 
 from collections import defaultdict
@@ -14,15 +14,18 @@ from itertools import pairwise
 from jbackprop import report
 
 from ._boxes import SMALL, Box, box
-from ._graph import CONSTANT, Edge, Message, Node, Sweep
+from ._graph import CONSTANT, Edge, Sweep
 from ._group import group
-from ._layout import Layout, layout
+from ._layout import layout
 from ._text import brief, forward_equation, gradient_equation, message_equation
 
-LIMIT = 120  # nodes; beyond it nobody finds the way through a figure
-SPACE = 34.0  # pixels between layers, beside the room that a message takes
-BORDER = 14.0
-BOW = 14.0  # how far two edges between the same nodes bow to their sides
+LIMIT = 120
+"""Nodes; beyond it nobody finds the way through a figure."""
+_SPACE = 34.0
+"""Pixels between layers, beside the room that a message takes."""
+_BORDER = 14.0
+_BOW = 14.0
+"""How far two edges between the same nodes bow to their sides."""
 STYLE = """
 .graph text { font: 13px "DejaVu Sans", Verdana, sans-serif; fill: var(--ink) }
 .outline { fill: var(--paper); stroke: var(--soft); stroke-width: 1.4 }
@@ -119,11 +122,11 @@ def drawing(back: Sweep, direction: str, limit: int) -> str:
     )
 
 
-def _drawn(back: Sweep) -> list[Node]:
+def _drawn(back):
     return [node for node in back.graph.nodes if node.operation != CONSTANT or node.shape != ()]
 
 
-def _check_size(back: Sweep, limit: int) -> None:
+def _check_size(back, limit):
     size = len(_drawn(back))
     if size > limit:
         grouped = len(_drawn(group(back)))
@@ -134,13 +137,13 @@ def _check_size(back: Sweep, limit: int) -> None:
         )
 
 
-def _placed(back: Sweep, down: bool) -> _Figure:
+def _placed(back, down):
     boxes = {node.index: box(back, node, down) for node in _drawn(back)}
     places = layout(back.graph, {index: _across(b, down) for index, b in boxes.items()})
     middles = _middles(boxes, places, _space(back, down), down)
 
     def point(layer: int, across: float) -> Point:
-        x, y = middles[layer], across + BORDER
+        x, y = middles[layer], across + _BORDER
         return (y, x) if down else (x, y)
 
     centres = {index: point(places.layers[index], places.across[index]) for index in boxes}
@@ -155,52 +158,52 @@ def _placed(back: Sweep, down: bool) -> _Figure:
     return _Figure(boxes, centres, routes, down)
 
 
-def _across(b: Box, down: bool) -> tuple[float, float]:
+def _across(b, down):
     """The room a box takes before and after its middle, across the edges."""
     if down:
         return b.width / 2 + b.left, b.width / 2 + b.right
     return b.height / 2 + b.above, b.height / 2 + b.below
 
 
-def _space(back: Sweep, down: bool) -> float:
+def _space(back, down):
     """Messages stand on the arrows: across a downward one, along one to the right."""
     labels = (brief(m.value) for m in back.messages if m.value.ndim == 0)
-    return SPACE + (22 if down else SMALL * max(map(len, labels), default=0))
+    return _SPACE + (22 if down else SMALL * max(map(len, labels), default=0))
 
 
-def _middles(boxes: Mapping[int, Box], places: Layout, space: float, down: bool) -> dict[int, float]:
+def _middles(boxes, places, space, down):
     """The middle of each layer along the edges: a layer is as thick as its thickest node."""
     thick: dict[int, float] = defaultdict(float)
     for index, b in boxes.items():
         size = b.height + b.above + b.below if down else b.width + b.left + b.right
         layer = places.layers[index]
         thick[layer] = max(thick[layer], size)
-    middles, start = {}, BORDER
+    middles, start = {}, _BORDER
     for layer in sorted(thick):
         middles[layer] = start + thick[layer] / 2
         start += thick[layer] + space
     return middles
 
 
-def _leaves(centre: Point, b: Box, down: bool) -> Point:
+def _leaves(centre, b, down):
     x, y = centre
     return (x, y + b.height / 2) if down else (x + b.width / 2, y)
 
 
-def _enters(centre: Point, b: Box, down: bool) -> Point:
+def _enters(centre, b, down):
     x, y = centre
     return (x, y - b.height / 2 - 1) if down else (x - b.width / 2 - 1, y)
 
 
-def _size(figure: _Figure) -> Point:
+def _size(figure):
     rims = [(figure.centres[index], b) for index, b in figure.boxes.items()]
     bends = [point for route in figure.routes.values() for point in route]
     right = max([x + b.width / 2 + b.right for (x, _), b in rims] + [x for x, _ in bends])
     low = max([y + b.height / 2 + b.below for (_, y), b in rims] + [y for _, y in bends])
-    return right + BORDER, low + BORDER
+    return right + _BORDER, low + _BORDER
 
 
-def _node(back: Sweep, figure: _Figure, index: int) -> str:
+def _node(back, figure, index):
     node = back.graph.nodes[index]
     role = node.operation if node.operation in ("input", CONSTANT) else "computed"
     cost = " cost" if node is back.cost else ""
@@ -212,9 +215,9 @@ def _node(back: Sweep, figure: _Figure, index: int) -> str:
     )
 
 
-def _edge(back: Sweep, figure: _Figure, number: int, edge: Edge, message: Message | None) -> str:
+def _edge(back, figure, number, edge, message):
     twins = sum(other.source == edge.source for other in figure.arriving[edge.target])
-    bow = 0.0 if twins == 1 else BOW if edge.position else -BOW
+    bow = 0.0 if twins == 1 else _BOW if edge.position else -_BOW
     route = figure.routes[edge]
     path = _curve(route, bow, figure.down)
     title = escape(message_equation(back, message)) if message else ""
@@ -225,7 +228,7 @@ def _edge(back: Sweep, figure: _Figure, number: int, edge: Edge, message: Messag
     )
 
 
-def _curve(route: Sequence[Point], bow: float, down: bool) -> str:
+def _curve(route, bow, down):
     """Smooth through the bends; of two edges between the same nodes each bows to its side."""
     parts = [f"M{route[0][0]:.1f} {route[0][1]:.1f}"]
     for (x0, y0), (x1, y1) in pairwise(route):
@@ -236,14 +239,14 @@ def _curve(route: Sequence[Point], bow: float, down: bool) -> str:
     return "".join(parts)
 
 
-def _arrow(tip: Point, down: bool) -> str:
+def _arrow(tip, down):
     x, y = tip
     corners = [(x - 4, y - 8), (x + 4, y - 8)] if down else [(x - 8, y - 4), (x - 8, y + 4)]
     points = " ".join(f"{a:.1f},{b:.1f}" for a, b in [tip, *corners])
     return f'<polygon class="arrow" points="{points}"/>'
 
 
-def _label(route: Sequence[Point], message: Message | None, bow: float, down: bool) -> str:
+def _label(route, message, bow, down):
     """A scalar message, on a white plate at the middle of its edge."""
     if message is None or message.value.ndim:
         return ""

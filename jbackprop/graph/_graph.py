@@ -1,9 +1,8 @@
 """What a computation graph is made of.
 
-A node is an input or a quantity computed from others; an edge says which is computed directly from
-which. Nodes stand in the order of computation, so every edge leads from a smaller index to a larger
-one: the forward pass reads them from the first to the last, backpropagation from the last to the
-first.
+A node is an input or a quantity computed from others; an edge says which is computed directly from which.  Nodes stand
+in the order of computation, so every edge leads from a smaller index to a larger one: the forward pass reads them from
+the first to the last, backpropagation from the last to the first.
 """
 
 from collections.abc import Mapping

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import TypeVar
 
-from ._graph import Edge, Graph, Message, Node, Sweep
+from ._graph import Edge, Sweep
 
 S = TypeVar("S", bound=Sweep)
 
@@ -44,7 +44,7 @@ def group(back: S, depth: int = 1) -> S:
     )
 
 
-def _heads(graph: Graph, depth: int) -> list[int]:
+def _heads(graph, depth):
     """For each node the last node of its group, which stands for it."""
     last: dict[tuple[str, ...], int] = {}
     for node in graph.nodes:
@@ -53,7 +53,7 @@ def _heads(graph: Graph, depth: int) -> list[int]:
     return [last.get(node.scope[:depth], node.index) for node in graph.nodes]
 
 
-def _edges_between(graph: Graph, place: list[int]) -> dict[Edge, Edge]:
+def _edges_between(graph, place):
     """The edges that cross a group's border, each with its new self."""
     edges, operands = {}, [0] * (max(place) + 1)
     for edge in graph.edges:
@@ -64,7 +64,7 @@ def _edges_between(graph: Graph, place: list[int]) -> dict[Edge, Edge]:
     return edges
 
 
-def _grouped(graph: Graph, head: int, depth: int, place: list[int], edges: dict[Edge, Edge]) -> Node:
+def _grouped(graph, head, depth, place, edges):
     node = graph.nodes[head]
     index = place[head]
     operands = tuple(edge.source for edge in edges.values() if edge.target == index)
@@ -73,6 +73,6 @@ def _grouped(graph: Graph, head: int, depth: int, place: list[int], edges: dict[
     return replace(node, index=index, operands=operands, operation=operation)
 
 
-def _moved(message: Message, edges: dict[Edge, Edge]) -> Message | None:
+def _moved(message, edges):
     edge = edges.get(message.edge)
     return None if edge is None else replace(message, edge=edge)

@@ -5,16 +5,19 @@ import numpy as np
 
 from jbackprop.report import plain
 
-MOST = 24  # cells a side; a larger array is shown by the means of its blocks
-SIZE = 72.0  # pixels a side, at most
-LEVELS = 8  # shades on each side of zero
-NEGATIVE, POSITIVE, NOT_A_NUMBER = "first", "second", "ink"  # colours of a report
+MOST = 24
+"""Cells a side; a larger array is shown by the means of its blocks."""
+_SIZE = 72.0
+"""Pixels a side, at most."""
+_LEVELS = 8
+"""Shades on each side of zero."""
+_NEGATIVE, _POSITIVE, _NOT_A_NUMBER = "first", "second", "ink"  # colours of a report
 
 
 def heat_map(value: jax.Array) -> tuple[str, float, float]:
     """SVG of the map with its corner at (0, 0), its width and its height."""
     numbers = cells(value)
-    side = min(14.0, SIZE / max(numbers.shape))
+    side = min(14.0, _SIZE / max(numbers.shape))
     rows, columns = numbers.shape
     paths = "".join(
         f'<path fill="var(--{colour})" fill-opacity="{shade:g}" d="{"".join(_square(i, j, side) for i, j in places)}"/>'
@@ -37,11 +40,11 @@ def cells(value: jax.Array) -> np.ndarray:
     return matrix
 
 
-def _mean(block: np.ndarray, axis: int) -> np.ndarray:
+def _mean(block, axis):
     return block if block.shape[axis] < 2 else block.mean(axis, keepdims=True)
 
 
-def _by_colour(numbers: np.ndarray) -> dict[tuple[str, float], list[tuple[int, int]]]:
+def _by_colour(numbers):
     largest = np.abs(numbers[np.isfinite(numbers)]).max(initial=0.0) or 1.0
     places: dict[tuple[str, float], list[tuple[int, int]]] = {}
     for (i, j), x in np.ndenumerate(numbers):
@@ -49,12 +52,12 @@ def _by_colour(numbers: np.ndarray) -> dict[tuple[str, float], list[tuple[int, i
     return places
 
 
-def _colour(x: float) -> tuple[str, float]:
+def _colour(x):
     """The colour and the shade of a number in [−1, 1]; infinities as the extremes."""
     if np.isnan(x):
-        return NOT_A_NUMBER, 1.0
-    return (POSITIVE if x > 0 else NEGATIVE), round(min(abs(x), 1.0) * LEVELS) / LEVELS
+        return _NOT_A_NUMBER, 1.0
+    return (_POSITIVE if x > 0 else _NEGATIVE), round(min(abs(x), 1.0) * _LEVELS) / _LEVELS
 
 
-def _square(i: int, j: int, side: float) -> str:
+def _square(i, j, side):
     return f"M{j * side:.1f} {i * side:.1f}h{side:.1f}v{side:.1f}h-{side:.1f}z"

@@ -1,16 +1,15 @@
 """Where the nodes stand: layers by depth, order by igraph, places by a linear programme.
 
-An edge that crosses layers gets a bend in each, so that it runs between the nodes and not through
-them. igraph's Sugiyama layout orders each layer with few crossings. The places across are then
-those that minimise Σ weight |xᵤ − xᵥ| over the edges, while neighbours keep their distance: edges
-become straight, the heavier the straighter.
+An edge that crosses layers gets a bend in each, so that it runs between the nodes and not through them.  igraph's
+Sugiyama layout orders each layer with few crossings.  The places across are then those that minimise Σ weight |xᵤ − xᵥ|
+over the edges, while neighbours keep their distance: edges become straight, the heavier the straighter.
 
-E. R. Gansner, E. Koutsofios, S. C. North, K.-P. Vo, "A technique for drawing directed graphs",
-IEEE Transactions on Software Engineering 19(3), 1993, section 4.
+E. R. Gansner, E. Koutsofios, S. C. North, K.-P. Vo, "A technique for drawing directed graphs", IEEE Transactions on
+Software Engineering 19(3), 1993, section 4.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -18,9 +17,11 @@ import numpy as np
 
 from ._graph import CONSTANT, INPUT, Edge, Graph
 
-BEND = 9.0  # half the room of an edge that passes a layer, in pixels
-BETWEEN = 18.0  # the least distance of neighbours
-LEAF, INNER, PASSING = 1.0, 4.0, 8.0  # weights of edges from inputs, from results, and of bends
+_BEND = 9.0
+"""Half the room of an edge that passes a layer, in pixels."""
+_BETWEEN = 18.0
+"""The least distance of neighbours."""
+_LEAF, _INNER, _PASSING = 1.0, 4.0, 8.0  # weights of edges from inputs, from results, and of bends
 
 
 @dataclass(frozen=True)
@@ -37,15 +38,15 @@ class _Vertex:
     """A node or a bend, with the room that it takes before and after its middle."""
 
     layer: int
-    before: float = BEND
-    after: float = BEND
+    before: float = _BEND
+    after: float = _BEND
 
 
 Segment = tuple[int, int, float]  # two vertices and the weight
 
 
 def layout(graph: Graph, extents: Mapping[int, tuple[float, float]]) -> Layout:
-    """Place the nodes for which the room before and after the middle is given, and their edges."""
+    """Places the nodes for which the room before and after the middle is given, and their edges."""
     layers = _layers(graph)
     vertices = [_Vertex(layers[index], *extents[index]) for index in extents]
     vertex_of = {index: k for k, index in enumerate(extents)}
@@ -65,7 +66,7 @@ def layout(graph: Graph, extents: Mapping[int, tuple[float, float]]) -> Layout:
     )
 
 
-def _layers(graph: Graph) -> dict[int, int]:
+def _layers(graph):
     """A node stands one layer before its first use, however early it could be computed."""
     last = len(graph.nodes)
     layers: dict[int, int] = {}
@@ -75,13 +76,13 @@ def _layers(graph: Graph) -> dict[int, int]:
     return layers
 
 
-def _weight(graph: Graph, edge: Edge, chain: Sequence[int]) -> float:
+def _weight(graph, edge, chain):
     if len(chain) > 2:
-        return PASSING
-    return LEAF if graph.nodes[edge.source].operation in (INPUT, CONSTANT) else INNER
+        return _PASSING
+    return _LEAF if graph.nodes[edge.source].operation in (INPUT, CONSTANT) else _INNER
 
 
-def _rows(vertices: Sequence[_Vertex], segments: Sequence[Segment]) -> list[list[int]]:
+def _rows(vertices, segments):
     """The vertices of each layer in the order that igraph gives them."""
     try:
         import igraph
@@ -96,7 +97,7 @@ def _rows(vertices: Sequence[_Vertex], segments: Sequence[Segment]) -> list[list
     return list(rows.values())
 
 
-def _places(vertices: Sequence[_Vertex], segments: Sequence[Segment], rows: Sequence[Sequence[int]]) -> np.ndarray:
+def _places(vertices, segments, rows):
     """Minimise Σ w d under d ≥ ±(xᵤ − xᵥ), neighbours apart; the unknowns are (x, d)."""
     from scipy.optimize import linprog
     from scipy.sparse import coo_array
@@ -107,7 +108,7 @@ def _places(vertices: Sequence[_Vertex], segments: Sequence[Segment], rows: Sequ
         limits += [({u: 1.0, v: -1.0, n + k: -1.0}, 0.0), ({u: -1.0, v: 1.0, n + k: -1.0}, 0.0)]
     for row in rows:
         for u, v in pairwise(row):
-            apart = vertices[u].after + vertices[v].before + BETWEEN
+            apart = vertices[u].after + vertices[v].before + _BETWEEN
             limits.append(({u: 1.0, v: -1.0}, -apart))
     cost = [1e-3] * n + [weight for _, _, weight in segments]
     bounds = [(vertex.before, None) for vertex in vertices] + [(0, None)] * m

@@ -15,7 +15,7 @@ def routed(m: jax.Array, call: Call) -> jax.Array:
     """The transpose of any primitive that only moves elements of x.
 
     Send the elements' numbers through the primitive instead of the elements: where number i comes
-    out, a message for element i came in. Other operands are numbered n = x.size: not an element.
+    out, a message for element i came in.  Other operands are numbered n = x.size: not an element.
     """
     n = call.x.size
     operands = [_nowhere(operand, n) for operand in call.operands]
@@ -27,18 +27,18 @@ def routed(m: jax.Array, call: Call) -> jax.Array:
     return _collect(m, moved[call.output] if call.primitive.multiple_results else moved, call.x)
 
 
-def _numbers(x: jax.Array) -> jax.Array:
+def _numbers(x):
     return jnp.arange(x.size).reshape(x.shape)
 
 
-def _nowhere(operand: jax.Array, n: int) -> jax.Array:
+def _nowhere(operand, n):
     """Indices and predicates stay as they are."""
     floating = jnp.issubdtype(operand.dtype, jnp.floating)
     return jnp.full(operand.shape, n) if floating else operand
 
 
-def _collect(m: jax.Array, numbers: jax.Array, x: jax.Array) -> jax.Array:
-    """Add each element of m to the element of x whose number it bears."""
+def _collect(m, numbers, x):
+    """Adds each element of m to the element of x whose number it bears."""
     flat = jnp.zeros(x.size, m.dtype).at[numbers.reshape(-1)].add(m.reshape(-1), mode="drop")
     return flat.reshape(x.shape)
 
@@ -130,8 +130,8 @@ def cumulative(step: Callable[..., tuple[Any, Any]]) -> Callable[[jax.Array, Cal
     return pull
 
 
-def _running_first(array: jax.Array, call: Call, back: bool = False) -> jax.Array:
-    """Bring the axis along which the result runs to the front, in the order of running."""
+def _running_first(array, call, back=False):
+    """Brings the axis along which the result runs to the front, in the order of running."""
     axis = call.params["axis"]
     if back:
         array = array[::-1] if call.params["reverse"] else array
@@ -143,7 +143,7 @@ def _running_first(array: jax.Array, call: Call, back: bool = False) -> jax.Arra
 # ----- matrix products, as einsums --------------------------------------------------------------
 
 
-def _letters(call: Call) -> tuple[str, str, str]:
+def _letters(call):
     """The axes of a, b and a·b: a contracted or a batch axis has one letter in both operands."""
     (contract_a, contract_b), (batch_a, batch_b) = call.params["dimension_numbers"]
     names = iter(string.ascii_letters)

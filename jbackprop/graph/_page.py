@@ -1,21 +1,18 @@
 """A page that steps through the graph, in one file: nothing is loaded from anywhere."""
 
 import json
-from collections.abc import Iterator
 from html import escape
 from importlib.resources import files
-from typing import Any
-
-import jax
 
 from jbackprop import report
 
 from ._draw import STYLE, drawing
-from ._graph import CONSTANT, INPUT, Edge, Message, Node, Sweep
+from ._graph import CONSTANT, INPUT, Sweep
 from ._table import table
 from ._text import figure_sum, forward_equation, gradient_equation, message_equation
 
-WRITTEN_OUT = 64  # arrays of up to so many elements are written out in the panel
+_WRITTEN_OUT = 64
+"""Arrays of up to so many elements are written out in the panel."""
 
 
 def page(back: Sweep, title: str, about: str, limit: int) -> str:
@@ -33,7 +30,7 @@ def page(back: Sweep, title: str, about: str, limit: int) -> str:
     return report.page(name, body, style=f"{STYLE}{_file('_page.css')}", script=_file("_page.js"))
 
 
-def _data(back: Sweep) -> dict[str, Any]:
+def _data(back):
     """What the page's script needs: the steps, and what to say about each node and edge."""
     steps = [*_forward(back), *_backward(back)]
     sent = {message.edge: message for message in back.messages}
@@ -44,14 +41,14 @@ def _data(back: Sweep) -> dict[str, Any]:
     }
 
 
-def _forward(back: Sweep) -> Iterator[dict[str, Any]]:
+def _forward(back):
     """One step for each computed node; inputs and constants are there from the start."""
     for node in back.graph.nodes:
         if node.operation not in (INPUT, CONSTANT):
             yield {"value": node.index, "text": forward_equation(back.graph, node)}
 
 
-def _backward(back: Sweep) -> Iterator[dict[str, Any]]:
+def _backward(back):
     """The cost's own gradient, then one step for each message, with the sum so far."""
     cost, number = back.cost, {edge: k for k, edge in enumerate(back.graph.edges)}
     yield {
@@ -77,7 +74,7 @@ def _backward(back: Sweep) -> Iterator[dict[str, Any]]:
             }
 
 
-def _about(back: Sweep, node: Node) -> list[str]:
+def _about(back, node):
     gradient = back.gradients[node.index]
     lines = [forward_equation(back.graph, node), *_numbers(node.value)]
     lines += [message_equation(back, message) for message in back.received[node.index]]
@@ -85,7 +82,7 @@ def _about(back: Sweep, node: Node) -> list[str]:
     return [*lines, *(_numbers(gradient) if gradient is not None else [])]
 
 
-def _about_edge(back: Sweep, edge: Edge, message: Message | None) -> list[str]:
+def _about_edge(back, edge, message):
     source, target = (back.graph.nodes[index].name for index in (edge.source, edge.target))
     if message is None:
         return [f"{target} sends {source} nothing"]
@@ -97,10 +94,10 @@ def _about_edge(back: Sweep, edge: Edge, message: Message | None) -> list[str]:
     return lines
 
 
-def _numbers(value: jax.Array) -> list[str]:
-    numbers = report.written_out(value, WRITTEN_OUT)
+def _numbers(value):
+    numbers = report.written_out(value, _WRITTEN_OUT)
     return [numbers] if numbers else []
 
 
-def _file(name: str) -> str:
+def _file(name):
     return files("jbackprop.graph").joinpath(name).read_text(encoding="utf-8")

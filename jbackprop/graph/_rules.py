@@ -5,8 +5,7 @@ A primitive y = f(x₀, x₁, …) has one rule for each operand, of one of two 
     Factor   ∂y/∂x acts element by element:   message × ∂y/∂x is a product of arrays
     Linear   it does not:                     the message goes through the transpose of ∂y/∂x
 
-None says that the operand gets nothing. If there are more operands than rules, the last rule
-serves for the rest.
+None says that the operand gets nothing.  If there are more operands than rules, the last rule serves for the rest.
 """
 
 from collections.abc import Callable, Mapping
@@ -65,11 +64,11 @@ TABLE: dict[str, tuple[Rule | None, ...]] = {}
 
 
 def derivative(primitive: str, *rules: Rule | None) -> None:
-    """Say how to differentiate a primitive.
+    """Says how to differentiate a primitive.
 
     Args:
       primitive: its name, as the jaxpr prints it.
-      *rules: one for each operand. In their texts {x} stands for the operand, {y} for the result,
+      *rules: one for each operand.  In their texts {x} stands for the operand, {y} for the result,
         {a} and {b} for the first two operands, {m} for the message.
 
     Raises:

@@ -4,7 +4,7 @@ from itertools import zip_longest
 
 from jbackprop.report import Table
 
-from ._graph import CONSTANT, Node, Sweep
+from ._graph import CONSTANT, Sweep
 from ._text import brief, gradient_equation, message_equation, operation
 
 _HEAD = ("node", "operation", "value", "from", "message × local gradient", "sum")
@@ -17,7 +17,7 @@ def table(back: Sweep) -> Table:
       >>> from jbackprop import graph
       >>> print(graph.backpropagate(graph.trace(lambda w, x: w * x, 5.0, 2.0)))
       node  operation  value  from  message × local gradient  sum
-      ---------------------------------------------------------------
+      -----------------------------------------------------------------
       f     w · x         10                                  ∂f/∂f = 1
       x     input          2  f     ∂f/∂f · w = 1 · 5 = 5     ∂f/∂x = 5
       w     input          5  f     ∂f/∂f · x = 1 · 2 = 2     ∂f/∂w = 2
@@ -26,7 +26,7 @@ def table(back: Sweep) -> Table:
     return Table("", _HEAD, tuple(row for node in nodes for row in _rows(back, node)), "llrlll")
 
 
-def _rows(back: Sweep, node: Node) -> list[tuple[str, ...]]:
+def _rows(back, node):
     """One row for each message, the node itself in the first, the sum in the last."""
     names = [back.graph.nodes[message.edge.target].name for message in back.received[node.index]]
     products = [message_equation(back, message) for message in back.received[node.index]]

@@ -34,7 +34,8 @@ SYMBOLS = {
     "conv_general_dilated": "conv",
     "stop_gradient": "stop",
 }
-ROOM = 16  # letters of a sum in a figure
+_ROOM = 16
+"""Letters of a sum in a figure."""
 
 
 def brief(value: jax.Array) -> str:
@@ -100,12 +101,12 @@ def running_sum(back: Sweep, node: Node, arrived: int | None = None) -> str:
 def figure_sum(back: Sweep, node: Node, arrived: int | None = None) -> str:
     """The running sum with its terms as long as a figure has room for them, else without."""
     text = running_sum(back, node, arrived)
-    if len(text) <= ROOM:
+    if len(text) <= _ROOM:
         return text
     return brief(jnp.asarray(sum(m.value for m in back.received[node.index][:arrived])))
 
 
-def _applied(node: Node, operands: list[str]) -> str:
+def _applied(node, operands):
     if node.operation == "integer_pow":
         return f"{bracketed(operands[0])}{superscript(node.params['y'])}"
     if node.operation in INFIX and len(operands) == 2:

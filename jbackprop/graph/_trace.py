@@ -1,9 +1,8 @@
 """From a function to its computation graph, by walking its jaxpr.
 
-Each equation is computed as it is met, so that every node holds its value. Calls (`jit`,
-`checkpoint`, `custom_jvp`, `custom_vjp`) are replaced by what they call: a function with a
-hand-written rule appears as its forward pass, and is differentiated as that. What depends on no
-input is a constant, and what the result does not depend on is left out.
+Each equation is computed as it is met, so that every node holds its value.  Calls (`jit`, `checkpoint`, `custom_jvp`,
+`custom_vjp`) are replaced by what they call: a function with a hand-written rule appears as its forward pass, and is
+differentiated as that.  What depends on no input is a constant, and what the result does not depend on is left out.
 """
 
 import inspect
@@ -16,13 +15,12 @@ import jax
 import jax.numpy as jnp
 
 from jbackprop.functions import argument_names, called_jaxpr, evaluate_jaxpr
-
 from jbackprop.report import number, plain
 
 from ._graph import CONSTANT, INPUT, Graph, Node
 from ._unroll import UNROLLED
 
-RELU_FILE = inspect.unwrap(jax.nn.relu).__code__.co_filename
+_RELU_FILE = inspect.unwrap(jax.nn.relu).__code__.co_filename
 
 
 def trace(f: Callable[..., Any], *args: Any, unroll: bool = False) -> Graph:
@@ -74,11 +72,11 @@ class _Builder:
         return [self.nodes[index].value for index in indices]
 
     def inline(self, closed: Any, operands: Sequence[int], scope: tuple[str, ...]) -> list[int]:
-        """Add the equations of a jaxpr; the nodes of its results."""
+        """Adds the equations of a jaxpr; the nodes of its results."""
         return evaluate_jaxpr(closed, operands, partial(self.equation, scope), self.constant)
 
     def call(self, f: Callable[..., Any], operands: Sequence[int], scope: tuple[str, ...]):
-        """Add the equations of a function of the operands."""
+        """Adds the equations of a function of the operands."""
         return self.inline(jax.make_jaxpr(f)(*self.values(operands)), operands, scope)
 
     def equation(self, scope: tuple[str, ...], equation: Any, operands: list[int]) -> Sequence[int]:
@@ -128,22 +126,22 @@ class _Builder:
             self.rename(outputs[0], name if name.isidentifier() else "f")
 
 
-def _is_relu(equation: Any) -> bool:
+def _is_relu(equation):
     """Whether an equation calls `jax.nn.relu` with its rule, and not the function inside the rule."""
     if equation.primitive.name != "custom_jvp_call":
         return False
     debug = called_jaxpr(equation).debug_info
-    return debug.func_name == "relu" and debug.func_filename == RELU_FILE
+    return debug.func_name == "relu" and debug.func_filename == _RELU_FILE
 
 
-def _changes_nothing(equation: Any) -> bool:
+def _changes_nothing(equation):
     """A conversion to the dtype that the operand already has (it only drops JAX's weak type)."""
     if equation.primitive.name != "convert_element_type":
         return False
     return equation.invars[0].aval.dtype == equation.params["new_dtype"]
 
 
-def _names(f: Callable[..., Any], args: tuple[Any, ...], paths: Sequence[Any]) -> list[str]:
+def _names(f, args, paths):
     """The name of each leaf: its argument's name, then its path inside, as in params.W."""
     arguments = argument_names(f, len(args))
     rests = [jax.tree_util.keystr(path[1:], simple=True, separator=".") for path, _ in paths]
@@ -152,7 +150,7 @@ def _names(f: Callable[..., Any], args: tuple[Any, ...], paths: Sequence[Any]) -
     ]
 
 
-def _without_dead_nodes(nodes: Sequence[Node], inputs: Sequence[int], outputs: Sequence[int], arguments: Any) -> Graph:
+def _without_dead_nodes(nodes, inputs, outputs, arguments):
     """The inputs and what the outputs depend on, numbered anew, the nameless named v1, v2, …"""
     alive = {*inputs, *outputs}
     for node in reversed(nodes):
@@ -177,7 +175,7 @@ def _without_dead_nodes(nodes: Sequence[Node], inputs: Sequence[int], outputs: S
     )
 
 
-def _spare_name(node: Node, numbers: Any) -> str:
+def _spare_name(node, numbers):
     """A scalar constant is called by its value, everything else by a number."""
     if node.operation == CONSTANT and node.shape == () and plain(node.value) is not None:
         return number(node.value)

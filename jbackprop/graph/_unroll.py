@@ -1,15 +1,11 @@
 """Control flow written out, for the values at hand: each step of a loop, the branch taken."""
 
-from collections.abc import Sequence
-from typing import Any
-
-import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.extend.core import jaxpr_as_fun
 
 
-def _scan(builder: Any, params: Any, operands: list[int], scope: tuple[str, ...]) -> list[int]:
+def _scan(builder, params, operands, scope):
     consts, carry, xs = _split(operands, _scan_sizes(params))
     order = range(params["length"])
     rows = {}
@@ -22,7 +18,7 @@ def _scan(builder: Any, params: Any, operands: list[int], scope: tuple[str, ...]
     return carry + [_stack(builder, list(column), scope) for column in columns]
 
 
-def _scan_sizes(params: Any) -> list[int]:
+def _scan_sizes(params):
     """How many operands are constants, carried, and scanned over."""
     if "ft_in" in params:  # JAX 0.12
         return [len(group) for group in params["ft_in"].unpack()]
@@ -30,15 +26,15 @@ def _scan_sizes(params: Any) -> list[int]:
     return [consts, carry, len(params["jaxpr"].in_avals) - consts - carry]
 
 
-def _row(builder: Any, x: int, i: int, scope: tuple[str, ...]) -> int:
+def _row(builder, x, i, scope):
     return builder.call(lambda x: lax.index_in_dim(x, i, keepdims=False), [x], scope)[0]
 
 
-def _stack(builder: Any, column: list[int], scope: tuple[str, ...]) -> int:
+def _stack(builder, column, scope):
     return builder.call(lambda *rows: jnp.stack(rows), column, scope)[0]
 
 
-def _while(builder: Any, params: Any, operands: list[int], scope: tuple[str, ...]) -> list[int]:
+def _while(builder, params, operands, scope):
     sizes = [params["cond_nconsts"], params["body_nconsts"]]
     sizes.append(len(operands) - sum(sizes))
     condition_consts, consts, carry = _split(operands, sizes)
@@ -50,22 +46,22 @@ def _while(builder: Any, params: Any, operands: list[int], scope: tuple[str, ...
     return carry
 
 
-def _cond(builder: Any, params: Any, operands: list[int], scope: tuple[str, ...]) -> list[int]:
+def _cond(builder, params, operands, scope):
     branches = params["branches"]
     chosen = int(jnp.clip(builder.values(operands[:1])[0], 0, len(branches) - 1))
     return builder.inline(branches[chosen], operands[1:], scope)
 
 
-def _number(builder: Any) -> int:
+def _number(builder):
     builder.calls += 1
     return builder.calls
 
 
-def _evaluate(closed: Any, values: Sequence[jax.Array]) -> list[jax.Array]:
+def _evaluate(closed, values):
     return jaxpr_as_fun(closed)(*values)
 
 
-def _split(items: list[int], sizes: Sequence[int]) -> list[list[int]]:
+def _split(items, sizes):
     groups = iter(items)
     return [[next(groups) for _ in range(size)] for size in sizes]
 

@@ -1,7 +1,6 @@
 """Windows that slide over a padded array, one tap at a time; and the pooling that they serve.
 
-Tap k of a window reads the elements i·stride + k·dilation, for all places i at once: a strided
-slice.
+Tap k of a window reads the elements i·stride + k·dilation, for all places i at once: a strided slice.
 """
 
 import itertools
@@ -61,13 +60,13 @@ def pooled_max(m: jax.Array, call: Call) -> jax.Array:
     return unpadded(total, padding)
 
 
-def _padding(call: Call) -> Padding:
+def _padding(call):
     dilations = call.params["base_dilation"]
     pairs = zip(call.params["padding"], dilations, strict=True)
     return [(low, high, dilation - 1) for (low, high), dilation in pairs]
 
 
-def _taps(call: Call) -> Iterator[tuple[tuple[int, ...], tuple[slice, ...]]]:
+def _taps(call):
     return taps(
         call.params["window_dimensions"],
         call.y.shape,

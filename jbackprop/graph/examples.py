@@ -1,4 +1,4 @@
-"""Worked examples, small enough to follow by hand. Intermediate results are named in passing."""
+"""Worked examples, small enough to follow by hand.  Intermediate results are named in passing."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
