@@ -117,3 +117,5 @@ from ._shared import Uses as Uses
 from ._shared import shared as shared
 from ._stack import Stacked as Stacked
 from ._stack import stack as stack
+from ._summary import Summary as Summary
+from ._summary import summary as summary

@@ -96,9 +96,23 @@ def initial_statistics(net: Layer, params: Params, shape: Shape) -> Any:
       params: its parameters.
       shape: of its input, the batch left out.
     """
-    x = jax.tree.map(lambda size: jax.ShapeDtypeStruct((1, *size), jnp.result_type(float)), shape, is_leaf=_is_shape)
+    x = example_like(net, params, shape)
     found = jax.eval_shape(lambda x: net.statistics(params, net.forward(params, x)[1]), x)
     return starting_statistics(found)
+
+
+def example_like(net: Layer, params: Params, shape: Shape) -> Any:
+    """What a batch of one example looks like: floating point numbers, or integers where the network wants those."""
+
+    def batch(dtype):
+        return jax.tree.map(lambda size: jax.ShapeDtypeStruct((1, *size), dtype), shape, is_leaf=_is_shape)
+
+    numbers = batch(jnp.result_type(float))
+    try:
+        jax.eval_shape(net.forward, params, numbers)
+    except TypeError:
+        return batch(jnp.int32)
+    return numbers
 
 
 def starting_statistics(statistics: Any) -> Any:

@@ -77,27 +77,28 @@ class Shared(Layer):
 
     def forward(self, params: Params, x: Any, key: jax.Array | None = None) -> tuple[Any, Any]:
         """The network's."""
-        return self.inner.forward(self._whole(params), x, key)
+        return self.inner.forward(self.whole(params), x, key)
 
     def backward(self, params: Params, cache: Any, dy: Any) -> tuple[Any, Any]:
         """The network's."""
-        return self.inner.backward(self._whole(params), cache, dy)
+        return self.inner.backward(self.whole(params), cache, dy)
 
     def backpropagate(self, params: Params, cache: Any, dy: Any) -> tuple[Any, Any, Params]:
         """The network's, the gradients of one parameter added up."""
-        dx, delta, gradients = self.inner.backpropagate(self._whole(params), cache, dy)
+        dx, delta, gradients = self.inner.backpropagate(self.whole(params), cache, dy)
         return dx, delta, self._together(gradients, jnp.transpose, lambda uses: functools.reduce(jnp.add, uses))
 
     def factors(self, params: Params, cache: Any, delta: Any) -> Any:
         """The network's, those of one parameter together."""
-        factors = self.inner.factors(self._whole(params), cache, delta)
+        factors = self.inner.factors(self.whole(params), cache, delta)
         return self._together(factors, Transposed, lambda uses: Uses(tuple(uses)))
 
     def statistics(self, params: Params, cache: Any) -> Any:
         """The network's."""
-        return self.inner.statistics(self._whole(params), cache)
+        return self.inner.statistics(self.whole(params), cache)
 
-    def _whole(self, params):
+    def whole(self, params: Params) -> Params:
+        """The network's parameters, with one in every place that holds it."""
         found = dict(_named(params))
         owners = self._owners(list(found)).items()
         return _replaced(params, {use: found[owner].T if turned else found[owner] for use, (owner, turned) in owners})
