@@ -1,4 +1,4 @@
-"""The command line: `python -m jbackprop check|compare|graph PKG.MODULE:FUNCTION ...`.
+"""The command line: `python -m jbackprop check|compare|explain|graph PKG.MODULE:FUNCTION ...`.
 
 One module for each subcommand, with `add_parser(subparsers)` and `run(options) -> exit status`.
 
@@ -11,13 +11,13 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from . import _check, _compare, _graph
+from . import _check, _compare, _explain, _graph
 from ._usage import UsageError
 
 INTERRUPTED = 130
 """The exit status that shells give to a program ended by Ctrl-C."""
 
-_SUBCOMMANDS = (_check, _compare, _graph)
+_SUBCOMMANDS = (_check, _compare, _explain, _graph)
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -55,8 +55,13 @@ def the_reference(options: argparse.Namespace) -> Callable | None:
 
 def the_arguments(options: argparse.Namespace, size: int | None = None) -> tuple[Any, ...]:
     """The values of --args."""
+    return parsed(options.args, options.seed, size)
+
+
+def parsed(specs: Sequence[str], seed: int, size: int | None = None) -> tuple[Any, ...]:
+    """The values that specs such as "f32[8,16]" stand for."""
     with usage_errors("", ValueError):
-        return parse_arguments(options.args, options.seed, size)
+        return parse_arguments(specs, seed, size)
 
 
 def with_options(f: Callable, words: Sequence[str]) -> Callable:
@@ -67,17 +72,23 @@ def with_options(f: Callable, words: Sequence[str]) -> Callable:
 
 
 def function(path: str) -> Callable:
-    """The function that PKG.MODULE:FUNCTION names; dots after the colon reach into classes and modules."""
+    """The function that PKG.MODULE:FUNCTION names."""
+    found = named_object(path)
+    if not callable(found):
+        raise UsageError(f"function {path!r}, wanted a function, got {type(found).__name__}")
+    return found
+
+
+def named_object(path: str) -> Any:
+    """What PKG.MODULE:NAME names; dots after the colon reach into classes and modules."""
     module_name, colon, attributes = path.partition(":")
     if not (module_name and colon and attributes):
-        raise UsageError(f"function {path!r}, wanted PKG.MODULE:FUNCTION, as in jax.nn:gelu")
+        raise UsageError(f"{path!r}, wanted PKG.MODULE:FUNCTION, as in jax.nn:gelu")
     found = _module(module_name)
     for name in attributes.split("."):
         if not hasattr(found, name):
-            raise UsageError(f"function {path!r}, there is no {name!r} in {module_name}{_instead(found, name)}")
+            raise UsageError(f"{path!r}, there is no {name!r} in {module_name}{_instead(found, name)}")
         found = getattr(found, name)
-    if not callable(found):
-        raise UsageError(f"function {path!r}, wanted a function, got {type(found).__name__}")
     return found
 
 

@@ -29,6 +29,13 @@ class Losses:
         return x ** exponent
 
 not_a_function = 3
+
+from jbackprop import layers
+
+NET = layers.chain(layers.linear(7), layers.relu(), layers.linear(3))
+
+def small():
+    return layers.chain(layers.linear(3), layers.of(wrong))
 """
 
 
@@ -247,3 +254,36 @@ def test_options(text, value):
 def test_json_of_the_command_line_is_plain_json(mine):
     assert run(*GELU, *QUICK, "--json", "report.json") == 0
     json.loads((mine / "report.json").read_text(encoding="utf-8"), parse_constant=pytest.fail)
+
+
+def test_explain_prints_the_table_of_a_network(mine, capsys):
+    assert run("explain", "somebodys_module:NET", "--args", "f32[5,4]", "i32[5]<3") == 0
+    printed = capsys.readouterr().out
+    assert "δ² = ∂C/∂z²" in printed and "Every row agrees" in printed
+
+
+def test_explain_finds_the_wrong_layer_and_saves(mine, capsys):
+    words = ("--loss", "jbackprop.rules:squared_error", "--args", "f32[5,4]", "f32[5,3]", "--save", "table.html")
+    assert run("explain", "somebodys_module:small", *words) == 1
+    assert capsys.readouterr().out == "wrote table.html\n"
+    assert "layer 1, wrong: backward" in (mine / "table.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("somebodys_module:not_a_function",), "wanted a layer or a function that makes one, got int"),
+        (("somebodys_module:missing",), "there is no 'missing' in somebodys_module"),
+        (("somebodys_module:NET", "--loss", "jax.numpy:pi"), "function 'jax.numpy:pi', wanted a function, got float"),
+        (("somebodys_module:NET", "--save", "table.gif"), "save: path, wanted"),
+    ],
+)
+def test_explain_refuses(mine, capsys, words, message):
+    assert run("explain", *words, "--args", "f32[5,4]", "i32[5]<3") == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+
+
+def test_explain_refuses_inputs_of_another_shape(mine, capsys):
+    assert run("explain", "somebodys_module:NET", "--args", "f32[5,4]", "i32[6]<3") == 2
+    assert "y, wanted targets for an output" in capsys.readouterr().err
