@@ -148,6 +148,11 @@ NETWORKS = (
     ),
     LayerCase("parallel, sum", layers.parallel(layers.linear(5), layers.linear(5, bias=False), join="sum"), (6,)),
     LayerCase("parallel, concatenate", layers.parallel(layers.linear(5), layers.tanh(), join="concatenate"), (3, 6)),
+    LayerCase(
+        "parallel, split, sum",
+        layers.parallel(layers.linear(5), layers.linear(5, bias=False), join="sum", split=True),
+        ((6,), (4,)),
+    ),
     LayerCase("stack", layers.chain(layers.stack(layers.residual(_block(6)), 3), layers.linear(4)), (5, 6)),
     LayerCase("stack in a stack", layers.stack(layers.stack(layers.residual(_block(6)), 2), 3, unroll=3), (5, 6)),
     LayerCase("checkpoint", layers.checkpoint(layers.linear(5), layers.tanh(), layers.linear(4)), (3, 6)),

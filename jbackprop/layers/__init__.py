@@ -52,6 +52,7 @@ from ._chain import Chain as Chain
 from ._chain import chain as chain
 from ._checkpoint import checkpoint as checkpoint
 from ._dropout import dropout as dropout
+from ._equilibrium import equilibrium as equilibrium
 from ._evaluation import Statistics as Statistics
 from ._evaluation import evaluation as evaluation
 from ._evaluation import initial_statistics as initial_statistics

@@ -2,6 +2,7 @@
 
     residual    y = x + f(x)               dx = dy + the dx of f
     parallel    y = (f₁(x), f₂(x), …)      dx = Σ of the dx of the branches
+    split       y = (f₁(x₁), f₂(x₂), …)    dx = (dx₁, dx₂, …)
 
 A value that is used several times gets the sum over its uses.
 """
@@ -82,29 +83,32 @@ class Parallel(Several):
 
     Attributes:
       join: what becomes of their outputs.
+      split: whether each has an input of its own.
     """
 
     join: Join = "tuple"
+    split: bool = False
 
     def init(self, key: jax.Array, shape: Shape) -> tuple[Params, Shape]:
-        """Each branch for the same input; ValueError where their outputs do not fit together."""
+        """Each branch for its input; ValueError where their outputs do not fit together."""
         keys = jax.random.split(key, len(self.parts))
-        params, shapes = zip(*(part.init(k, shape) for part, k in zip(self.parts, keys, strict=True)), strict=True)
+        drawn = [part.init(*each) for part, *each in zip(self.parts, keys, self.inputs(shape), strict=True)]
+        params, shapes = zip(*drawn, strict=True)
         return params, self._joined_shape(shapes)
 
     def forward(self, params: Params, x: Any, key: jax.Array | None = None) -> tuple[Any, Any]:
-        """Every branch on x."""
-        outputs, cache = [], []
+        """Every branch on its input."""
+        outputs, cache, inputs = [], [], self.inputs(x)
         for i, (part, part_params, part_key) in enumerate(self.in_order(params, key)):
             with self.scope(i):
-                y, kept = part.forward(part_params, x, part_key)
+                y, kept = part.forward(part_params, inputs[i], part_key)
             outputs.append(y)
             cache.append(kept)
         sizes = tuple(y.shape[-1] for y in outputs) if self.join == "concatenate" else ()
         return _joined(self.join, outputs), Branched(tuple(cache), sizes)
 
     def backward(self, params: Params, cache: Any, dy: Any) -> tuple[Any, Any]:
-        """The sum over the branches."""
+        """What the branches send back, added up where they share their input."""
         return self._fan_in(params, cache, dy, without_gradients)
 
     def backpropagate(self, params: Params, cache: Any, dy: Any) -> tuple[Any, Any, Params]:
@@ -126,9 +130,18 @@ class Parallel(Several):
         for i, (part, *rest) in enumerate(zip(self.parts, params, cache.parts, each, strict=True)):
             with self.scope(i):
                 found.append(step(part, *rest))
-        received = [dx for dx, _ in found if dx is not None]  # a branch of integers sends nothing back
-        dx = functools.reduce(added, received) if received else None
-        return dx, tuple(more for _, more in found)
+        return self._gathered([dx for dx, _ in found]), tuple(more for _, more in found)
+
+    def _gathered(self, received):
+        """dx from what the branches send back; one of integers sends nothing."""
+        if self.split:
+            return tuple(received)
+        some = [dx for dx in received if dx is not None]
+        return functools.reduce(added, some) if some else None
+
+    def inputs(self, x: Any) -> Any:
+        """The input of each branch."""
+        return x if self.split else (x,) * len(self.parts)
 
     def _joined_shape(self, shapes):
         if self.join == "tuple":
@@ -170,12 +183,13 @@ def residual(*layers: Layer) -> Residual:
     return Residual(layers[0] if len(layers) == 1 else chain(*layers))
 
 
-def parallel(*layers: Layer, join: Join = "tuple") -> Parallel:
+def parallel(*layers: Layer, join: Join = "tuple", split: bool = False) -> Parallel:
     """Every layer on the same input; params, cache, deltas and factors are tuples with one entry for each.
 
     Args:
       layers: the branches.
       join: what becomes of their outputs: "tuple", such as a gate takes; "sum"; or "concatenate", of the last axis.
+      split: whether the input is a tuple with one entry for each branch, instead of the same for all.
 
     Raises:
       TypeError: an argument is not a `Layer`.
@@ -184,4 +198,4 @@ def parallel(*layers: Layer, join: Join = "tuple") -> Parallel:
     check_layers("parallel", layers)
     if join not in get_args(Join):
         raise ValueError(f"parallel: join, wanted one of {', '.join(get_args(Join))}, got {join!r}")
-    return Parallel(layers, join)
+    return Parallel(layers, join, split)

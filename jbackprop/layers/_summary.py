@@ -94,7 +94,8 @@ def _parts(layer, params, x) -> Iterator[tuple[str, Layer, Params, Any]]:
                 yield str(i), part, part_params, x
                 x = _output(part, part_params, x)
         case Parallel(parts):
-            yield from ((str(i), part, params[i], x) for i, part in enumerate(parts))
+            inputs = layer.inputs(x)
+            yield from ((str(i), part, params[i], inputs[i]) for i, part in enumerate(parts))
         case Residual(inner) | Checkpoint(inner):
             yield from _parts(inner, params, x) if isinstance(inner, Chain) else [("0", inner, params, x)]
         case Shared(inner):

@@ -1,0 +1,89 @@
+"""The fixed point of a layer, against the same iteration written out and differentiated by JAX."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jbackprop as jb
+from jbackprop import layers, rules
+
+M, N = 7, 4
+SMALL = layers.normal(0.15)
+BOTH = layers.parallel(layers.linear(N), layers.linear(N, bias=False, weights=SMALL), join="sum", split=True)
+NET = layers.chain(layers.linear(N), layers.equilibrium(layers.chain(BOTH, layers.tanh())), layers.linear(3))
+
+
+@pytest.fixture(autouse=True)
+def float64():
+    with jax.enable_x64(True):
+        yield
+
+
+def problem():
+    params, shape = NET.init(jax.random.key(0), (5,))
+    assert shape == (3,)
+    draw = np.random.default_rng(1)
+    return params, jnp.asarray(draw.normal(size=(M, 5))), jnp.asarray(draw.normal(size=(M, 3)))
+
+
+def written_out(params, x, y):
+    """60 steps of z ← tanh(x U + z W + b): |W| is below ½, so they have converged."""
+    first, ((u, w), _), last = params
+    h = x @ first["w"] + first["b"]
+    z = jnp.zeros_like(h)
+    for _ in range(60):
+        z = jnp.tanh(h @ u["w"] + u["b"] + z @ w["w"])
+    return 0.5 * jnp.square(z @ last["w"] + last["b"] - y).sum(axis=-1)
+
+
+def assert_close(got, wanted):
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=1e-10 * np.abs(b).max()), got, wanted)
+
+
+def test_cost_and_gradients():
+    params, x, y = problem()
+    cost, gradients, deltas = jax.jit(jb.backprop(NET, rules.squared_error))(params, x, y)
+    wanted = jax.jit(jax.value_and_grad(lambda params: written_out(params, x, y).mean()))(params)
+    assert_close((cost, gradients), wanted)
+    assert [delta.shape for delta in jax.tree.leaves(deltas)] == [(M, N), (M, N), (M, N), (M, 3)]
+    applied = jax.grad(lambda params: rules.squared_error(NET.apply(params, x), y).mean())(params)
+    assert_close(applied, gradients)
+
+
+def test_the_gradient_of_each_example():
+    params, x, y = problem()
+    output, cache = NET.forward(params, x)
+    got = NET.gradient(params, cache, NET.backward(params, cache, output - y)[1], jax.vmap(layers.total))
+    each = jax.vmap(jax.grad(lambda params, x, y: written_out(params, x[None], y[None]).sum()), (None, 0, 0))
+    assert_close(got, jax.jit(each)(params, x, y))
+
+
+def test_what_does_not_converge_is_nan():
+    wild = layers.equilibrium(layers.parallel(layers.identity(), layers.linear(N), join="sum", split=True))
+    params, _ = wild.init(jax.random.key(0), (N,))
+    params = jax.tree.map(lambda p: 3 * jnp.ones_like(p), params)
+    assert jnp.isnan(wild.apply(params, jnp.ones((M, N)))).all()
+
+
+NOT_A_LAYER: Any = jnp.tanh
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: layers.equilibrium(NOT_A_LAYER), TypeError, "equilibrium: inner, wanted a Layer, got "),
+        (
+            lambda: layers.equilibrium(
+                layers.parallel(layers.linear(3), layers.linear(3), join="sum", split=True)
+            ).init(jax.random.key(0), (N,)),
+            ValueError,
+            r"equilibrium: inner, wanted an output of the shape \(4,\), got \(3,\)",
+        ),
+    ],
+)
+def test_bad_input(make, error, message):
+    with pytest.raises(error, match=message):
+        make()
