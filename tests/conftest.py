@@ -1,6 +1,9 @@
-"""Settings that hold for every test: eight simulated devices on the CPU, and compilers in a hurry."""
+"""Settings that hold for every test: eight simulated devices on the CPU, compilers in a hurry, and programs kept."""
 
+import contextlib
+import itertools
 import os
+from pathlib import Path
 
 import jax
 
@@ -11,3 +14,27 @@ jax.config.update("jax_disable_most_optimizations", True)
 
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 8)
+
+# What was compiled once, by any version of JAX and in any clone, is read from here the next time.
+PROGRAMS = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "jbackprop" / "programs"
+PROGRAMS_BYTES = 2**30
+jax.config.update("jax_compilation_cache_dir", str(PROGRAMS))
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+def pytest_sessionfinish(session):
+    """Drops the programs that were not used for longest, once no worker needs them."""
+    if not hasattr(session.config, "workerinput"):
+        with contextlib.suppress(FileNotFoundError):  # there are none, or another run drops them
+            drop_oldest(PROGRAMS, PROGRAMS_BYTES)
+
+
+def drop_oldest(folder, most):
+    """Deletes the files that were read longest ago, so that those which stay are no more bytes than `most`."""
+    files = [(file, file.stat()) for file in folder.iterdir()]
+    files.sort(key=lambda item: item[1].st_atime, reverse=True)
+    totals = itertools.accumulate(stat.st_size for _, stat in files)
+    for (file, _), total in zip(files, totals, strict=True):
+        if total > most:
+            file.unlink()
