@@ -43,20 +43,18 @@ def finite_differences(subject: Subject) -> Iterator[Failure]:
         raise NotApplicableError("every output is empty")
     if subject.meant is not None:
         raise NotApplicableError("its gradient is another function's by design")
-    cotangents = _cotangents(subject)
-    with precision("float64"):
-        pulled = jax.jit(lambda leaves, us: jax.lax.map(lambda u: subject.pull(leaves, u)[1], us))
-        gradients = as_float64(pulled(subject.leaves, cotangents))
-    for i, position in enumerate(subject.wrt):
-        leaf = subject.leaves[position]
-        if leaf.size:
-            directions = _directions(subject.rng(2, i), leaf, _affordable(subject, leaf))
-            yield from _compared(subject, i, directions, cotangents, gradients[i])
+    cotangents, moved = _cotangents(subject), [subject.leaves[position] for position in subject.wrt]
+    directions = [_directions(subject.rng(2, i), leaf, _affordable(subject, leaf)) for i, leaf in enumerate(moved)]
+    gradients, slopes, doubts = _measured(subject, cotangents, directions)
+    ends = np.cumsum([len(along) for along in directions])
+    for i, (end, along) in enumerate(zip(ends, directions, strict=True)):
+        if len(along):
+            own = [[numbers[end - len(along) : end] for numbers in of_outputs] for of_outputs in (slopes, doubts)]
+            yield from _compared(subject, i, along, cotangents, gradients[i], *own)
 
 
-def _compared(subject, i, directions, cotangents, gradients):
+def _compared(subject, i, directions, cotangents, gradients, slopes, doubts):
     """got and wanted are (cotangents, directions): each slope as the rule and as the differences tell it."""
-    slopes, doubts = _slopes(subject, i, directions)
     got = np.tensordot(gradients, directions, (range(1, gradients.ndim), range(1, directions.ndim)))
     wanted = np.sum([_contracted(u, slope) for u, slope in zip(cotangents, slopes, strict=True)], axis=0)
     doubt = np.sum([_contracted(np.abs(u), doubt) for u, doubt in zip(cotangents, doubts, strict=True)], axis=0)
@@ -105,7 +103,7 @@ def _cotangents(subject) -> Arrays:
 def _affordable(subject, leaf):
     """How many directions: 64, fewer where the arrays are large."""
     largest = max(leaf.size, *(math.prod(out.shape) for out in subject.outputs))
-    return int(np.clip(_MEMORY // largest, 4, 64))
+    return int(np.clip(_MEMORY // (largest * len(subject.wrt)), 4, 64))
 
 
 def _directions(rng, leaf, count):
@@ -118,27 +116,38 @@ def _directions(rng, leaf, count):
     return directions.reshape(count, *leaf.shape)
 
 
-def _slopes(subject, i, directions):
-    """∂output/∂(leaf i) along each direction, and the doubt about it: (directions, *shape) for each output."""
+def _measured(subject, cotangents, directions):
+    """The gradients for each cotangent; ∂output/∂leaf along each direction, and the doubt about it.
 
-    def values(leaves, step):
-        position = subject.wrt[i]
-        return real_outputs(subject.function, leaves, [position])(leaves[position] + step)
+    The first are (cotangents, *shape) for each leaf, the others (all directions, *shape) for each output.
+    """
+    which = np.repeat(range(len(directions)), [len(along) for along in directions])
+    flat = [along.reshape(len(along), -1) for along in directions]
+    widest = max(along.shape[1] for along in flat)
+    padded = np.concatenate([np.pad(along, ((0, 0), (0, widest - along.shape[1]))) for along in flat])
 
-    def one(leaves, direction):
-        here = values(leaves, 0 * direction)
-        ahead, behind, half_ahead, half_behind = (values(leaves, h * direction) for h in _STEPS)
-        values_along = zip(here, ahead, behind, half_ahead, half_behind, strict=True)
-        slopes = [_extrapolated(*f, _spacing(subject)) for f in values_along]
-        return [slope for slope, _ in slopes], [doubt for _, doubt in slopes]
+    def measured(leaves, us, which, directions):
+        gradients = jax.lax.map(lambda u: subject.pull(leaves, u)[1], us)
+        return gradients, *jax.lax.map(lambda one: _slopes(subject, leaves, *one), (which, directions))
 
     with precision("float64"):
-        run = jax.jit(lambda leaves, directions: jax.lax.map(lambda d: one(leaves, d), directions))
-        slopes, doubts = run(subject.leaves, directions)
-        return as_float64(slopes), as_float64(doubts)
+        return tuple(map(as_float64, jax.jit(measured)(subject.leaves, cotangents, which, padded)))
 
 
-_STEPS = (_STEP, -_STEP, _STEP / 2, -_STEP / 2)
+def _slopes(subject, leaves, which, direction):
+    """∂output/∂(leaf which) along a direction, which is flat and padded, and the doubt about it, for each output."""
+    chosen = [leaves[position] for position in subject.wrt]
+
+    def values(step):
+        steps = [step * direction[: leaf.size].reshape(leaf.shape) for leaf in chosen]
+        moved = (leaf + jnp.where(which == i, d, 0) for i, (leaf, d) in enumerate(zip(chosen, steps, strict=True)))
+        return real_outputs(subject.function, leaves, subject.wrt)(*moved)
+
+    slopes = [_extrapolated(along, _spacing(subject)) for along in jax.lax.map(values, jnp.array(_STEPS))]
+    return [slope for slope, _ in slopes], [doubt for _, doubt in slopes]
+
+
+_STEPS = (0, _STEP, -_STEP, _STEP / 2, -_STEP / 2)
 
 
 def _spacing(subject):
@@ -146,7 +155,9 @@ def _spacing(subject):
     return float(jnp.finfo(subject.finest).eps)
 
 
-def _extrapolated(here, ahead, behind, half_ahead, half_behind, spacing):
+def _extrapolated(values, spacing):
+    """The slope and the doubt, of values at all steps."""
+    here, ahead, behind, half_ahead, half_behind = values
     forward, backward = (ahead - here) / _STEP, (here - behind) / _STEP
     half_forward, half_backward = (half_ahead - here) / (_STEP / 2), (here - half_behind) / (_STEP / 2)
     coarse, fine = (forward + backward) / 2, (half_forward + half_backward) / 2

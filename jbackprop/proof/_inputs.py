@@ -41,6 +41,7 @@ from ._compare import gradients_agree, typical, worst
 from ._numbers import LARGE, SPECIAL, spoilt, spread
 from ._report import Failure, NotApplicableError
 from ._subject import Subject, pull_back
+from ._together import together
 
 _NUMBERS = 2**17
 """How many random numbers `random_inputs` spreads over the input space."""
@@ -55,12 +56,14 @@ def random_inputs(subject: Subject) -> Iterator[Failure]:
     size = max(np.size(subject.leaves[i]) for i in subject.wrt)
     draws = max(4, min(1024, _NUMBERS // max(size, 1)))
     scale = typical(subject)
-    pull, pull_twin = (_over_draws(function, subject) for function in (subject.function, subject.twin))
+    of_both, of_twin = (
+        _over_draws(subject, *functions) for functions in ((subject.function, subject.twin), (subject.twin,))
+    )
     for number, octaves in enumerate(_OCTAVES):
         chosen = tuple(spread(subject.rng(7, number, i), subject.leaves[i], draws, octaves) for i in subject.wrt)
         start = rounded_to("float32", chosen)
-        got, wanted = (_at_draws(subject, function, "float64", start) for function in (pull, pull_twin))
-        noises = functools.partial(_noise_at_draws, subject, pull_twin, start, wanted)
+        got, wanted = _at_draws(subject, of_both, "float64", start)
+        noises = functools.partial(_noise_at_draws, subject, of_twin, start, wanted)
         for i, (g, w) in enumerate(zip(got, wanted, strict=True)):
             scale[i] = max(scale[i], largest(w))
             what, note = f"gradient of {subject.name(i)}", "random inputs, the first index a draw"
@@ -68,13 +71,14 @@ def random_inputs(subject: Subject) -> Iterator[Failure]:
             yield from worst(what, "float64", g, w, allowance, note, lambda i=i, noises=noises: noises()[i])
 
 
-def _at_draws(subject, pull, dtype, draws):
+def _at_draws(subject, pulls, dtype, draws):
     with precision(dtype):
-        return as_float64(pull(cast(dtype, draws), cast(dtype, subject.leaves), subject.cotangents()))
+        return [as_float64(g) for g in pulls(cast(dtype, draws), cast(dtype, subject.leaves), subject.cotangents())]
 
 
-def _noise_at_draws(subject, pull_twin, draws, truth):
-    return [FLOAT64_SHARE * n for n in twin_noise(_at_draws(subject, pull_twin, "float32", draws), truth)]
+def _noise_at_draws(subject, of_twin, draws, truth):
+    (narrow,) = _at_draws(subject, of_twin, "float32", draws)
+    return [FLOAT64_SHARE * n for n in twin_noise(narrow, truth)]
 
 
 def special_inputs(subject: Subject) -> Iterator[Failure]:
@@ -126,8 +130,7 @@ def batches(subject: Subject) -> Iterator[Failure]:
     rule that refuses, by raising, is not wrong.
     """
     subject.need_twin()
-    first = np.shape(subject.leaves[subject.wrt[0]])
-    if not first:
+    if not np.ndim(subject.leaves[subject.wrt[0]]):
         raise NotApplicableError("the first argument has no axis")
     changes = {
         "two more batch axes": lambda leaf: np.broadcast_to(leaf, (3, 2, *np.shape(leaf))),
@@ -135,35 +138,43 @@ def batches(subject: Subject) -> Iterator[Failure]:
         "a batch of 1": lambda leaf: leaf[:1],
     }
     refusals = []
-    for note, change in changes.items():
-        leaves = tuple(change(leaf) if np.shape(leaf)[:1] == first[:1] else leaf for leaf in subject.leaves)
-        yield from _of_batch(subject, leaves, note, refusals)
+    for note, wanted, got in _of_batches(subject, changes):
+        if isinstance(got, Exception):  # whatever its author raises
+            refusals.append(f"{note} ({type(got).__name__})")
+        else:
+            yield from gradients_agree(subject, "float64", as_float64(got[1]), as_float64(wanted[1]), note=note)
     if refusals:
         raise NotApplicableError(f"the rule refuses {', '.join(refusals)}")
 
 
-def _of_batch(subject, leaves, note, refusals):
-    try:
-        with precision("float64"):
-            outputs = filter(is_real, jax.eval_shape(subject.twin, *cast("float64", leaves)))
-        cotangents = tuple(subject.rng(8, i).normal(size=out.shape) for i, out in enumerate(outputs))
-        _, wanted = subject.evaluate(subject.pull_twin, "float64", leaves, cotangents)
-    except Exception:  # the function itself refuses: not a batch axis, or one that may not be empty
-        return
-    try:
-        _, got = subject.evaluate(subject.pull, "float64", leaves, cotangents)
-    except Exception as error:  # whatever its author raises
-        refusals.append(f"{note} ({type(error).__name__})")
-        return
-    yield from gradients_agree(subject, "float64", got, wanted, note=note)
+def _of_batches(subject, changes):
+    """(change, result of the twin, result of the rule), unless the twin itself refuses: what is changed is no batch."""
+    with precision("float64"):
+        arguments = {note: _of_batch(subject, change) for note, change in changes.items()}
+        notes = [note for note, given in arguments.items() if given]
+        results = together([(pull, arguments[note]) for note in notes for pull in (subject.pull_twin, subject.pull)])
+    triples = zip(notes, results[::2], results[1::2], strict=True)
+    return [triple for triple in triples if not isinstance(triple[1], Exception)]
 
 
-def _over_draws(function, subject):
-    """(draws of the leaves in wrt, leaves, cotangents) -> the gradients at each draw."""
-    pull = pull_back(function, subject.wrt)
+def _of_batch(subject, change):
+    """Leaves with another batch and cotangents that fit, nothing where the twin refuses them."""
+    first = np.shape(subject.leaves[subject.wrt[0]])[:1]
+    changed = (change(leaf) if np.shape(leaf)[:1] == first else leaf for leaf in subject.leaves)
+    leaves = cast("float64", tuple(changed))
+    try:
+        outputs = filter(is_real, jax.eval_shape(subject.twin, *leaves))
+    except Exception:
+        return ()
+    return leaves, tuple(subject.rng(8, i).normal(size=out.shape) for i, out in enumerate(outputs))
+
+
+def _over_draws(subject, *functions):
+    """(draws of the leaves in wrt, leaves, cotangents) -> the gradients of each function at each draw."""
+    pulls = [pull_back(function, subject.wrt) for function in functions]
 
     def over_draws(draws, leaves, u):
-        return jax.lax.map(lambda draw: pull(replaced(leaves, subject.wrt, draw), u)[1], draws)
+        return jax.lax.map(lambda draw: [pull(replaced(leaves, subject.wrt, draw), u)[1] for pull in pulls], draws)
 
     return jax.jit(over_draws)
 

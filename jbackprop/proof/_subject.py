@@ -121,20 +121,20 @@ class Subject:
         """Whether the function can be computed in a dtype, rules aside: LAPACK and FFTs have no half precision."""
         with precision(dtype):
             try:
-                self.value.lower(*cast(dtype, self.leaves))
+                jax.jit(self.function).lower(*cast(dtype, self.leaves))
             except Exception:  # JAX's errors for this are of many types
                 return False
         return True
 
     @functools.cached_property
-    def value(self) -> jax.stages.Wrapped:
-        """The function itself, jitted."""
-        return jax.jit(self.function)
+    def run(self) -> Callable[[Arrays, Arrays], tuple[Arrays, Arrays, Arrays]]:
+        """All outputs of the function itself, and what `pull` returns: one program for every dtype."""
+        pull = pull_back(self.function, self.wrt)
+        return jax.jit(lambda leaves, cotangents: (self.function(*leaves), *pull(leaves, cotangents)))
 
-    @functools.cached_property
-    def pull(self) -> Pull:
+    def pull(self, leaves: Arrays, cotangents: Arrays) -> tuple[Arrays, Arrays]:
         """Gradients by the hand-written rules, jitted."""
-        return jax.jit(pull_back(self.function, self.wrt))
+        return self.run(leaves, cotangents)[1:]
 
     @functools.cached_property
     def pull_twin(self) -> Pull:
@@ -183,8 +183,7 @@ class Subject:
         """The longest sum in the values and the gradients, by the rules or automatic."""
         cotangents = self.cotangents()
         with precision("float64"):
-            pulls = (pull_back(function, self.wrt) for function in (self.function, self.twin))
-            return max(longest_sum(pull, self.leaves, cotangents) for pull in pulls)
+            return max(longest_sum(pull, self.leaves, cotangents) for pull in (self.pull, self.pull_twin))
 
     @functools.cached_property
     def finest(self) -> str:
@@ -213,6 +212,11 @@ class Subject:
         with precision(dtype):
             outputs, gradients = pull(cast(dtype, leaves), cotangents)
             return as_float64(outputs), as_float64(gradients)
+
+    def values(self, dtype: str) -> Arrays:
+        """All outputs of the function itself in one dtype, handed back in float64."""
+        with precision(dtype):
+            return as_float64(self.run(cast(dtype, self.leaves), self.cotangents())[0])
 
     def name(self, position: int) -> str:
         """The name of the leaf that the gradient at this position belongs to."""

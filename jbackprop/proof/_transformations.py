@@ -23,6 +23,7 @@ from jbackprop.functions import (
 from ._compare import gradients_agree, outputs_agree, typical, worst
 from ._report import Failure, NotApplicableError
 from ._subject import Subject, pull_back, real_outputs
+from ._together import together
 
 _COPIES = 3
 
@@ -39,15 +40,13 @@ def vmap(subject: Subject) -> Iterator[Failure]:
     """A batch at once equals a loop, whichever arguments have the batch axis; and a batch of batches."""
     copies = [varied(subject, i) for i in range(_COPIES)]
     cotangents = [subject.cotangents(10 + i) for i in range(_COPIES)]
-    for mapped in _choices(len(subject.leaves)):
+    choices = _choices(len(subject.leaves))
+    *batched, twice = _mapped(subject, choices, copies, cotangents)
+    for mapped, got in zip(choices, batched, strict=True):
         chosen = [_where(mapped, copy, copies[0]) for copy in copies]
         looped = _looped(subject, "float64", chosen, cotangents)
-        stacked = _where(mapped, _stack(copies), copies[0])
-        axes = tuple(0 if m else None for m in mapped)
         names = ", ".join(name for name, m in zip(subject.names, mapped, strict=True) if m)
-        batched = _mapped(subject, (axes, 0), stacked, _stack(cotangents))
-        yield from gradients_agree(subject, "float64", batched, _stack(looped), note=f"vmap over {names}")
-    twice = _mapped(subject, (0, 0), _stack([_stack(copies)] * 2), _stack([_stack(cotangents)] * 2), depth=2)
+        yield from gradients_agree(subject, "float64", got, _stack(looped), note=f"vmap over {names}")
     yield from gradients_agree(subject, "float64", twice, _stack([_stack(looped)] * 2), note="vmap of vmap")
 
 
@@ -79,33 +78,25 @@ def second_order(subject: Subject) -> Iterator[Failure]:
     It is left out where JAX refuses, since the rule's own halves call a `custom_vjp` function or a loop without end.
     """
     subject.need_twin()
-    directions = tuple(subject.rng(5, i).normal(size=np.shape(subject.leaves[j])) for i, j in enumerate(subject.wrt))
-    for name, derivative in (("reverse", _reverse_over), ("forward", _forward_over)):
-        derived = functools.partial(_derived, subject, derivative, directions)
-        wanted = _of_twin(derived, subject)
-        got = _of_rule(derived, subject, name)
-        noises = functools.cache(functools.partial(_noise_of, derived, subject))
-        for i, (g, w) in enumerate(zip(got, wanted, strict=True)):
+    derivatives = {"reverse": _reverse_over, "forward": _forward_over}
+    results = _derived(subject, *itertools.product(derivatives.values(), (subject.twin, subject.function)))
+    for (name, derivative), wanted, got in zip(derivatives.items(), results[::2], results[1::2], strict=True):
+        if isinstance(wanted, Exception):  # such as a special function whose gradient is a loop
+            raise NotApplicableError(f"automatic differentiation has none: {type(wanted).__name__}") from wanted
+        noises = functools.cache(functools.partial(_noise_of, subject, derivative))
+        for i, (g, w) in enumerate(zip(as_float64(_unless_refused(got, name)), as_float64(wanted), strict=True)):
             what, note = f"second derivative by {subject.name(i)}", f"{name} over reverse"
             # Where the gradient levels off its derivative is small, and the rounding is still that of the gradient.
             allowance = subject.allowance("float64", typical(subject)[i])
             yield from worst(what, "float64", g, w, allowance, note, lambda i=i, noises=noises: noises()[i])
 
 
-def _of_twin(derived, subject):
-    try:
-        return derived(subject.twin, "float64", subject.leaves)
-    except Exception as error:  # such as a special function whose gradient is a loop
-        raise NotApplicableError(f"automatic differentiation has none: {type(error).__name__}") from error
-
-
-def _of_rule(derived, subject, name):
-    try:
-        return derived(subject.function, "float64", subject.leaves)
-    except (TypeError, ValueError) as error:
-        if any(refusal in str(error) for refusal in _REFUSALS):
-            raise NotApplicableError(f"{name} over reverse: {error_message(error)}") from error
-        raise
+def _unless_refused(got, name):
+    if not isinstance(got, Exception):
+        return got
+    if isinstance(got, TypeError | ValueError) and any(refusal in str(got) for refusal in _REFUSALS):
+        raise NotApplicableError(f"{name} over reverse: {error_message(got)}") from got
+    raise got
 
 
 _REFUSALS = (
@@ -117,17 +108,20 @@ _REFUSALS = (
 """What JAX says where a rule's halves call what cannot be differentiated: no wrong derivative comes of it."""
 
 
-def _derived(subject, derivative, directions, function, dtype, leaves):
+def _derived(subject, *pairs, dtype="float64", leaves=None):
+    """Of each pair, (derivative, function), the second derivative, or what was raised instead."""
+    directions = tuple(subject.rng(5, i).normal(size=np.shape(subject.leaves[j])) for i, j in enumerate(subject.wrt))
+    leaves = subject.leaves if leaves is None else leaves
     with precision(dtype):
-        run = jax.jit(derivative(function, subject.wrt))
-        return as_float64(run(cast(dtype, leaves), subject.cotangents(), cast(dtype, directions)))
+        arguments = cast(dtype, leaves), subject.cotangents(), cast(dtype, directions)
+        return together([(derivative(function, subject.wrt), arguments) for derivative, function in pairs])
 
 
-def _noise_of(derived, subject):
+def _noise_of(subject, derivative):
     """What the twin's second derivative gets wrong in float64, told from its error in float32."""
-    start = rounded_to("float32", subject.leaves)
-    narrow, wide = (derived(subject.twin, dtype, start) for dtype in ("float32", "float64"))
-    return [FLOAT64_SHARE * noise for noise in twin_noise(narrow, wide)]
+    start, pair = rounded_to("float32", subject.leaves), (derivative, subject.twin)
+    (narrow,), (wide,) = (_derived(subject, pair, dtype=dtype, leaves=start) for dtype in ("float32", "float64"))
+    return [FLOAT64_SHARE * noise for noise in twin_noise(as_float64(narrow), as_float64(wide))]
 
 
 def sharding(subject: Subject) -> Iterator[Failure]:
@@ -181,11 +175,21 @@ def _looped(subject, dtype, copies, cotangents):
     return [subject.evaluate(subject.pull, dtype, *pair)[1] for pair in zip(copies, cotangents, strict=True)]
 
 
-def _mapped(subject, axes, leaves, cotangents, depth=1):
+def _mapped(subject, choices, copies, cotangents):
+    """The gradients of each choice of mapped leaves, then those of a batch of batches: one program."""
     pull = pull_back(subject.function, subject.wrt)
-    for _ in range(depth):
-        pull = jax.vmap(pull, axes)
-    return subject.evaluate(jax.jit(pull), "float64", leaves, cotangents)[1]
+
+    def gradients(stacked, first, us):
+        for mapped in choices:
+            axes = tuple(0 if m else None for m in mapped)
+            yield jax.vmap(pull, (axes, 0))(_where(mapped, stacked, first), us)[1]
+        yield jax.vmap(jax.vmap(pull))(*(_stack([arrays, arrays]) for arrays in (stacked, us)))[1]
+
+    with precision("float64"):
+        stacked, first = (cast("float64", leaves) for leaves in (_stack(copies), copies[0]))
+        return list(
+            map(as_float64, jax.jit(lambda *arrays: list(gradients(*arrays)))(stacked, first, _stack(cotangents)))
+        )
 
 
 def _reverse_over(function, wrt):

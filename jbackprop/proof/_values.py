@@ -39,7 +39,7 @@ def structure(subject: Subject) -> Iterator[Failure]:
 
 
 def _of_their_kind(subject, dtype, leaves, cotangents):
-    _, gradients = jax.eval_shape(pull_back(subject.function, subject.wrt), leaves, cotangents)
+    _, gradients = jax.eval_shape(subject.pull, leaves, cotangents)
     for i, gradient in enumerate(gradients):
         wanted = leaves[subject.wrt[i]]
         if (gradient.shape, gradient.dtype) != (wanted.shape, wanted.dtype):
@@ -53,12 +53,11 @@ def primal(subject: Subject) -> Iterator[Failure]:
     """
     if subject.reference is not None:
         reference, note = jax.jit(subject.reference), "against the reference"
-        value, wanted = (_values(subject, function, "float64") for function in (subject.value, reference))
+        wanted = _referred(subject, reference, "float64")
         noise = functools.partial(_reference_noise, subject, reference, wanted)
-        yield from outputs_agree(subject, "float64", value, wanted, noise, note)
+        yield from outputs_agree(subject, "float64", subject.values("float64"), wanted, noise, note)
     for dtype in subject.dtypes:
-        value = _values(subject, subject.value, dtype)
-        real = [v for v, out in zip(value, subject.outputs, strict=True) if is_real(out)]
+        real = [v for v, out in zip(subject.values(dtype), subject.outputs, strict=True) if is_real(out)]
         forward, _ = subject.evaluate(subject.pull, dtype)
         yield from outputs_agree(subject, dtype, forward, real, note="forward half against the function itself")
 
@@ -166,11 +165,11 @@ def determinism(subject: Subject) -> Iterator[Failure]:
                 )
 
 
-def _values(subject, function, dtype):
+def _referred(subject, reference, dtype):
     with precision(dtype):
-        return as_float64(function(*cast(dtype, subject.leaves)))
+        return as_float64(reference(*cast(dtype, subject.leaves)))
 
 
 def _reference_noise(subject, reference, wide):
     """In float64, told from float32."""
-    return [FLOAT64_SHARE * n for n in twin_noise(_values(subject, reference, "float32"), wide)]
+    return [FLOAT64_SHARE * n for n in twin_noise(_referred(subject, reference, "float32"), wide)]
