@@ -16,7 +16,11 @@ run: $(VENV)/experiments ## train a network on MNIST, its gradients by hand besi
 
 .PHONY: test
 test: $(VENV)/dev ## run the tests
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --durations 10
+
+.PHONY: proof
+proof: $(VENV)/dev ## run the tests, with every check of every case on this Python: for a night, and before a release
+	$(BIN)/python -m pytest -n 2 --durations 10 --whole-proof
 
 .PHONY: compare
 compare: $(VENV)/dev ## measure every hand-written gradient beside the automatic one (minutes); the table that the README shows

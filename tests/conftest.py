@@ -23,6 +23,10 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
+def pytest_addoption(parser):
+    parser.addoption("--whole-proof", action="store_true", help="every check of every case, on any version of JAX")
+
+
 def pytest_sessionfinish(session):
     """Drops the programs that were not used for longest, once no worker needs them."""
     if not hasattr(session.config, "workerinput"):

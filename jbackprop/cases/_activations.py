@@ -72,6 +72,7 @@ PIECEWISE = (
         _prelu_reference,
         (normal(7), normal(7)),
         ("float32[7]", "float32[7]"),
+        batch_of="prelu, a slope for each channel",
     ),
 )
 

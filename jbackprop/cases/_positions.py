@@ -47,6 +47,7 @@ POSITIONS = (
         (normal(5, 4), normal(7, 4)),
         ("float32[7,0]",),
         (normal(512, 512), normal(1024, 512)),
+        batch_of="learned_positions",
     ),
     Case(
         "sinusoidal_positions",
@@ -79,6 +80,7 @@ POSITIONS = (
         (normal(5, 2, 4), classes(9, 5)),
         ("int32[5]",),
         (normal(4096, 8, 64), classes(4096, 4096)),
+        batch_of="rotary_embedding",
     ),
     Case(
         "rotary_embedding, base, positions of each example, two batch axes",

@@ -9,11 +9,30 @@ from jax.test_util import check_grads
 import jbackprop as jb
 from jbackprop.cases import CASES, FIRST_CASES, Case
 from jbackprop.functions import DTYPES, count_rules, described, replaced
+from jbackprop.proof import CHECKS
 
-# Of the two versions of JAX, the newer proves every case, and the older the first case of each rule.
-PROVED = CASES if jax.__version_info__ >= (0, 12) else FIRST_CASES
+# Of the two versions of JAX the newer proves what a rule computes, and the older what JAX makes of it.
+NEWER = jax.__version_info__ >= (0, 12)
+PROVED = CASES if NEWER else FIRST_CASES
+EVERY_CHECK = {"only": tuple(CHECKS), "dtypes": DTYPES}
+VALUES = {"only": ("primal", "gradient", "reference"), "dtypes": ("float64", "float32")}
+VALUES_ALONE = {"reference", "finite differences", "random inputs", "special inputs", "large inputs", "batches"}
+ABOUT_JAX = {"only": tuple(check for check in CHECKS if check not in VALUES_ALONE), "dtypes": DTYPES}
 each_case = pytest.mark.parametrize("case", PROVED, ids=lambda case: case.name)
 each_rule = pytest.mark.parametrize("case", FIRST_CASES, ids=lambda case: case.name)
+
+
+def pytest_generate_tests(metafunc):
+    """One proof a case: of a batch of another case the values, of what JAX makes of a rule its first case."""
+    if "proof" in metafunc.fixturenames:
+        whole = metafunc.config.getoption("--whole-proof")
+        proofs = [(case, EVERY_CHECK if whole else push(case)) for case in (CASES if whole else PROVED)]
+        metafunc.parametrize(("case", "proof"), proofs, ids=[case.name for case, _ in proofs])
+
+
+def push(case: Case):
+    """The options of the proof of a case that every push gets."""
+    return ABOUT_JAX if not NEWER else VALUES if case.batch_of else EVERY_CHECK
 
 
 def floating(arguments):
@@ -21,14 +40,18 @@ def floating(arguments):
     return [i for i, argument in enumerate(arguments) if jnp.issubdtype(argument.dtype, jnp.floating)]
 
 
+def function(case: Case):
+    """The rule without its options."""
+    return getattr(case.rule, "func", case.rule)
+
+
 def total(case: Case):
     """All outputs of the rule in one sum."""
     return lambda *arguments: sum(output.sum() for output in jax.tree.leaves(case.rule(*arguments)))
 
 
-@each_case
-def test_every_check_passes_and_the_residuals_are_those_of_the_case(case: Case):
-    report = jb.check(case.rule, *case.draw(jax.random.key(0)), reference=case.reference, dtypes=DTYPES)
+def test_every_check_passes_and_the_residuals_are_those_of_the_case(case: Case, proof):
+    report = jb.check(case.rule, *case.draw(jax.random.key(0)), reference=case.reference, **proof)
     assert [result.check for result in report.results if result.skipped] in ([], ["batches"])
     assert sorted(map(described, report.residuals)) == sorted(case.kept)
 
@@ -53,6 +76,16 @@ def test_forward_mode_raises(case: Case):
     x = arguments[place]
     with pytest.raises(TypeError, match="forward-mode"):
         jax.jvp(lambda x: case.rule(*arguments[:place], x, *arguments[place + 1 :]), (x,), (jnp.ones_like(x),))
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.batch_of], ids=lambda case: case.name)
+def test_a_batch_of_another_case_is_of_the_same_rule_and_options(case: Case):
+    (other,) = [other for other in CASES if other.name == case.batch_of]
+    assert not other.batch_of
+    assert (function(case), case.options) == (function(other), other.options)
+    ours, others = (each.draw(jax.random.key(0)) for each in (case, other))
+    assert [a.dtype for a in ours] == [a.dtype for a in others]
+    assert [a.ndim for a in ours] != [a.ndim for a in others]
 
 
 @each_case

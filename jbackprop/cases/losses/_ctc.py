@@ -73,5 +73,6 @@ CTC = (
         _reference,
         (normal(1, 3, 6, 5), *(fixed([values]) for values in (_PADDINGS, _LABELS, _LABEL_PADDINGS))),
         _kept("1,3,"),
+        batch_of="ctc",
     ),
 )

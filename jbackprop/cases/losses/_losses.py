@@ -43,6 +43,7 @@ LOSSES = (
         (normal(7), normal(7)),
         ("float32[7]", "float32[7]"),
         (normal(1000), normal(1000)),
+        batch_of="squared_error",
     ),
     Case(
         "sigmoid_cross_entropy",

@@ -73,6 +73,7 @@ SOFTMAX_CROSS_ENTROPY = (
         (normal(7), classes(7)),
         ("float32[7]", "float32[1]", "float32[1]", "int32[]"),
         (normal(1000), classes(1000)),
+        batch_of="softmax_cross_entropy",
     ),
     Case(
         "softmax_cross_entropy, two batch axes",
@@ -81,6 +82,7 @@ SOFTMAX_CROSS_ENTROPY = (
         (normal(2, 5, 7), classes(7, 2, 5)),
         ("float32[2,5,7]", "float32[2,5,1]", "float32[2,5,1]", "int32[2,5]"),
         (normal(8, 64, 1000), classes(1000, 8, 64)),
+        batch_of="softmax_cross_entropy",
     ),
     Case(
         "softmax_cross_entropy, soft targets",
