@@ -73,22 +73,26 @@ def checkpoint(subject: Subject) -> Iterator[Failure]:
 
 
 def second_order(subject: Subject) -> Iterator[Failure]:
-    """The derivative of the gradient, reverse over reverse and forward over reverse, if the twin has one too.
+    """The derivative of the gradient, reverse over reverse and forward over reverse, if the twin has one either way.
 
     It is left out where JAX refuses, since the rule's own halves call a `custom_vjp` function or a loop without end.
     """
     subject.need_twin()
-    derivatives = {"reverse": _reverse_over, "forward": _forward_over}
-    results = _derived(subject, *itertools.product(derivatives.values(), (subject.twin, subject.function)))
-    for (name, derivative), wanted, got in zip(derivatives.items(), results[::2], results[1::2], strict=True):
-        if isinstance(wanted, Exception):  # such as a special function whose gradient is a loop
-            raise NotApplicableError(f"automatic differentiation has none: {type(wanted).__name__}") from wanted
-        noises = functools.cache(functools.partial(_noise_of, subject, derivative))
+    reverse, forward = ((derivative, subject.function) for derivative in (_reverse_over, _forward_over))
+    of_twin = _forward_over, subject.twin
+    wanted, *results = _derived(subject, of_twin, reverse, forward)
+    if isinstance(wanted, Exception):
+        of_twin = _reverse_over, subject.twin
+        (wanted,) = _derived(subject, of_twin)
+    if isinstance(wanted, Exception):  # such as a special function whose gradient is a loop
+        raise NotApplicableError(f"automatic differentiation has none: {type(wanted).__name__}") from wanted
+    noises = functools.cache(functools.partial(_noise_of, subject, of_twin))
+    for name, got in zip(("reverse", "forward"), results, strict=True):
         for i, (g, w) in enumerate(zip(as_float64(_unless_refused(got, name)), as_float64(wanted), strict=True)):
             what, note = f"second derivative by {subject.name(i)}", f"{name} over reverse"
             # Where the gradient levels off its derivative is small, and the rounding is still that of the gradient.
             allowance = subject.allowance("float64", typical(subject)[i])
-            yield from worst(what, "float64", g, w, allowance, note, lambda i=i, noises=noises: noises()[i])
+            yield from worst(what, "float64", g, w, allowance, note, lambda i=i: noises()[i])
 
 
 def _unless_refused(got, name):
@@ -117,9 +121,9 @@ def _derived(subject, *pairs, dtype="float64", leaves=None):
         return together([(derivative(function, subject.wrt), arguments) for derivative, function in pairs])
 
 
-def _noise_of(subject, derivative):
+def _noise_of(subject, pair):
     """What the twin's second derivative gets wrong in float64, told from its error in float32."""
-    start, pair = rounded_to("float32", subject.leaves), (derivative, subject.twin)
+    start = rounded_to("float32", subject.leaves)
     (narrow,), (wide,) = (_derived(subject, pair, dtype=dtype, leaves=start) for dtype in ("float32", "float64"))
     return [FLOAT64_SHARE * noise for noise in twin_noise(as_float64(narrow), as_float64(wide))]
 
