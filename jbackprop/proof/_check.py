@@ -42,6 +42,10 @@ CHECKS: dict[str, Check] = {
 """Every check by name, in the order in which they run; each one's docstring says what it is for."""
 
 
+NOTHING_TO_PROVE = "holds no custom_vjp or custom_jvp rule: there is nothing hand-written to prove"
+"""The note on a function without rules."""
+
+
 def check(
     f: Callable,
     *args,
@@ -108,8 +112,14 @@ def assert_gradients(f: Callable, *args, **options) -> None:
     """`check` for a test suite: raises GradientError, an AssertionError, if any gradient of f is wrong.
 
     Takes the arguments of `check`.
+
+    Raises:
+      GradientError: a check found a fault.
+      ValueError: f holds no rule, so that there is nothing to assert; besides what `check` raises.
     """
-    check(f, *args, **options)
+    if NOTHING_TO_PROVE in check(f, *args, **options).notes:
+        wanted = "wanted a function with a rule in it"
+        raise ValueError(f"assert_gradients: f, {wanted}, got {function_name(f)}, which {NOTHING_TO_PROVE}")
 
 
 def _run(name, subject, at_most=None):
@@ -132,7 +142,7 @@ def _notes(subject, dtypes) -> Iterator[str]:
         yield f"no automatic gradient ({subject.irreversible})"
         yield "judged by finite differences, and below float64 by its own gradient there; a reference would tell more"
     elif subject.meant is None and not subject.has_rules:
-        yield "holds no custom_vjp or custom_jvp rule: there is nothing hand-written to prove"
+        yield NOTHING_TO_PROVE
 
 
 def _kept(f, args, wrt):

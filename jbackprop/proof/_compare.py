@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from jbackprop.functions import UNITS, Allowance, largest
+from jbackprop.functions import UNITS, Allowance, Arrays, largest
 
+from ._kinks import with_choices
 from ._report import Failure
 from ._subject import Subject
 
@@ -44,14 +45,18 @@ def gradients_agree(
     wanted: Sequence[Any],
     noise: Noise | None = None,
     note: str = "",
+    at: tuple[Arrays, Arrays] | None = None,
 ) -> Iterator[Failure]:
     """One comparison for each leaf that is differentiated, on the scale of its typical gradient.
 
-    The noise is that at the given arguments, unless another is known.
+    The noise is that at the given arguments, unless another is known.  Where the arguments and cotangents are told
+    (`at`), the wanted gradients are automatic ones, and a choice at a kink is as good.
     """
     noises = functools.cache(noise or (lambda: subject.noise(dtype)[1]))
-    for i, (g, w) in enumerate(zip(got, wanted, strict=True)):
-        allowance = subject.allowance(dtype, typical(subject)[i])
+    allowances = [subject.allowance(dtype, scale) for scale in typical(subject)]
+    if at is not None and any(map(_is_off, allowances, got, wanted)):
+        wanted = with_choices(subject, *at, wanted)
+    for i, (allowance, g, w) in enumerate(zip(allowances, got, wanted, strict=True)):
         yield from worst(f"gradient of {subject.name(i)}", dtype, g, w, allowance, note, lambda i=i: noises()[i])
 
 
@@ -70,6 +75,10 @@ def outputs_agree(
         yield from worst(
             what, dtype, np.asarray(g), np.asarray(w), subject.allowance(dtype), note, lambda i=i: noises()[i]
         )
+
+
+def _is_off(allowance, got, wanted):
+    return got.shape == wanted.shape and (allowance.units(got, wanted) > UNITS).any()
 
 
 def typical(subject: Subject) -> list[float]:

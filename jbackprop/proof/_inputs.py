@@ -2,18 +2,17 @@
 
 The policy, for a gradient entry by the rule (got) against automatic differentiation (twin):
 
-    where the twin is finite    got is finite and equal to rounding, or, at a kink, where derivatives are a choice,
-                                between the slopes on its two sides, along every axis and along the diagonal
+    where the twin is finite    got is finite and equal to rounding, or a choice at a kink (see `_kinks.py`)
     where the twin is NaN       anything goes, and a number is better
-    where the twin is ±∞        anything but NaN, which also goes where an output is not finite itself
+    where the twin is ±∞        anything but NaN
 
-At an infinite or NaN input the same holds: what it spoils in the twin it may spoil, and the gradient of an output that
-is not finite, and nothing else.  The gradient by a NaN itself is nobody's business.
+Where an output of f is itself NaN or infinite there is no opinion on what its gradient adds to others: log has no slope
+at −1, whatever g/x says, and that of a relu behind a NaN is 0 or 1.  So entries on which such an output depends are
+nobody's business.  Which these are is told at random points, where most slopes are not 0.  Nor is the gradient by a NaN
+itself.
 
 Equal to rounding means that of a number as large as the inputs, at these inputs: the backward pass of a softmax may
 take exp(x − lse) of a kept logarithm, and loses as many digits as x has before the point.
-
-J.-B. Hiriart-Urruty, C. Lemaréchal, "Fundamentals of Convex Analysis", Springer, 2001, chapter D (subgradients).
 """
 
 import dataclasses
@@ -29,6 +28,7 @@ from jbackprop.functions import (
     UNITS,
     as_float64,
     cast,
+    error_line,
     is_real,
     largest,
     precision,
@@ -38,6 +38,7 @@ from jbackprop.functions import (
 )
 
 from ._compare import gradients_agree, typical, worst
+from ._kinks import is_choice, with_choices
 from ._numbers import LARGE, SPECIAL, spoilt, spread
 from ._report import Failure, NotApplicableError
 from ._subject import Subject, pull_back
@@ -45,8 +46,6 @@ from ._together import together
 
 _NUMBERS = 2**17
 """How many random numbers `random_inputs` spreads over the input space."""
-_SUSPECTS = 32
-"""At so many entries of an array at most the slopes on both sides are measured."""
 _OCTAVES = ((-10, -4), (-4, 0), (0, 2), (2, 5))
 
 
@@ -62,7 +61,8 @@ def random_inputs(subject: Subject) -> Iterator[Failure]:
     for number, octaves in enumerate(_OCTAVES):
         chosen = tuple(spread(subject.rng(7, number, i), subject.leaves[i], draws, octaves) for i in subject.wrt)
         start = rounded_to("float32", chosen)
-        got, wanted = _at_draws(subject, of_both, "float64", start)
+        (_, got), (outputs, wanted) = _at_draws(subject, of_both, "float64", start)
+        wanted = _without_opinions(subject, outputs, wanted)
         noises = functools.partial(_noise_at_draws, subject, of_twin, start, wanted)
         for i, (g, w) in enumerate(zip(got, wanted, strict=True)):
             scale[i] = max(scale[i], largest(w))
@@ -71,13 +71,28 @@ def random_inputs(subject: Subject) -> Iterator[Failure]:
             yield from worst(what, "float64", g, w, allowance, note, lambda i=i, noises=noises: noises()[i])
 
 
+def _without_opinions(subject, outputs, gradients):
+    """The gradients at each draw, NaN in the entries that depend on outputs which are not finite there."""
+    spoilt = [~np.isfinite(out) for out in outputs]
+    draws = np.flatnonzero(sum(out.reshape(len(out), -1).any(axis=1) for out in spoilt))
+    if not len(draws):
+        return gradients
+    reached = subject.reached([out[draws] for out in spoilt])
+    without = [np.array(gradient) for gradient in gradients]
+    for gradient, mask in zip(without, reached, strict=True):
+        gradient[draws] = np.where(mask, np.nan, gradient[draws])
+    return without
+
+
 def _at_draws(subject, pulls, dtype, draws):
+    """(outputs, gradients) of each function, at all draws."""
     with precision(dtype):
-        return [as_float64(g) for g in pulls(cast(dtype, draws), cast(dtype, subject.leaves), subject.cotangents())]
+        found = pulls(cast(dtype, draws), cast(dtype, subject.leaves), subject.cotangents())
+        return [(as_float64(outputs), as_float64(gradients)) for outputs, gradients in found]
 
 
 def _noise_at_draws(subject, of_twin, draws, truth):
-    (narrow,) = _at_draws(subject, of_twin, "float32", draws)
+    ((_, narrow),) = _at_draws(subject, of_twin, "float32", draws)
     return [FLOAT64_SHARE * n for n in twin_noise(narrow, truth)]
 
 
@@ -127,7 +142,7 @@ def batches(subject: Subject) -> Iterator[Failure]:
     """A batch of none, a batch of one and more batch axes than were given, wherever automatic differentiation can.
 
     In float64.  The leading axis of the first argument is taken for a batch axis, and those of equal size with it.  A
-    rule that refuses, by raising, is not wrong.
+    rule that refuses, by raising, is not wrong, unless its backward half alone does.
     """
     subject.need_twin()
     if not np.ndim(subject.leaves[subject.wrt[0]]):
@@ -138,43 +153,57 @@ def batches(subject: Subject) -> Iterator[Failure]:
         "a batch of 1": lambda leaf: leaf[:1],
     }
     refusals = []
-    for note, wanted, got in _of_batches(subject, changes):
-        if isinstance(got, Exception):  # whatever its author raises
+    for note, given, wanted, got in _of_batches(subject, changes):
+        if not isinstance(got, Exception):
+            results = as_float64(got[1]), as_float64(wanted[1])
+            yield from gradients_agree(subject, "float64", *results, note=note, at=given)
+        elif _takes(subject, given[0]):
+            yield Failure("call", "float64", None, error_line(got), f"a gradient: the value has one ({note})")
+        else:  # whatever its author raises
             refusals.append(f"{note} ({type(got).__name__})")
-        else:
-            yield from gradients_agree(subject, "float64", as_float64(got[1]), as_float64(wanted[1]), note=note)
     if refusals:
         raise NotApplicableError(f"the rule refuses {', '.join(refusals)}")
 
 
 def _of_batches(subject, changes):
-    """(change, result of the twin, result of the rule), unless the twin itself refuses: what is changed is no batch."""
+    """(change, arguments, result of the twin, of the rule), unless the twin refuses: what is changed is no batch."""
     with precision("float64"):
         arguments = {note: _of_batch(subject, change) for note, change in changes.items()}
-        notes = [note for note, given in arguments.items() if given]
-        results = together([(pull, arguments[note]) for note in notes for pull in (subject.pull_twin, subject.pull)])
-    triples = zip(notes, results[::2], results[1::2], strict=True)
-    return [triple for triple in triples if not isinstance(triple[1], Exception)]
+        taken = {note: given for note, given in arguments.items() if given is not None}
+        pulls = subject.pull_twin, subject.pull
+        results = together([(pull, given) for given in taken.values() for pull in pulls])
+    found = zip(taken, taken.values(), results[::2], results[1::2], strict=True)
+    return [one for one in found if not isinstance(one[2], Exception)]
+
+
+def _takes(subject, leaves):
+    """Whether the function itself can be computed there: then a backward half that cannot is no refusal."""
+    try:
+        with precision("float64"):
+            jax.eval_shape(subject.function, *leaves)
+    except Exception:
+        return False
+    return True
 
 
 def _of_batch(subject, change):
-    """Leaves with another batch and cotangents that fit, nothing where the twin refuses them."""
+    """Leaves with another batch and cotangents that fit, None where the twin refuses them."""
     first = np.shape(subject.leaves[subject.wrt[0]])[:1]
     changed = (change(leaf) if np.shape(leaf)[:1] == first else leaf for leaf in subject.leaves)
     leaves = cast("float64", tuple(changed))
     try:
         outputs = filter(is_real, jax.eval_shape(subject.twin, *leaves))
     except Exception:
-        return ()
+        return None
     return leaves, tuple(subject.rng(8, i).normal(size=out.shape) for i, out in enumerate(outputs))
 
 
 def _over_draws(subject, *functions):
-    """(draws of the leaves in wrt, leaves, cotangents) -> the gradients of each function at each draw."""
+    """(draws of the leaves in wrt, leaves, cotangents) -> outputs and gradients of each function at each draw."""
     pulls = [pull_back(function, subject.wrt) for function in functions]
 
     def over_draws(draws, leaves, u):
-        return jax.lax.map(lambda draw: [pull(replaced(leaves, subject.wrt, draw), u)[1] for pull in pulls], draws)
+        return jax.lax.map(lambda draw: [pull(replaced(leaves, subject.wrt, draw), u) for pull in pulls], draws)
 
     return jax.jit(over_draws)
 
@@ -189,18 +218,42 @@ def _by_policy(subject, leaves, note, kinks):
         return
     _, truth = subject.true(subject.given, start)
     _, noises = subject.noise_at(subject.given, start)
-    for i, (g, t, w) in enumerate(zip(got, twin, truth, strict=True)):
-        wanted = np.where(np.isfinite(t), w, np.where(np.isinf(t) & np.isnan(g), t, np.nan))
-        wanted = np.where(np.isnan(start[subject.wrt[i]]), np.nan, wanted)
-        units = dataclasses.replace(allowances[i], noise=noises[i]).units(g, wanted)
-        wrong = (units > UNITS) | (np.isinf(wanted) & np.isnan(g))
-        if wrong.any():
-            wrong &= ~(_of_spoilt_outputs(subject, outputs)[i] & (np.isinf(wanted) if kinks else True))
-        by_choice = kinks and subject.meant is None and wrong.any() and _between_slopes(subject, start, i, got, wrong)
-        if wrong.any() and not by_choice:
-            entry = tuple(int(k) for k in np.argwhere(wrong)[0])
-            numbers = float(g[entry]), float(w[entry]), float(units[entry])
-            yield Failure(f"gradient of {subject.name(i)}", subject.given, entry, *numbers, note)
+    truth = _with_opinions(subject, start, outputs, got, twin, truth)
+    wrong = [_wrong(*each) for each in zip(got, truth, allowances, noises, strict=True)]
+    if any(map(np.any, wrong)):
+        wrong = _without_choices(subject, start, got, wrong, kinks)
+    for i, (g, w, where) in enumerate(zip(got, truth, wrong, strict=True)):
+        if where.any():
+            entry = tuple(int(k) for k in np.argwhere(where)[0])
+            units = float(allowances[i].units(g, w)[entry])
+            yield Failure(
+                f"gradient of {subject.name(i)}", subject.given, entry, float(g[entry]), float(w[entry]), units, note
+            )
+
+
+def _without_choices(subject, start, got, wrong, kinks):
+    """The wrong entries less those at kinks, here, or where here is not finite, at the given arguments."""
+    if kinks:
+        chosen = is_choice(subject, start, subject.cotangents(), got, wrong)
+        return [np.zeros_like(where) if chosen else where for where in wrong]
+    given = with_choices(subject, subject.leaves, subject.cotangents(), subject.truth[1])
+    return [where & (g == w) for where, g, w in zip(wrong, given, subject.truth[1], strict=True)]
+
+
+def _wrong(got, wanted, allowance, noise):
+    units = dataclasses.replace(allowance, noise=noise).units(got, wanted)
+    return (units > UNITS) | (np.isinf(wanted) & np.isnan(got))
+
+
+def _with_opinions(subject, start, outputs, got, twin, truth):
+    """The true gradients, NaN in the entries of which the policy has no opinion."""
+    spoilt = _of_spoilt_outputs(subject, outputs)
+    wanted = [
+        np.where(np.isfinite(t), w, np.where(np.isinf(t) & np.isnan(g), t, np.nan))
+        for g, t, w in zip(got, twin, truth, strict=True)
+    ]
+    no_opinion = [np.isnan(start[i]) | of for i, of in zip(subject.wrt, spoilt, strict=True)]
+    return [np.where(none, np.nan, w) for none, w in zip(no_opinion, wanted, strict=True)]
 
 
 def _finite_and_equal(got, twin, allowance):
@@ -209,48 +262,8 @@ def _finite_and_equal(got, twin, allowance):
 
 
 def _of_spoilt_outputs(subject, outputs):
-    """Of each gradient the entries that outputs depend on, at the given arguments, which are not finite here."""
-    spoilt = tuple(u * ~np.isfinite(out) for u, out in zip(subject.cotangents(), outputs, strict=True))
-    return [g != 0 for g in subject.evaluate(subject.pull_twin, subject.given, cotangents=spoilt)[1]]
-
-
-def _between_slopes(subject, leaves, i, got, suspects):
-    """Whether gradient i is a choice at a kink: between the slopes of ⟨u, f⟩ on both sides of x.
-
-    Along the axes of the suspect entries (of a few, where there are many), and along two diagonals, in which all
-    entries of the leaf move, and those of all leaves: a rule that gives the whole slope to each of several ties passes
-    the first and fails the others.
-    """
-    if not all(np.isfinite(g).all() for g in got):
-        return False
-    zeros = [np.zeros(g.shape) for g in got]
-    axes = subject.rng(9).permutation(np.flatnonzero(suspects))[:_SUSPECTS]
-    own = [np.ones(got[i].shape), *(_axis(got[i].shape, k) for k in axes)]
-    directions = [[1 + zero for zero in zeros], *([*zeros[:i], direction, *zeros[i + 1 :]] for direction in own)]
-    return all(_within(subject, leaves, got, direction) for direction in directions)
-
-
-def _axis(shape, k):
-    direction = np.zeros(shape)
-    direction.reshape(-1)[k] = 1
-    return direction
-
-
-def _within(subject, leaves, got, directions):
-    low, high = sorted(_one_sided(subject, leaves, directions))
-    slack = 1e-4 * max(1.0, abs(low), abs(high))
-    slope = sum(float((g * d).sum()) for g, d in zip(got, directions, strict=True))
-    return low - slack <= slope <= high + slack
-
-
-def _one_sided(subject, leaves, directions):
-    """The slopes of ⟨u, f⟩ ahead of and behind the leaves, all of which move."""
-    step = 1e-6 * _magnitude([leaves[position] for position in subject.wrt])
-
-    def total(step):
-        moved = [leaves[position] + step * d for position, d in zip(subject.wrt, directions, strict=True)]
-        outputs, _ = subject.evaluate(subject.pull, "float64", replaced(leaves, subject.wrt, moved))
-        return sum(float((u * out).sum()) for u, out in zip(subject.cotangents(), outputs, strict=True))
-
-    here = total(0)
-    return (total(step) - here) / step, (here - total(-step)) / step
+    """Of each gradient the entries that depend on outputs which are not finite here."""
+    spoilt = [~np.isfinite(out) for out in outputs]
+    if not any(map(np.any, spoilt)):
+        return [np.zeros(np.shape(subject.leaves[i]), bool) for i in subject.wrt]
+    return [reached[0] for reached in subject.reached([out[None] for out in spoilt])]

@@ -38,6 +38,9 @@ from jbackprop.functions import (
 
 from ._report import NotApplicableError
 
+_POINTS = 32
+"""At so many random points it is looked up what depends on what: the slope of a relu is 0 at half of them."""
+
 Flat = Callable[..., Arrays]
 Pull = Callable[[Arrays, Arrays], tuple[Arrays, Arrays]]
 
@@ -140,6 +143,31 @@ class Subject:
     def pull_twin(self) -> Pull:
         """Gradients by automatic differentiation, jitted."""
         return jax.jit(pull_back(self.twin, self.wrt))
+
+    def reached(self, outputs: Sequence[np.ndarray]) -> Arrays:
+        """Which entries of each gradient depend on chosen entries of the outputs, at random points near the origin.
+
+        Args:
+          outputs: (sets, *shape) of each floating point output, True for the entries of each set.
+
+        Returns:
+          (sets, *shape) for each gradient.
+        """
+        rng, scale = self.rng(11), 2.0 ** self.rng(12).uniform(-4, 1, size=_POINTS)
+        points = [np.einsum("p,p...->p...", scale, rng.normal(size=(_POINTS, *self.leaves[i].shape))) for i in self.wrt]
+        cotangents = tuple(u * chosen for u, chosen in zip(self.cotangents(), outputs, strict=True))
+        with precision("float64"):
+            return tuple(map(np.asarray, self._reach(cast("float64", self.leaves), tuple(points), cotangents)))
+
+    @functools.cached_property
+    def _reach(self) -> Callable[..., Arrays]:
+        pull = pull_back(self.twin, self.wrt)
+
+        def at(leaves, points, cotangents):
+            gradients = jax.lax.map(lambda point: pull(replaced(leaves, self.wrt, point), cotangents)[1], points)
+            return tuple(((g != 0) & jnp.isfinite(g)).any(axis=0) for g in gradients)
+
+        return jax.jit(lambda leaves, points, sets: jax.lax.map(lambda u: at(leaves, points, u), sets))
 
     @functools.cached_property
     def outputs(self) -> tuple[jax.ShapeDtypeStruct, ...]:

@@ -71,7 +71,8 @@ def gradient(subject: Subject) -> Iterator[Failure]:
             _, truth = subject.true(dtype, leaves, cotangents)
             _, got = subject.evaluate(subject.pull, dtype, leaves, cotangents)
             noise = functools.partial(_gradient_noise, subject, dtype, leaves, cotangents)
-            yield from gradients_agree(subject, dtype, got, truth, noise, "against automatic differentiation")
+            at = leaves, cotangents
+            yield from gradients_agree(subject, dtype, got, truth, noise, "against automatic differentiation", at)
     if _is_mixed(subject):
         yield from _in_mixed_dtypes(subject)
 
@@ -109,7 +110,8 @@ def reference_gradient(subject: Subject) -> Iterator[Failure]:
     pull = jax.jit(pull_back(subject.reference, subject.wrt))
     _, truth = subject.evaluate(pull, "float64")
     _, got = subject.evaluate(subject.pull, "float64")
-    yield from gradients_agree(subject, "float64", got, truth, note="against the reference's gradient")
+    at = subject.leaves, subject.cotangents()
+    yield from gradients_agree(subject, "float64", got, truth, note="against the reference's gradient", at=at)
 
 
 def linearity(subject: Subject) -> Iterator[Failure]:
@@ -146,7 +148,8 @@ def each_output(subject: Subject) -> Iterator[Failure]:
         alone = tuple(a if i == j else np.zeros_like(a) for i, a in enumerate(u))
         _, wanted = subject.evaluate(subject.pull_twin, "float64", cotangents=alone)
         _, got = subject.evaluate(subject.pull, "float64", cotangents=alone)
-        yield from gradients_agree(subject, "float64", got, wanted, note=f"cotangent of output {j} alone")
+        at = subject.leaves, alone
+        yield from gradients_agree(subject, "float64", got, wanted, note=f"cotangent of output {j} alone", at=at)
 
 
 def determinism(subject: Subject) -> Iterator[Failure]:

@@ -373,7 +373,15 @@ def test_the_slope_at_a_tie_is_given_once(first, second, right):
 )
 def test_functions_of_others_pass(f, arguments):
     checks = ("structure", "gradient", "finite differences", "linearity", "random inputs", "special inputs", "jit")
-    jb.assert_gradients(f, *arguments, dtypes=FAST, only=checks)
+    jb.check(f, *arguments, dtypes=FAST, only=checks)
+
+
+def test_there_must_be_something_to_assert():
+    jb.assert_gradients(jnp.logaddexp, X[0], X[1], only=["gradient"])  # a custom_jvp rule
+    with pytest.raises(
+        ValueError, match="assert_gradients: f, wanted a function with a rule in it, got sin, which holds"
+    ):
+        jb.assert_gradients(jnp.sin, X, only=["gradient"])
 
 
 def test_the_layers_of_equinox_pass():

@@ -1,0 +1,102 @@
+"""At a kink a derivative is a choice: which of a rule's gradients are one, and which are wrong.
+
+With S±(d) the slopes of ⟨u, f⟩ ahead of x and behind it, along a direction d, a gradient g is a choice at x if
+
+    along each axis     S⁻(eₖ) ≤ gₖ ≤ S⁺(eₖ), or the other way round
+
+where the two differ, so that there is a kink, and if its entries fit together. Kinks that have nothing to do with
+each other, as those of single entries, add up:
+
+    S±(Σₖ eₖ) = Σₖ S±(eₖ)                                then every choice of each is a choice of all
+
+Of several equal maxima they do not: together they move the maximum once, each alone moves it too.  There g lies between
+the slopes along the sum of the axes as well, so that no two ties get the whole of it.
+
+J.-B. Hiriart-Urruty, C. Lemaréchal, "Fundamentals of Convex Analysis", Springer, 2001, chapter D (subgradients).
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jbackprop.functions import UNITS, Arrays, as_float64, cast, is_real, largest, precision, replaced
+
+from ._subject import Subject
+
+_AXES = 512
+"""So many entries at most are moved, those that differ from automatic differentiation first."""
+_MEMORY = 2**23
+"""How many numbers all directions may be."""
+_STEP = 1e-6
+_SLACK = 1e-4
+
+
+def with_choices(subject: Subject, leaves: Arrays, cotangents: Arrays, truth: Sequence[Any]) -> list[np.ndarray]:
+    """The true gradients, and where they are a choice at a kink the one that the rule takes in float64."""
+    _, own = subject.evaluate(subject.pull, "float64", leaves, cotangents)
+    scales = [subject.allowance("float64", largest(wanted)) for wanted in truth]
+    wrong = [scale.units(g, w) > UNITS for scale, g, w in zip(scales, own, truth, strict=True)]
+    if not any(map(np.any, wrong)) or not is_choice(subject, leaves, cotangents, own, wrong):
+        return list(truth)
+    return [np.where(where, g, w) for where, g, w in zip(wrong, own, truth, strict=True)]
+
+
+def is_choice(
+    subject: Subject, leaves: Arrays, cotangents: Arrays, gradients: Sequence[Any], suspects: Sequence[Any]
+) -> bool:
+    """Whether gradients are a choice at a kink, wherever they differ from the automatic ones.
+
+    Args:
+      subject: the function, or the one whose gradient it is to have.
+      leaves: where.
+      cotangents: of its outputs.
+      gradients: of each leaf that is differentiated.
+      suspects: the entries that differ, in the same shapes.
+    """
+    flat, wrong = (np.concatenate([np.ravel(a) for a in arrays]) for arrays in (gradients, suspects))
+    if not np.isfinite(flat).all():
+        return False
+    axes = _moved(subject, wrong)
+    directions = np.zeros((len(axes) + 1, len(flat)))
+    directions[np.arange(len(axes)), axes], directions[-1, axes] = 1, 1
+    behind, ahead = _slopes(subject, leaves, cotangents, directions)
+    slack = _SLACK * np.maximum(1, np.maximum(np.abs(behind), np.abs(ahead)))
+    low, high = np.minimum(behind, ahead) - slack, np.maximum(behind, ahead) + slack
+    got = directions @ flat
+    inside = (low <= got) & (got <= high)
+    is_kink = np.abs(ahead - behind) > 2 * slack
+    if not (inside & is_kink)[:-1][wrong[axes]].all():
+        return False
+    apart = [abs(along[:-1].sum() - along[-1]) <= slack.sum() for along in (behind, ahead)]
+    return all(apart) or bool(inside[-1])
+
+
+def _moved(subject, wrong):
+    """The entries to move, as many as can be afforded: of those that differ, and of the others, some by chance."""
+    most = int(np.clip(_MEMORY // max(len(wrong), 1), 8, _AXES))
+    order = subject.rng(9).permutation(len(wrong))
+    return np.concatenate([order[wrong[order]], order[~wrong[order]]])[:most]
+
+
+def _slopes(subject, leaves, cotangents, directions):
+    """The slopes of ⟨u, f⟩ behind the leaves and ahead of them, along directions in all that are differentiated."""
+    chosen = [leaves[position] for position in subject.wrt]
+    function, step = subject.meant or subject.function, _STEP * max(1.0, *map(largest, chosen))
+    ends = np.cumsum([np.size(leaf) for leaf in chosen])[:-1]
+
+    def total(leaves, u, direction):
+        parts = jnp.split(direction, ends)
+        moved = [leaves[i] + part.reshape(leaves[i].shape) for i, part in zip(subject.wrt, parts, strict=True)]
+        outputs = [out for out in function(*replaced(leaves, subject.wrt, moved)) if is_real(out)]
+        return sum((a * out).sum() for a, out in zip(u, outputs, strict=True))
+
+    def slopes(leaves, u, directions):
+        here = total(leaves, u, jnp.zeros(directions.shape[1:]))
+        behind, ahead = (jax.lax.map(lambda d, s=s: total(leaves, u, s * d), directions) for s in (-step, step))
+        return (here - behind) / step, (ahead - here) / step
+
+    with precision("float64"):
+        return as_float64(jax.jit(slopes)(cast("float64", leaves), cotangents, directions))
