@@ -4,7 +4,7 @@ With S±(d) the slopes of ⟨u, f⟩ ahead of x and behind it, along a direction
 
     along each axis     S⁻(eₖ) ≤ gₖ ≤ S⁺(eₖ), or the other way round
 
-where the two differ, so that there is a kink, and if its entries fit together. Kinks that have nothing to do with
+where the two differ, so that there is a kink, and if its entries fit together.  Kinks that have nothing to do with
 each other, as those of single entries, add up:
 
     S±(Σₖ eₖ) = Σₖ S±(eₖ)                                then every choice of each is a choice of all
