@@ -19,6 +19,7 @@ from typing import Any
 import jax
 
 import jbackprop
+from jbackprop import report
 
 from . import gallery
 
@@ -26,7 +27,11 @@ _WELCOME = """
 
 [Worked examples, to step through](gallery/index.html)
 · [How to write and debug a layer](jbackprop/table.html)
+· {pages}
 """
+
+PAGES = Path(__file__).parent / "pages"
+"""Tables and examples that are too long for the README, each under the command that prints it."""
 
 
 def write(folder: str | Path) -> Path:
@@ -43,10 +48,25 @@ def write(folder: str | Path) -> Path:
     gallery.write(Path(folder) / "gallery")
     for module in list(public_modules()):
         _prepare(module)
-    jbackprop.__doc__ = f"{jbackprop.__doc__}{_WELCOME}"
+    pages = dict(_pages(Path(folder)))
+    jbackprop.__doc__ = f"{jbackprop.__doc__}{_WELCOME.format(pages=_links(pages))}"
     render.configure(docformat="google", show_source=False, template_directory=Path(__file__).parent / "docs_theme")
     pdoc("jbackprop", output_directory=Path(folder))
     return Path(folder) / "index.html"
+
+
+def _pages(folder: Path) -> Iterator[tuple[str, str]]:
+    """Writes the pages; gives each one's file name and title."""
+    from pdoc.render_helpers import to_html
+
+    for source in sorted(PAGES.glob("*.md")):
+        title, _, body = source.read_text(encoding="utf-8").partition("\n")
+        (folder / f"{source.stem}.html").write_text(report.page(title.lstrip("# "), to_html(body)), encoding="utf-8")
+        yield f"{source.stem}.html", title.lstrip("# ")
+
+
+def _links(pages: dict[str, str]) -> str:
+    return " · ".join(f"[{title}]({name})" for name, title in pages.items())
 
 
 def public_modules() -> Iterator[ModuleType]:

@@ -1,4 +1,4 @@
-"""The README's examples, pasted one after the other, print what it says they print."""
+"""The README's examples, and those of the pages, pasted one after the other, print what it says they print."""
 
 import contextlib
 import importlib.util
@@ -6,25 +6,32 @@ import io
 import re
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
+from experiments import docs
 from jbackprop import rules
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
-EXAMPLES = re.findall(r"```python\n(.*?)```\s+```\n(.*?)```", README, re.DOTALL)
+PAGES = {page.stem: page.read_text(encoding="utf-8") for page in sorted(docs.PAGES.glob("*.md"))}
+TEXT = "\n".join([README, *PAGES.values()])
+EXAMPLES = re.findall(r"```python\n(.*?)```\s+```\n(.*?)```", TEXT, re.DOTALL)
 OPTIONAL = ("flax", "equinox")
 NUMBER = re.compile(r"[−-]?\d[\d.]*(?:e[+-]\d+)?")
 
 
+def test_it_is_short_enough_to_read():
+    assert README.count("\n") <= 200
+
+
 def test_every_example_has_its_output():
-    assert len(EXAMPLES) == README.count("```python") > 0
+    assert len(EXAMPLES) == TEXT.count("```python") > 0
 
 
 def test_every_rule_is_named():
-    parts = {"bias_gradient", "input_gradient", "weight_gradient"}
-    functions = {name for name, rule in vars(rules).items() if callable(rule)} - parts
-    assert functions == {name for name in functions if f"`{name}`" in README}
+    functions = {name for name, rule in vars(rules).items() if isinstance(rule, jax.custom_vjp)} | {"bidirectional"}
+    assert functions == {name for name in functions if f"`{name}`" in PAGES["rules"]}
 
 
 def test_examples_print_what_the_readme_says():

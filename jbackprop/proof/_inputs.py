@@ -142,7 +142,8 @@ def batches(subject: Subject) -> Iterator[Failure]:
     """A batch of none, a batch of one and more batch axes than were given, wherever automatic differentiation can.
 
     In float64.  The leading axis of the first argument is taken for a batch axis, and those of equal size with it.  A
-    rule that refuses, by raising, is not wrong, unless its backward half alone does.
+    rule that refuses, by raising, is not wrong, unless its backward half alone does, of a batch with which the outputs
+    begin too.
     """
     subject.need_twin()
     if not np.ndim(subject.leaves[subject.wrt[0]]):
@@ -157,7 +158,7 @@ def batches(subject: Subject) -> Iterator[Failure]:
         if not isinstance(got, Exception):
             results = as_float64(got[1]), as_float64(wanted[1])
             yield from gradients_agree(subject, "float64", *results, note=note, at=given)
-        elif _takes(subject, given[0]):
+        elif _batch_leads(subject) and _takes(subject, given[0]):
             yield Failure("call", "float64", None, error_line(got), f"a gradient: the value has one ({note})")
         else:  # whatever its author raises
             refusals.append(f"{note} ({type(got).__name__})")
@@ -174,6 +175,12 @@ def _of_batches(subject, changes):
         results = together([(pull, given) for given in taken.values() for pull in pulls])
     found = zip(taken, taken.values(), results[::2], results[1::2], strict=True)
     return [one for one in found if not isinstance(one[2], Exception)]
+
+
+def _batch_leads(subject):
+    """Whether the outputs begin with the axis that is taken for a batch: then it surely is one."""
+    size = np.shape(subject.leaves[subject.wrt[0]])[:1]
+    return all(out.shape[:1] == size for out in subject.outputs)
 
 
 def _takes(subject, leaves):

@@ -138,22 +138,24 @@ def test_half_precision_is_not_asked_of_a_function_that_has_none():
         jb.check(spectrum, X[0], only=["structure", "gradient"], dtypes=["bfloat16"])
 
 
-def test_a_rule_may_refuse_more_batch_axes_but_not_its_backward_half_alone():
+def test_a_rule_may_refuse_more_batch_axes():
     def dense(w, b, x):
         return x @ w + b
 
-    def strict(w, b, x):
-        if w.ndim != 2:
-            raise ValueError("w, wanted two axes")
-        return dense(w, b, x)
-
-    def ruled(f):
-        return _ruled(f, lambda w, b, x: (f(w, b, x), (w, x)), lambda r, u: (r[1].T @ u, u.sum(0), u @ r[0].T))
-
-    report = jb.check(ruled(strict), X.T, jnp.ones(4), X[:2], gradient_of=dense, only=["batches"])
+    rule = _ruled(dense, lambda w, b, x: (dense(w, b, x), (w, x)), lambda r, u: (r[1].T @ u, u.sum(0), u @ r[0].T))
+    report = jb.check(rule, X.T, jnp.ones(4), X[:2], only=["batches"])
     assert report.passed and "refuses two more batch axes" in report.results[0].skipped
+
+
+def test_a_backward_half_may_not_refuse_alone():
+    """x and the output begin with the batch: a sum over its first axis alone is wrong where there are more."""
+
+    def dense(x, w, b):
+        return x @ w + b
+
+    rule = _ruled(dense, lambda x, w, b: (dense(x, w, b), (x, w)), lambda r, u: (u @ r[1].T, r[0].T @ u, u.sum(0)))
     with pytest.raises(jb.GradientError, match=r"batches: call, .* wanted a gradient: the value has one \(two more"):
-        jb.check(ruled(dense), X.T, jnp.ones(4), X[:2], only=["batches"])
+        jb.check(rule, X[:2], X.T, jnp.ones(4), only=["batches"])
 
 
 def test_a_forward_half_may_call_the_rule_itself():
