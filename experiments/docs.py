@@ -61,7 +61,8 @@ def _pages(folder: Path) -> Iterator[tuple[str, str]]:
 
     for source in sorted(PAGES.glob("*.md")):
         title, _, body = source.read_text(encoding="utf-8").partition("\n")
-        (folder / f"{source.stem}.html").write_text(report.page(title.lstrip("# "), to_html(body)), encoding="utf-8")
+        page = report.page(title.lstrip("# "), to_html(body), "td:first-child, th:first-child { text-align: left }")
+        (folder / f"{source.stem}.html").write_text(page, encoding="utf-8")
         yield f"{source.stem}.html", title.lstrip("# ")
 
 
