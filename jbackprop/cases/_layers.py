@@ -85,6 +85,7 @@ _ENTRIES = [
     layers.reshape(3, -1),
     layers.layer_norm(),
     layers.layer_norm(offset=False, keep="normalised"),
+    layers.layer_norm(scale=False, offset=False),
     layers.rms_norm(),
     layers.linear(5),
     layers.linear(5, bias=False),

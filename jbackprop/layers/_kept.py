@@ -69,7 +69,7 @@ def _place(leaf, params):
     name = next((name for name, param in params.items() if leaf is param), None)
     if name is not None:
         return Given(name)
-    return Empty(leaf.shape, str(leaf.dtype)) if leaf.size == 0 else None
+    return Empty(leaf.shape, str(leaf.dtype)) if jnp.size(leaf) == 0 else None
 
 
 def _filled(place, arrays, params):

@@ -71,10 +71,9 @@ class Of(Layer):
         shapes = shape if len(self.inputs) > 1 else (shape,)
         self._check_axes(shapes)
         features = shapes[0][-1] if shapes[0] else 0
-        keys = jax.random.split(key, max(len(self.parameters), 1))
-        params = {
-            name: parameter.draw(k, features) for (name, parameter), k in zip(self.parameters, keys, strict=False)
-        }
+        keys = jax.random.split(key, len(self.parameters))
+        drawn = zip(self.parameters, keys, strict=True)
+        params = {name: parameter.draw(own_key, features) for (name, parameter), own_key in drawn}
         return params or (), self._out_shape(params, shapes)
 
     def forward(self, params: Params, x: Any, key: jax.Array | None = None) -> tuple[Any, Kept]:
@@ -86,11 +85,13 @@ class Of(Layer):
     def backward(self, params: Params, cache: Kept, dy: Any) -> tuple[Any, Any]:
         """The rule's backward half, or the piece of it that travels on."""
         residuals, two = cache.residuals(self.fixed(params)), pieces(self.rule)
-        if two is not None:
-            return two.travel(*self.halves.static, residuals, dy)
-        gradients = dict(zip(self.halves.arrays, self.halves.backward(residuals, dy), strict=True))
-        dx = tuple(gradients[name] for name in self.inputs)
-        return dx if len(dx) > 1 else dx[0], dy if self.parameters else ()
+        if two is None:
+            gradients = dict(zip(self.halves.arrays, self.halves.backward(residuals, dy), strict=True))
+            each = tuple(gradients[name] for name in self.inputs)
+            dx, delta = each if len(each) > 1 else each[0], dy
+        else:
+            dx, delta = two.travel(*self.halves.static, residuals, dy)
+        return dx, delta if self.parameters else ()
 
     def factors(self, params: Params, cache: Kept, delta: Any) -> Any:
         """The rule's other piece; for a rule without, its backward half, not yet run."""
@@ -110,7 +111,7 @@ class Of(Layer):
             return About(**{"name": name, **given})
         return About(**{"name": name, "output": f"{name}({{x}})", "input": f"{{dy}} ⊙ {name}′({{x}})", **given})
 
-    def fixed(self, params):
+    def fixed(self, params: Params) -> dict[str, jax.Array]:
         """What is the same for every example."""
         return {**dict(params), **{name: jnp.asarray(value) for name, value in self.constants}}
 

@@ -80,7 +80,8 @@ def test_gradients(case):
         y, pull = jax.vjp(lambda params, x: layer.apply(params, x, key), params, x)
         return y, *pull(dy)
 
-    y, dx, gradient, (again_dx, _, again) = by_hand(params, x, dy)
+    y, dx, gradient, (again_dx, delta, again) = by_hand(params, x, dy)
+    assert bool(jax.tree.leaves(delta)) == bool(jax.tree.leaves(params))
     applied_y, applied_gradient, applied_dx = by_apply(params, x, dy)
     assert count_rules(lambda params, x: layer.apply(params, x, key), params, x)
     assert_close((again_dx, again), (dx, gradient))
