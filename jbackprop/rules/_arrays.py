@@ -30,6 +30,17 @@ def check_integers(rule: str, **arrays: jax.Array) -> None:
             raise TypeError(f"{rule}: {name}, wanted integers, got {array.dtype}")
 
 
+def whole(numbers: jax.Array) -> jax.Array:
+    """Integers as signed ones of 32 bits at least: in a narrow or unsigned dtype other numbers wrap beside them.
+
+    What is too large for that becomes the largest of them, which names nothing either.
+    """
+    dtype = jnp.promote_types(jnp.int32, f"int{8 * numbers.dtype.itemsize}")
+    most = jnp.iinfo(dtype).max
+    fitting = jnp.minimum(numbers, most) if jnp.iinfo(numbers.dtype).max > most else numbers
+    return fitting.astype(dtype)
+
+
 def check_numbers(rule: str, name: str, numbers: jax.Array, most: int, wanted: str) -> None:
     """Raises TypeError unless the numbers are integers, ValueError if one that is known is not in [0, most].
 

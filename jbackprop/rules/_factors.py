@@ -17,7 +17,7 @@ from typing import Any, TypeVar, dataclass_transform
 import jax
 import jax.numpy as jnp
 
-from ._arrays import product, rows, wide_dtype, widen
+from ._arrays import product, rows, whole, wide_dtype, widen
 
 T = TypeVar("T")
 
@@ -101,7 +101,7 @@ class Looked(Factored):
     def total(self) -> jax.Array:
         """δ added to the rows that were looked up, in float32 at least; a row that does not exist gets nothing."""
         table = jnp.zeros((self.rows, self.delta.shape[-1]), wide_dtype(self.delta))
-        table = table.at[self.ids].add(widen(self.delta), mode="drop", wrap_negative_indices=False)
+        table = table.at[whole(self.ids)].add(widen(self.delta), mode="drop", wrap_negative_indices=False)
         return table if self.padding_index is None else table.at[self.padding_index].set(0)
 
 

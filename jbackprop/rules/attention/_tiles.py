@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jbackprop.rules._arrays import rows, widen
+from jbackprop.rules._arrays import rows, whole, widen
 
 
 class Arguments(NamedTuple):
@@ -122,7 +122,7 @@ def flattened(given: Arguments, cut: Tiling) -> Arguments:
         sequences(given.value, cut.columns),
         _matrices(given.bias, cut),
         _matrices(given.mask, cut),
-        *(None if lengths is None else lengths.reshape(-1) for lengths in given[5:]),
+        *(None if lengths is None else whole(lengths).reshape(-1) for lengths in given[5:]),
     )
 
 

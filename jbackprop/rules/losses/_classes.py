@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jbackprop.rules._arrays import check_numbers
+from jbackprop.rules._arrays import check_numbers, whole
 
 
 def check_class_numbers(loss: str, labels: jax.Array, classes: int, ignore_index: int | None = None) -> None:
@@ -17,5 +17,6 @@ def check_class_numbers(loss: str, labels: jax.Array, classes: int, ignore_index
 
 def one_hot(labels: jax.Array, classes: int, dtype: jax.typing.DTypeLike) -> jax.Array:
     """One weight for each class, last; NaN for a class number that names none."""
+    labels = whole(labels)
     known = (labels >= 0) & (labels < classes)
     return jnp.where(known[..., None], jax.nn.one_hot(labels, classes, dtype=dtype), jnp.nan)

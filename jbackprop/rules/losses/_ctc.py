@@ -33,7 +33,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Integer, Num
 
-from jbackprop.rules._arrays import check_floating, cotangent, widen
+from jbackprop.rules._arrays import check_floating, check_integers, cotangent, whole, widen
 from jbackprop.rules._softmax import exponentials
 
 from ._classes import check_class_numbers
@@ -113,7 +113,7 @@ ctc.defvjp(_ctc_fwd, _ctc_bwd)
 
 def _states(labels, label_paddings, blank_id):
     """l_s, whether s may be entered from s − 2, and whether a path may end in s: each (*batch, S)."""
-    labels = jnp.where(label_paddings > 0, blank_id, labels)
+    labels = jnp.where(label_paddings > 0, blank_id, whole(labels))
     blanks = jnp.full_like(labels, blank_id)
     states = jnp.stack([blanks, labels], axis=-1).reshape(*labels.shape[:-1], -1)
     states = jnp.concatenate([states, jnp.full_like(states, blank_id, shape=(*states.shape[:-1], 1))], axis=-1)
@@ -176,4 +176,5 @@ def _check(logits, logit_paddings, labels, label_paddings, blank_id):
         raise ValueError(f"ctc: label_paddings, wanted shape {labels.shape} (as labels), got {label_paddings.shape}")
     if not 0 <= blank_id < logits.shape[-1]:
         raise ValueError(f"ctc: blank_id, wanted a class number in [0, {logits.shape[-1]}), got {blank_id}")
-    check_class_numbers("ctc", jnp.where(label_paddings > 0, blank_id, labels), logits.shape[-1])
+    check_integers("ctc", labels=labels)
+    check_class_numbers("ctc", jnp.where(label_paddings > 0, blank_id, whole(labels)), logits.shape[-1])

@@ -24,7 +24,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Integer
 
-from jbackprop.rules._arrays import check_floating, cotangent, given, product, rows, wide_dtype, widen
+from jbackprop.rules._arrays import check_floating, cotangent, given, product, rows, whole, wide_dtype, widen
 
 from ._classes import check_class_numbers
 
@@ -60,7 +60,7 @@ def linear_softmax_cross_entropy(
 
 def _linear_softmax_cross_entropy_fwd(x, w, b, labels, ignore_index, chunk):
     _check(x, w, b, labels, ignore_index, chunk)
-    examples, numbers = rows(x), labels.reshape(-1)
+    examples, numbers = rows(x), whole(labels).reshape(-1)
 
     def step(carry, start, size):
         largest, total, chosen = carry
@@ -78,7 +78,7 @@ def _linear_softmax_cross_entropy_fwd(x, w, b, labels, ignore_index, chunk):
 
 def _linear_softmax_cross_entropy_bwd(ignore_index, chunk, residuals, dvalues):
     x, w, b, labels, largest, total = residuals
-    examples, numbers = rows(x), labels.reshape(-1)
+    examples, numbers = rows(x), whole(labels).reshape(-1)
     dvalues = _counted(widen(dvalues).reshape(-1), numbers, w.shape[1], ignore_index)[:, None]
     rates = dvalues / total
 

@@ -28,7 +28,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Integer, Num
 
-from jbackprop.rules._arrays import check_floating, cotangent, wide_dtype, widen
+from jbackprop.rules._arrays import check_floating, cotangent, whole, wide_dtype, widen
 from jbackprop.rules._softmax import exponentials
 
 from ._classes import check_class_numbers
@@ -118,7 +118,8 @@ def _target(logits, labels, weights, ignore_index, label_smoothing):
     if labels.ndim == logits.ndim:
         y = widen(labels)
         return _Target((1 - label_smoothing) * y + label_smoothing / classes if label_smoothing else y)
-    label = (labels if ignore_index is None else jnp.where(labels == ignore_index, 0, labels))[..., None]
+    label = whole(labels)
+    label = (label if ignore_index is None else jnp.where(label == ignore_index, 0, label))[..., None]
     of_class = jnp.ones(classes, dtype) if weights is None else widen(weights)
     known = (label >= 0) & (label < classes)
     share = jnp.where(known, (1 - label_smoothing) * of_class[label], jnp.nan)
@@ -161,7 +162,7 @@ def _weights_gradient(residuals, y, counted, dvalues, label_smoothing):
 
 def _counted(array, labels, where, ignore_index):
     """An array, one entry or row for each example, with 0 for those that are left out."""
-    for counts in (where, None if ignore_index is None else labels != ignore_index):
+    for counts in (where, None if ignore_index is None else whole(labels) != ignore_index):
         if counts is not None:
             array = jnp.where(counts if array.ndim == counts.ndim else counts[..., None], array, 0)
     return array

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jbackprop.rules._arrays import product, rows, wide_dtype
+from jbackprop.rules._arrays import product, rows, whole, wide_dtype
 
 _STEPS = 32
 """How many time steps a chunk has at most."""
@@ -221,7 +221,7 @@ def _counting(time, seq_lengths):
     chunks, steps = _division(time)
     if seq_lengths is None and chunks * steps == time:
         return None
-    ends = jnp.full(1, time) if seq_lengths is None else jnp.minimum(seq_lengths.reshape(-1), time)
+    ends = jnp.full(1, time) if seq_lengths is None else jnp.minimum(whole(seq_lengths).reshape(-1), time)
     return (jnp.arange(chunks * steps)[:, None] < ends).reshape(chunks, steps, len(ends), 1)
 
 
