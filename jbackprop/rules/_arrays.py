@@ -103,6 +103,20 @@ def product(a: jax.Array, b: jax.Array) -> jax.Array:
     return flat.reshape(*a.shape[:-1], b.shape[-1])
 
 
+def within(x: jax.Array, lengths: jax.Array | None, trailing: int = 1) -> jax.Array:
+    """(*batch, time, …) with 0 at the times from its length on: what fills them, a NaN too, is in no product then.
+
+    Args:
+      x: sequences.
+      lengths: one for each, (*batch,); None for no end.
+      trailing: how many axes stand behind time.
+    """
+    if lengths is None:
+        return x
+    counts = jnp.arange(x.shape[-1 - trailing]) < whole(lengths)[..., None]
+    return jnp.where(jnp.expand_dims(counts, tuple(range(-trailing, 0))), x, 0)
+
+
 def without_entries(x: jax.Array) -> jax.Array:
     """(0, *x.shape): a residual that holds the shape and dtype of x, and nothing else of it."""
     return jnp.zeros((0, *x.shape), x.dtype)

@@ -94,3 +94,21 @@ def test_half_precision_is_accumulated_in_single():
 def test_bad_input_is_named(change, error, message):
     with pytest.raises(error, match=message):
         rules.dot_product_attention(**{"query": QUERY, "key": KEY, "value": VALUE, **change})
+
+
+@pytest.mark.parametrize("filling", [jnp.nan, jnp.inf])
+def test_whatever_fills_what_is_beyond_the_lengths_counts_for_nothing(filling):
+    queries, keys = jnp.array([4, 7]), jnp.array([5, 2])
+
+    def filled(x, lengths, filling):
+        return jnp.where(jnp.arange(x.shape[1])[:, None, None] < lengths[:, None, None, None], x, filling)
+
+    def pulled(filling):
+        lengths = {"query_seq_lengths": queries, "key_value_seq_lengths": keys}
+        out, pull = jax.vjp(
+            lambda *a: rules.dot_product_attention(*a, **lengths),
+            *(filled(x, n, filling) for x, n in ((QUERY, queries), (KEY, keys), (VALUE, keys))),
+        )
+        return out, pull(filled(jnp.ones_like(out), queries, filling))
+
+    jax.tree.map(np.testing.assert_array_equal, pulled(filling), pulled(0))

@@ -35,6 +35,13 @@ def test_what_is_padded_counts_for_nothing():
     assert not gradient[3:].any()
 
 
+@pytest.mark.parametrize("filling", [jnp.nan, jnp.inf, -jnp.inf])
+def test_whatever_fills_padded_frames_counts_for_nothing(filling):
+    logits, labels = jax.random.normal(jax.random.key(0), (5, 3)), jnp.array([1, 2])
+    pull = jax.value_and_grad(lambda z: rules.ctc(z, jnp.array([0, 0, 0, 1, 1]), labels, jnp.zeros(2)))
+    jax.tree.map(np.testing.assert_array_equal, pull(logits.at[3:].set(filling)), pull(logits))
+
+
 @pytest.mark.parametrize("labels", [(1, 2, 1), (1, 1)])
 def test_labels_that_no_path_spells_cost_infinity_with_no_gradient(labels):
     logits, labels = jnp.ones((2, 3)), jnp.array(labels)

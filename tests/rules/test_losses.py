@@ -4,6 +4,7 @@ import math
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from jbackprop import rules
@@ -19,6 +20,15 @@ def test_example_left_out_has_no_value_and_no_gradient():
     value, gradient = jax.value_and_grad(total)(logits)
     assert value > 0
     assert gradient[1:].tolist() == [[0, 0], [0, 0]]
+
+
+@pytest.mark.parametrize("filling", [jnp.nan, jnp.inf])
+def test_whatever_fills_an_ignored_row_counts_for_nothing(filling):
+    x, w, b = jnp.array([[1.0, 2.0], [3.0, 4.0]]), jnp.array([[1.0, 0.5, 2.0], [0.0, 1.0, -1.0]]), jnp.zeros(3)
+    pull = jax.value_and_grad(
+        lambda *a: rules.linear_softmax_cross_entropy(*a, jnp.array([-1, 2]), ignore_index=-1).sum(), (0, 1, 2)
+    )
+    jax.tree.map(np.testing.assert_array_equal, pull(x.at[0].set(filling), w, b), pull(x, w, b))
 
 
 def test_unknown_class_under_jit_is_nan():

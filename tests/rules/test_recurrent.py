@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jbackprop import rules
+from jbackprop import functions, rules
 
 
 def _arguments(rule, gates, *batch, time=5, n_in=4, hidden=3):
@@ -58,6 +58,35 @@ def test_nothing_beyond_a_length_counts(cell):
     assert dx[0, :3].all()
     assert not dx[0, 3:].any()
     assert not dx[1].any()
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("filling", [jnp.nan, jnp.inf])
+def test_whatever_fills_the_steps_beyond_a_length_counts_for_nothing(cell, filling, reverse):
+    rule, x, w, u = _arguments(*cell, 2, time=33)
+    lengths = jnp.array([3, 0])
+    beyond = jnp.arange(33)[:, None] >= lengths[:, None, None]
+
+    def pulled(filling):
+        (last, y), pull = jax.vjp(
+            lambda x, w, u: rule(x, w, u, seq_lengths=lengths, reverse=reverse), jnp.where(beyond, filling, x), w, u
+        )
+        return pull((last, jnp.where(beyond, filling, y)))
+
+    jax.tree.map(np.testing.assert_array_equal, pulled(filling), pulled(0))
+
+
+def test_whatever_fills_the_steps_beyond_a_length_stays_out_of_the_factors(cell):
+    rule, x, w, u = _arguments(*cell, 2)
+    whole, two = functions.halves(rule, "rule"), rules.pieces(rule)
+    assert two is not None
+
+    def totals(x):
+        cotangents, residuals = whole.forward(x, w, u, seq_lengths=jnp.array([3, 0]))
+        _, delta = two.travel(*whole.static, residuals, cotangents)
+        return {name: factor.total() for name, factor in two.factors(*whole.static, residuals, delta).items()}
+
+    jax.tree.map(np.testing.assert_array_equal, totals(x.at[0, 3:].set(jnp.nan).at[1].set(jnp.nan)), totals(x))
 
 
 def test_length_beyond_the_time_under_jit_is_the_time(cell):

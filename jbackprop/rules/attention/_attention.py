@@ -37,7 +37,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Integer
 
-from jbackprop.rules._arrays import wide_dtype, widen
+from jbackprop.rules._arrays import wide_dtype, widen, within
 
 from ._arguments import check_attention
 from ._tiles import (
@@ -140,7 +140,7 @@ def _backward(given, out, largest, total, dout, scale, is_causal, window, block_
     cut = tiling(given, scale, is_causal, window, block_size)
     flat, inverse = flattened(given, cut), _inverse(total)
     row_sum = heads_first(widen(out) * widen(dout), cut.rows).sum(axis=-1) * inverse
-    dout = sequences(dout, cut.rows)
+    dout = sequences(within(dout, given.query_lengths, trailing=2), cut.rows)
     dquery, dkey, dvalue, dbias = over_heads(
         lambda at, *numbers: _head_backward(flat, dout, at, numbers, cut), places(given), largest, inverse, row_sum
     )

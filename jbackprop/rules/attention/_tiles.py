@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jbackprop.rules._arrays import rows, whole, widen
+from jbackprop.rules._arrays import rows, whole, widen, within
 
 
 class Arguments(NamedTuple):
@@ -116,10 +116,11 @@ def flattened(given: Arguments, cut: Tiling) -> Arguments:
     query, key and value: (batch, time, heads, depth); bias and mask: (batch · heads, time, source), where an axis of
     size 1 stays so; lengths: (batch,).
     """
+    key, value = (within(x, given.key_lengths, trailing=2) for x in (given.key, given.value))
     return Arguments(
-        sequences(given.query, cut.rows),
-        sequences(given.key, cut.columns),
-        sequences(given.value, cut.columns),
+        sequences(within(given.query, given.query_lengths, trailing=2), cut.rows),
+        sequences(key, cut.columns),
+        sequences(value, cut.columns),
         _matrices(given.bias, cut),
         _matrices(given.mask, cut),
         *(None if lengths is None else whole(lengths).reshape(-1) for lengths in given[5:]),

@@ -72,9 +72,10 @@ def ctc(
 
 def _ctc_fwd(logits, logit_paddings, labels, label_paddings, blank_id):
     _check(logits, logit_paddings, labels, label_paddings, blank_id)
-    largest, total = exponentials(logits, axis=-1)
+    z = _frames(logits, logit_paddings)
+    largest, total = exponentials(z, axis=-1)
     states, skips, ends = _states(labels, label_paddings, blank_id)
-    log_p = widen(logits) - largest - jnp.log(total)
+    log_p = z - largest - jnp.log(total)
     emitted = jnp.take_along_axis(log_p, states[..., None, :], axis=-1)
     start = jnp.where(jnp.arange(states.shape[-1]) == 0, 0.0, jnp.full(states.shape, _NEVER, emitted.dtype))
 
@@ -102,13 +103,18 @@ def _ctc_bwd(blank_id, residuals, dvalues):
     gamma = dvalues[..., None] * jax.nn.softmax(last)
     _, gamma = lax.scan(step, gamma, (_shares(*_sources(before, skips)), padded), reverse=True)
     gamma = jnp.moveaxis(jnp.where(padded, 0, gamma), 0, -2)
-    p = jnp.exp(widen(logits) - largest) / total
+    p = jnp.exp(_frames(logits, logit_paddings) - largest) / total
     dz = p * gamma.sum(axis=-1, keepdims=True) - _by_class(gamma, states, logits.shape[-1])
     of_frames, of_labels = (cotangent(array, jnp.zeros(array.shape)) for array in (logit_paddings, label_paddings))
     return dz.astype(logits.dtype), of_frames, None, of_labels
 
 
 ctc.defvjp(_ctc_fwd, _ctc_bwd)
+
+
+def _frames(logits, logit_paddings):
+    """The logits, 0 in padded frames: whatever fills them counts for nothing."""
+    return jnp.where(logit_paddings[..., None] > 0, 0, widen(logits))
 
 
 def _states(labels, label_paddings, blank_id):

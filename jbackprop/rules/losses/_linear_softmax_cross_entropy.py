@@ -60,7 +60,7 @@ def linear_softmax_cross_entropy(
 
 def _linear_softmax_cross_entropy_fwd(x, w, b, labels, ignore_index, chunk):
     _check(x, w, b, labels, ignore_index, chunk)
-    examples, numbers = rows(x), whole(labels).reshape(-1)
+    examples, numbers = _examples(x, labels, ignore_index)
 
     def step(carry, start, size):
         largest, total, chosen = carry
@@ -78,7 +78,7 @@ def _linear_softmax_cross_entropy_fwd(x, w, b, labels, ignore_index, chunk):
 
 def _linear_softmax_cross_entropy_bwd(ignore_index, chunk, residuals, dvalues):
     x, w, b, labels, largest, total = residuals
-    examples, numbers = rows(x), whole(labels).reshape(-1)
+    examples, numbers = _examples(x, labels, ignore_index)
     dvalues = _counted(widen(dvalues).reshape(-1), numbers, w.shape[1], ignore_index)[:, None]
     rates = dvalues / total
 
@@ -96,6 +96,12 @@ def _linear_softmax_cross_entropy_bwd(ignore_index, chunk, residuals, dvalues):
 
 
 linear_softmax_cross_entropy.defvjp(_linear_softmax_cross_entropy_fwd, _linear_softmax_cross_entropy_bwd)
+
+
+def _examples(x, labels, ignore_index):
+    """The rows of x, 0 where they are ignored so that nothing in them counts, and their labels."""
+    examples, numbers = rows(x), whole(labels).reshape(-1)
+    return examples if ignore_index is None else jnp.where(numbers[:, None] == ignore_index, 0, examples), numbers
 
 
 def _over_classes(step, carry, classes, chunk):

@@ -3,7 +3,7 @@
 import jax
 from jaxtyping import Array, Float
 
-from jbackprop.rules._arrays import check_floating, check_numbers
+from jbackprop.rules._arrays import check_floating, check_numbers, within
 from jbackprop.rules._factors import Factored, Outer, Summed
 
 from ._through_time import Course, states_before
@@ -13,7 +13,8 @@ State = Float[Array, "*batch hidden"]
 
 def factors(course: Course, reverse: bool, delta: jax.Array, of_state: jax.Array) -> dict[str, Factored]:
     """What W, U and b get from δ and δ'."""
-    return {"w": Outer(course.x, delta), "u": Outer(states_before(course, reverse), of_state), "b": Summed(delta)}
+    x = within(course.x, course.seq_lengths)
+    return {"w": Outer(x, delta), "u": Outer(states_before(course, reverse), of_state), "b": Summed(delta)}
 
 
 def like(arguments, gradients):

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jbackprop.rules._arrays import product, rows, whole, wide_dtype
+from jbackprop.rules._arrays import product, rows, whole, wide_dtype, within
 
 _STEPS = 32
 """How many time steps a chunk has at most."""
@@ -82,7 +82,9 @@ def forward(
         return lax.scan(one, carry, (z.astype(wide), counts), reverse=reverse)
 
     dtype = jnp.result_type(x, w, u)
-    last, (carries, gates) = lax.scan(chunk, _rows(start, x, u, wide), (_in_chunks(x), counts), reverse=reverse)
+    last, (carries, gates) = lax.scan(
+        chunk, _rows(start, x, u, wide), (_in_chunks(within(x, seq_lengths)), counts), reverse=reverse
+    )
     y = _in_order(_where(counts, carries[-1], jnp.zeros_like(carries[-1])), (*x.shape[:-1], len(u)))
     last = tuple(
         row.reshape(*x.shape[:-2], len(u)).astype(dtype if state is None else state.dtype)
@@ -163,7 +165,14 @@ def _back(step, course, dlast, dy, reverse, each, none):
         sums, more = each(sums, x, gates, before, delta)
         return (dcarry, sums), (product(delta, wt), more)
 
-    inputs = _in_chunks(x), _in_chunks(dy.astype(wide)), counts, gates, carries, _befores(course, reverse)
+    inputs = (
+        _in_chunks(within(x, seq_lengths)),
+        _in_chunks(dy.astype(wide)),
+        counts,
+        gates,
+        carries,
+        _befores(course, reverse),
+    )
     (dstart, sums), (dx, more) = lax.scan(chunk, (_rows(dlast, x, u, wide), none), inputs, reverse=not reverse)
     dstart = tuple(
         None if state is None else row.reshape(state.shape).astype(state.dtype)
