@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ._arrays import check_floating, product
+from ._arrays import check_floating, given, product
 from ._factors import Outer, Summed, totals
 from ._pieces import in_two
 
@@ -51,7 +51,7 @@ def linear(
 def _linear_fwd(x, w, b):
     _check(x, w, b)
     z = product(x, w)
-    z = (z if b is None else z + b).astype(jnp.result_type(*_given(x, w, b)))
+    z = (z if b is None else z + b).astype(jnp.result_type(*given(x=x, w=w, b=b).values()))
     return z, (x, w, b)
 
 
@@ -89,12 +89,8 @@ def bias_gradient(delta: Float[Array, "*batch n_out"]) -> Float[Array, " n_out"]
     return Summed(delta).total()
 
 
-def _given(*arguments):
-    return [argument for argument in arguments if argument is not None]
-
-
 def _check(x, w, b):
-    check_floating("linear", x=x, w=w, **({} if b is None else {"b": b}))
+    check_floating("linear", **given(x=x, w=w, b=b))
     if jnp.ndim(w) != 2:
         raise ValueError(f"linear: w, wanted shape (n_in, n_out), got {jnp.shape(w)}")
     n_in, n_out = w.shape

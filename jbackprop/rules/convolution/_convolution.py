@@ -34,7 +34,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jbackprop.rules._arrays import check_floating
+from jbackprop.rules._arrays import check_floating, given
 from jbackprop.rules._factors import Factored, Summed, factored, static, totals
 from jbackprop.rules._pieces import in_two
 from jbackprop.rules._windows import Padding, windows_over
@@ -206,8 +206,8 @@ def _images(x, geometry):
 
 
 def _biased(y, x, kernel, bias):
-    given = [x, kernel] if bias is None else [x, kernel, bias]
-    return (y if bias is None else y + bias).astype(jnp.result_type(*given))
+    dtype = jnp.result_type(*given(x=x, kernel=kernel, bias=bias).values())
+    return (y if bias is None else y + bias).astype(dtype)
 
 
 def _geometry(rule, x, kernel, strides, padding, stretch, dilation, groups):
@@ -252,7 +252,7 @@ def _numbers(rule, name, given, axes):
 
 
 def _check(rule, x, kernel, bias, groups=1, channels=(-2, -1)):
-    check_floating(rule, x=x, kernel=kernel, **({} if bias is None else {"bias": bias}))
+    check_floating(rule, **given(x=x, kernel=kernel, bias=bias))
     if not 3 <= kernel.ndim <= 5:
         raise ValueError(f"{rule}: kernel, wanted one to three spatial axes and two of channels, got {kernel.shape}")
     if x.ndim < kernel.ndim - 1:

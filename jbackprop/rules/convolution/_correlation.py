@@ -28,7 +28,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jbackprop.rules._arrays import wide_dtype
+from jbackprop.rules._arrays import rows, wide_dtype
 
 
 class Geometry(NamedTuple):
@@ -157,23 +157,22 @@ def _padding_of_reached(x, delta, geometry):
 
 def _correlated_by_entries(x, w, geometry):
     """The sum over k that defines y, as it stands."""
-    rows = w.reshape(-1, w.shape[-1]).astype(wide_dtype(w))
-    return sum(entry * row for entry, row in zip(_entries(x, geometry), rows, strict=True))
+    weights = rows(w).astype(wide_dtype(w))
+    return sum(entry * row for entry, row in zip(_entries(x, geometry), weights, strict=True))
 
 
 def _spread_by_entries(delta, w, geometry, space):
     """Each row of W times δ, added to the entries that it multiplied in y."""
-    rows = w.reshape(-1, w.shape[-1]).astype(wide_dtype(w))
-    return _overlapped([delta * row for row in rows], geometry, space)
+    return _overlapped([delta * row for row in rows(w).astype(wide_dtype(w))], geometry, space)
 
 
 def _all_by_entries(x, delta, geometry):
     """Image by image, and down to a row of positions, so that XLA adds up rows and not columns of numbers."""
-    rows = tuple(range(len(geometry.window)))[:-1]
+    of_rows = tuple(range(len(geometry.window)))[:-1]
 
     def step(total, pair):
         image, delta = (array[None].astype(wide_dtype(array)) for array in pair)
-        products = [(entry * delta)[0].sum(rows) for entry in _entries(image, geometry)]
+        products = [(entry * delta)[0].sum(of_rows) for entry in _entries(image, geometry)]
         return total + jnp.stack(products), None
 
     start = jnp.zeros((math.prod(geometry.window), *delta.shape[-2:]), wide_dtype(delta))
@@ -189,7 +188,7 @@ def _correlated_by_patches(x, w, geometry):
 
     def one(image):
         patches = _patches(image[None], geometry)
-        y = jnp.einsum("pkgi,kigo->pgo", _rows(patches, 3), w, preferred_element_type=wide_dtype(w))
+        y = jnp.einsum("pkgi,kigo->pgo", rows(patches, 3), w, preferred_element_type=wide_dtype(w))
         return y.reshape(*patches.shape[1:-3], y.shape[1] * y.shape[2])
 
     return lax.map(one, x)
@@ -200,7 +199,7 @@ def _spread_by_patches(delta, w, geometry, space):
     w = _weights(w, geometry)
 
     def one(image):
-        delta = _rows(_grouped(image, geometry.groups), 2)
+        delta = rows(_grouped(image, geometry.groups), 2)
         patches = jnp.einsum("pgo,kigo->kpgi", delta, w, preferred_element_type=wide_dtype(w))
         entries = patches.reshape(len(w), 1, *image.shape[:-1], patches.shape[2] * patches.shape[3])
         return _overlapped(entries, geometry, space)[0]
@@ -221,7 +220,7 @@ def _all_by_patches(x, delta, geometry):
 
 def _all_at_once(x, delta, geometry):
     """V as one product, of all patches with δ."""
-    patches, delta = _rows(_patches(x, geometry), 3), _rows(_grouped(delta, geometry.groups), 2)
+    patches, delta = rows(_patches(x, geometry), 3), rows(_grouped(delta, geometry.groups), 2)
     v = jnp.einsum("pkgi,pgo->kigo", patches, delta, preferred_element_type=wide_dtype(x))
     return v.reshape(*geometry.window, v.shape[1], v.shape[2] * v.shape[3])
 
@@ -238,11 +237,6 @@ def _weights(w, geometry):
 
 def _grouped(x, groups):
     return x.reshape(*x.shape[:-1], groups, x.shape[-1] // groups)
-
-
-def _rows(array, axes):
-    """All axes but the last few as one."""
-    return array.reshape(math.prod(array.shape[:-axes]), *array.shape[-axes:])
 
 
 def _entries(x, geometry):
