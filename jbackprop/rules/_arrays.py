@@ -10,6 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 
+Axis = int | tuple[int, ...] | None
+
 
 def check_floating(rule: str, **arrays: jax.Array) -> None:
     """Raises TypeError unless every array (a keyword is its argument's name) holds real floating point numbers."""
@@ -73,6 +75,23 @@ def widen(x: jax.Array) -> jax.Array:
     """x in float32 at least: half precision is for storage, sums and products of several factors need more."""
     x = jnp.asarray(x)
     return x.astype(wide_dtype(x))
+
+
+def magnitude(x: jax.Array, axis: Axis, least: jax.Array | float = 0.0) -> jax.Array:
+    """A power of 2 near the largest |x| along an axis, kept: over it, the squares of x neither overflow nor vanish.
+
+    Dividing by a power of 2 rounds nothing, and the power is a constant to derivatives: what is made of x over it is
+    multiplied by it again.
+
+    Args:
+      x: any array in float32 at least.
+      axis: or axes, as of a sum.
+      least: the largest |x| counts as no less; 1 where that is 0 too.
+    """
+    limits = jnp.finfo(x.dtype)
+    largest = jnp.maximum(jax.lax.stop_gradient(jnp.abs(x).max(axis, keepdims=True, initial=0)), least)
+    power = jax.lax.reduce_precision(jnp.minimum(largest, limits.max / 4), limits.nexp, 0)
+    return jnp.where(power == 0, 1, power)
 
 
 def computed_once(statistic: jax.Array) -> jax.Array:

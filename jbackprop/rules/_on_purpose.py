@@ -31,7 +31,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ._arrays import check_floating, widen
+from ._arrays import check_floating, magnitude, widen
 
 Scalar = Float[Array, ""] | float
 
@@ -154,8 +154,9 @@ def _clip_gradient_norm_fwd(x, limit, axis):
 
 def _clip_gradient_norm_bwd(axis, limit, dy):
     wide = widen(dy)
-    norm = jnp.sqrt(jnp.square(wide).sum(axis, keepdims=True))
-    return (wide * jnp.where(norm > limit, limit / norm, 1)).astype(dy.dtype), None
+    unit = magnitude(wide, axis)
+    norm = jnp.sqrt(jnp.square(wide / unit).sum(axis, keepdims=True))
+    return jnp.where(norm > limit / unit, wide / unit / norm * limit, wide).astype(dy.dtype), None
 
 
 clip_gradient_norm.defvjp(_clip_gradient_norm_fwd, _clip_gradient_norm_bwd)

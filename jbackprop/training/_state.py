@@ -61,9 +61,10 @@ def init(
 
 
 def norms(tree):
-    """The Euclidean norm of each array; scaled by the largest entry, it is finite whenever the entries are."""
+    """The Euclidean norm of each array, in float32 at least; scaled by the largest entry, no square overflows."""
 
     def norm(array):
+        array = array.astype(jnp.promote_types(array.dtype, jnp.float32))
         largest = jnp.abs(array).max(initial=0)
         scale = jnp.where(largest > 0, largest, 1)
         return scale * jnp.sqrt(jnp.square(array / scale).sum())

@@ -256,6 +256,15 @@ def test_norms_overflow_only_where_their_entries_do():
     assert min(jax.tree.leaves(metrics.delta_norms)) > 1e20
 
 
+def test_norms_of_half_precision_are_those_of_single():
+    params = {"w": jnp.zeros(2, jnp.float16)}
+    gradients = {"w": jnp.array([3e4, 4e4], jnp.float16) * jnp.float16(1.5)}
+    optimizer = optax.sgd(RATE)
+    stepped = training.step(lambda params, x, y: (jnp.zeros(()), gradients, ()), optimizer)
+    _, metrics = stepped(training.init(params, optimizer), jnp.zeros(1), jnp.zeros(1))
+    assert metrics.gradient_norms["w"] == pytest.approx(7.5e4, rel=1e-3)
+
+
 @pytest.mark.parametrize(
     ("batch_size", "examples", "labels", "message"),
     [

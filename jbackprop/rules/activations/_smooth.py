@@ -75,12 +75,18 @@ def squareplus(z: Float[Array, "*shape"], b: float = 4.0) -> Float[Array, "*shap
 
 def _squareplus(z, b):
     """For z < 0 from the other root of a² − z a = b/4, since z + √ cancels."""
-    far = (jnp.abs(z) + jnp.sqrt(jnp.square(z) + b)) / 2
+    size = jnp.abs(z)
+    root = jnp.where(size > _FAR, size, jnp.sqrt(jnp.square(jnp.minimum(size, _FAR)) + b))
+    far = (size + root) / 2
     return jnp.where(z >= 0, far, b / 4 / far)
 
 
+_FAR = 1e15
+"""Beyond, b is lost in the rounding of z² + b, and z² itself may overflow."""
+
+
 def _squareplus_pull(da, a, b):
-    square = jnp.square(jnp.minimum(a, 1e15))  # beyond, the slope is 1, and a² may overflow to ∞/∞
+    square = jnp.square(jnp.minimum(a, _FAR))  # beyond, the slope is 1
     return da * square / (square + b / 4)
 
 

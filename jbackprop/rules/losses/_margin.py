@@ -13,13 +13,14 @@ V. Balntas, E. Riba, D. Ponsa, K. Mikolajczyk, "Learning local feature descripto
 convolutional neural networks", BMVC, 2016.
 """
 
+import math
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
-from jbackprop.rules._arrays import check_floating, check_pair, widen, without_entries
+from jbackprop.rules._arrays import check_floating, check_pair, magnitude, widen, without_entries
 
 from ._classes import check_class_numbers, one_hot
 
@@ -109,7 +110,9 @@ triplet.defvjp(_triplet_fwd, _triplet_bwd)
 
 
 def _distance(a, b, epsilon):
-    return jnp.sqrt(jnp.square(widen(a) - b).sum(axis=-1, keepdims=True) + epsilon)
+    difference = widen(a) - b
+    unit = magnitude(difference, -1, least=math.sqrt(epsilon))
+    return unit * jnp.sqrt(jnp.square(difference / unit).sum(axis=-1, keepdims=True) + epsilon / unit / unit)
 
 
 def _check_hinge(scores, labels):

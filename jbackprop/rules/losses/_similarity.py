@@ -23,13 +23,14 @@ T. Chen, S. Kornblith, M. Norouzi, G. Hinton, "A simple framework for contrastiv
 ICML, 2020.
 """
 
+import math
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
-from jbackprop.rules._arrays import check_floating, check_integers, check_pair, widen
+from jbackprop.rules._arrays import check_floating, check_integers, check_pair, magnitude, widen
 
 
 @partial(jax.custom_vjp, nondiff_argnames=("epsilon",))
@@ -74,10 +75,11 @@ cosine_similarity.defvjp(_cosine_similarity_fwd, _cosine_similarity_bwd)
 def _direction(x, epsilon):
     """x̂, 1 / ‖x‖ (0 for no length), and whether the norm is x's own rather than √ε."""
     x = widen(x)
-    square = jnp.square(x).sum(axis=-1, keepdims=True)
-    floor = jnp.maximum(square, epsilon)
+    unit = magnitude(x, -1, least=math.sqrt(epsilon))
+    square, least = jnp.square(x / unit).sum(axis=-1, keepdims=True), epsilon / unit / unit
+    floor = jnp.maximum(square, least)
     inverse = jnp.where(floor > 0, jax.lax.rsqrt(jnp.where(floor > 0, floor, 1)), 0)
-    return x * inverse, inverse, square > epsilon
+    return x / unit * inverse, inverse / unit, square > least
 
 
 @partial(jax.custom_vjp, nondiff_argnames=("epsilon",))
