@@ -92,6 +92,7 @@ def _linear_softmax_cross_entropy_bwd(ignore_index, chunk, residuals, dvalues):
 
     zeros = jnp.zeros(examples.shape, rates.dtype), jnp.zeros_like(w), jnp.zeros(w.shape[1], rates.dtype)
     dx, dw, db = _over_classes(step, zeros, w.shape[1], chunk)
+    dx = _without_ignored(dx, numbers, ignore_index)
     return dx.reshape(x.shape).astype(x.dtype), dw, cotangent(b, db), None
 
 
@@ -99,9 +100,14 @@ linear_softmax_cross_entropy.defvjp(_linear_softmax_cross_entropy_fwd, _linear_s
 
 
 def _examples(x, labels, ignore_index):
-    """The rows of x, 0 where they are ignored so that nothing in them counts, and their labels."""
-    examples, numbers = rows(x), whole(labels).reshape(-1)
-    return examples if ignore_index is None else jnp.where(numbers[:, None] == ignore_index, 0, examples), numbers
+    """The rows of x and their labels."""
+    numbers = whole(labels).reshape(-1)
+    return _without_ignored(rows(x), numbers, ignore_index), numbers
+
+
+def _without_ignored(examples, numbers, ignore_index):
+    """One row for each example, 0 where it is ignored: nothing in it counts then."""
+    return examples if ignore_index is None else jnp.where(numbers[:, None] == ignore_index, 0, examples)
 
 
 def _over_classes(step, carry, classes, chunk):

@@ -178,7 +178,7 @@ def _back(step, course, dlast, dy, reverse, each, none):
         None if state is None else row.reshape(state.shape).astype(state.dtype)
         for row, state in zip(dstart, start, strict=True)
     )
-    return _in_order(dx, x.shape).astype(x.dtype), sums, more, dstart
+    return within(_in_order(dx, x.shape), seq_lengths).astype(x.dtype), sums, more, dstart
 
 
 def _befores(course, reverse):
