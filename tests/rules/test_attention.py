@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import jbackprop as jb
 from jbackprop import rules
 
 QUERY, KEY, VALUE = (
@@ -112,3 +113,21 @@ def test_whatever_fills_what_is_beyond_the_lengths_counts_for_nothing(filling):
         return out, pull(filled(jnp.ones_like(out), queries, filling))
 
     jax.tree.map(np.testing.assert_array_equal, pulled(filling), pulled(0))
+
+
+def test_few_keys_lose_no_digits_in_the_backward_pass():
+    arrays = [
+        2 * jax.random.normal(jax.random.key(seed), (2, time, 4, 32)) for seed, time in enumerate((256, 8, 8, 256))
+    ]
+    twin = jb.automatic(rules.dot_product_attention)
+
+    def dvalue(attention, dtype):
+        *inputs, dout = (jnp.asarray(array, dtype) for array in arrays)
+        return np.asarray(jax.jit(lambda *a: jax.vjp(attention, *a)[1](dout)[2])(*inputs), np.float64)
+
+    with jax.enable_x64(True):
+        wanted = dvalue(twin, jnp.float64)
+    errors = [
+        np.abs(dvalue(attention, jnp.float32) - wanted).max() for attention in (rules.dot_product_attention, twin)
+    ]
+    assert errors[0] < 1.2 * errors[1]

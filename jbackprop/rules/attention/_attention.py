@@ -37,7 +37,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Integer
 
-from jbackprop.rules._arrays import wide_dtype, widen, within
+from jbackprop.rules._arrays import computed_once, wide_dtype, widen, within
 
 from ._arguments import check_attention
 from ._tiles import (
@@ -181,7 +181,9 @@ def _head_backward(flat, dout, at, numbers, cut):
         # P = E / L, and the division is cheapest here.
         pull = part_of_head(dout, at.query, tile.row, cut.rows) * inverse[:, None]
         sight = seen(flat, at, tile, cut, turned=True)
-        e = jnp.exp(masked(biased(key @ query.T, flat, at, tile, cut, turned=True), sight, -jnp.inf) - largest)
+        e = jnp.exp(
+            masked(biased(_turned_logits(query, key), flat, at, tile, cut, turned=True), sight, -jnp.inf) - largest
+        )
         dlogits = masked(
             e * (part_of_head(flat.value, at.value, tile.column, cut.columns) @ pull.T - row_sum), sight, 0
         )
@@ -195,6 +197,17 @@ def _head_backward(flat, dout, at, numbers, cut):
     dquery, dkey, dvalue = (jnp.zeros((x.shape[1], x.shape[-1]), wide_dtype(x)) for x in flat[:3])
     dbias = None if flat.bias is None else jnp.zeros(flat.bias.shape[1:], wide_dtype(flat.bias))
     return over_tiles(step, (dquery.T, dkey, dvalue, dbias), cut)
+
+
+def _turned_logits(query, key):
+    """K qᵀ, to the bit what the forward pass had: e / L is 1 for the one key that a query sees only then.
+
+    XLA on a CPU rounds a small product otherwise than its transpose, into which it would turn this one.
+    """
+    return key @ query.T if min(len(query), len(key)) >= _LARGE else computed_once(query @ key.T).T
+
+
+_LARGE = 64
 
 
 def _inverse(total):
