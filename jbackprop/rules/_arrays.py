@@ -20,6 +20,14 @@ def check_floating(rule: str, **arrays: jax.Array) -> None:
             raise TypeError(f"{rule}: {name}, wanted a floating point array, got {jnp.result_type(array)}")
 
 
+def check_real(rule: str, **arrays: jax.Array) -> None:
+    """Raises TypeError where an array (a keyword is its argument's name) holds complex numbers, or none at all."""
+    for name, array in arrays.items():
+        dtype = jnp.result_type(array)
+        if not any(jnp.issubdtype(dtype, kind) for kind in (jnp.floating, jnp.integer, jnp.bool_)):
+            raise TypeError(f"{rule}: {name}, wanted real numbers, got {dtype}")
+
+
 def given(**arrays: jax.Array | None) -> dict[str, jax.Array]:
     """The optional arguments that are there."""
     return {name: array for name, array in arrays.items() if array is not None}

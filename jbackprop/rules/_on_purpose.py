@@ -32,8 +32,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ._arrays import check_floating, magnitude, widen
-
-Scalar = Float[Array, ""] | float
+from ._options import Scalar, check_not_negative
 
 
 @partial(jax.custom_vjp, nondiff_argnames=("quantise",))
@@ -114,12 +113,14 @@ def clip_gradient(x: Float[Array, "*shape"], limit: Scalar) -> Float[Array, "*sh
 
     Raises:
       TypeError: x is not floating point.
+      ValueError: the limit is negative.
     """
     return _clip_gradient_fwd(x, limit)[0]
 
 
 def _clip_gradient_fwd(x, limit):
     check_floating("clip_gradient", x=x)
+    check_not_negative("clip_gradient", limit=limit)
     return x, limit
 
 
@@ -143,12 +144,14 @@ def clip_gradient_norm(
 
     Raises:
       TypeError: x is not floating point.
+      ValueError: the limit is negative.
     """
     return _clip_gradient_norm_fwd(x, limit, axis)[0]
 
 
 def _clip_gradient_norm_fwd(x, limit, axis):
     check_floating("clip_gradient_norm", x=x)
+    check_not_negative("clip_gradient_norm", limit=limit)
     return x, limit
 
 

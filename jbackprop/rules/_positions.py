@@ -29,6 +29,7 @@ from jaxtyping import Array, Float, Integer
 
 from ._arrays import check_floating, wide_dtype, widen
 from ._factors import Summed, totals
+from ._options import check_positive
 from ._pieces import in_two
 
 
@@ -171,8 +172,7 @@ def _check_sequences(rule, x):
 def _check_waves(rule, x, base):
     if x.shape[-1] % 2:
         raise ValueError(f"{rule}: x, wanted an even number of features, got {x.shape[-1]}")
-    if base <= 0:
-        raise ValueError(f"{rule}: base, wanted a positive number, got {base}")
+    check_positive(rule, base=base)
 
 
 def _check_rotary(x, positions, base):

@@ -11,15 +11,26 @@ from jax.scipy.stats import norm
 
 def sigmoid_value(z: jax.Array) -> jax.Array:
     """1 / (1 + e⁻ᶻ), in z's dtype."""
-    return jnp.where(z >= 0, 1, _decay(z)) / (1 + _decay(z))
+    return jnp.where(z >= 0, 1, decay(z)) / (1 + decay(z))
 
 
 def softplus_value(z: jax.Array) -> jax.Array:
     """log(1 + eᶻ), in z's dtype."""
-    return jnp.where(z >= 0, z, 0) + jnp.log1p(_decay(z))
+    return jnp.where(z >= 0, z, 0) + jnp.log1p(decay(z))
 
 
-def _decay(z):
+def binary_cross_entropy_value(z: jax.Array, y: jax.Array) -> jax.Array:
+    """log(1 + eᶻ) − y z, which is (1 − y) z + log(1 + e⁻ᶻ), by the one of the two forms that does not cancel."""
+    return jnp.where(z >= 0, (1 - y) * z, -y * z) + jnp.log1p(decay(z))
+
+
+def binary_cross_entropy_slope(z: jax.Array, y: jax.Array) -> jax.Array:
+    """sigmoid(z) − y, to all digits also where both are nearly 1."""
+    e = decay(z)
+    return jnp.where(z >= 0, (1 - y) - y * e, (1 - y) * e - y) / (1 + e)
+
+
+def decay(z: jax.Array) -> jax.Array:
     """e^{−|z|}, with the same side at 0 as its callers: their parts then have slopes there that add up."""
     return jnp.exp(jnp.where(z >= 0, -z, z))
 

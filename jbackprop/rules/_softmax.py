@@ -25,9 +25,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ._arrays import check_floating, widen
-
-Axis = int | tuple[int, ...] | None
+from ._arrays import Axis, check_floating, widen
 
 
 @partial(jax.custom_vjp, nondiff_argnames=("axis",))
@@ -37,7 +35,9 @@ def softmax(z: Float[Array, "*shape"], axis: Axis = -1) -> Float[Array, "*shape"
 
 
 def _softmax_fwd(z, axis):
-    check_floating("softmax", z=z)
+    _check("softmax", z, axis)
+    if z.size == 0 and 0 in _sizes(z, axis):
+        raise ValueError(f"softmax: z, wanted at least one entry along axis {axis}, got shape {z.shape}")
     largest = jax.lax.stop_gradient(widen(z).max(axis, keepdims=True))
     e = jnp.exp(widen(z) - largest)
     p = (e / e.sum(axis, keepdims=True)).astype(z.dtype)
@@ -60,7 +60,7 @@ def log_softmax(z: Float[Array, "*shape"], axis: Axis = -1) -> Float[Array, "*sh
 
 
 def _log_softmax_fwd(z, axis):
-    check_floating("log_softmax", z=z)
+    _check("log_softmax", z, axis)
     largest, total = exponentials(z, axis)
     return (widen(z) - largest - jnp.log(total)).astype(z.dtype), (z, largest, total)
 
@@ -85,7 +85,7 @@ def logsumexp(z: Float[Array, "*shape"], axis: Axis = None, keepdims: bool = Fal
 
 
 def _logsumexp_fwd(z, axis, keepdims):
-    check_floating("logsumexp", z=z)
+    _check("logsumexp", z, axis)
     largest, total = exponentials(z, axis)
     y = largest + jnp.log(total)
     return (y if keepdims else y.squeeze(axis)).astype(z.dtype), (z, largest, total)
@@ -109,3 +109,16 @@ def exponentials(z, axis):
     largest = jax.lax.stop_gradient(widen(z).max(axis, keepdims=True, initial=-jnp.inf))
     largest = jnp.where(jnp.isinf(largest), 0, largest)
     return largest, jnp.exp(widen(z) - largest).sum(axis, keepdims=True)
+
+
+def _check(rule, z, axis):
+    check_floating(rule, z=z)
+    for number in (axis,) if isinstance(axis, int) else axis or ():
+        if not -jnp.ndim(z) <= number < jnp.ndim(z):
+            raise ValueError(f"{rule}: axis, wanted one of the {jnp.ndim(z)} of z, got {axis}")
+
+
+def _sizes(z, axis):
+    """How many entries z has along each of the axes."""
+    axes = range(z.ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
+    return [z.shape[number] for number in axes]

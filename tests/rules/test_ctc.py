@@ -97,3 +97,30 @@ def test_unknown_label_under_jit_is_nan():
 def test_bad_input(call, error, message):
     with pytest.raises(error, match=message):
         call(jnp.zeros((2, 4, 5)), jnp.zeros((2, 3), int))
+
+
+def test_a_class_that_cannot_be_costs_infinity_with_no_gradient():
+    impossible = jnp.zeros((4, 3)).at[:, 1].set(-jnp.inf)
+    for logits in (impossible, jnp.full((4, 3), -jnp.inf)):
+        cost, gradient = jax.value_and_grad(rules.ctc)(logits, jnp.zeros(4), jnp.array([1]), jnp.zeros(1))
+        assert jnp.isposinf(cost)
+        assert not gradient.any()
+
+
+def test_classes_that_cannot_be_leave_the_others_alone():
+    logits = jax.random.normal(jax.random.key(0), (5, 4))
+    labels, none = jnp.array([1, 2]), jnp.zeros(2)
+    without, pushed = jax.value_and_grad(rules.ctc)(logits[:, :3], jnp.zeros(5), labels, none)
+    cost, gradient = jax.value_and_grad(rules.ctc)(logits.at[:, 3].set(-jnp.inf), jnp.zeros(5), labels, none)
+    np.testing.assert_allclose(cost, without, rtol=1e-6)
+    np.testing.assert_allclose(gradient, jnp.pad(pushed, ((0, 0), (0, 1))), atol=1e-6)
+
+
+def test_logits_as_large_as_any():
+    logits = jnp.zeros((3, 3)).at[:, 2].set(1e30)
+    cost, gradient = jax.value_and_grad(rules.ctc)(logits, jnp.zeros(3), jnp.array([1]), jnp.zeros(1))
+    np.testing.assert_allclose(cost, 3e30, rtol=1e-6)
+    # Six paths spell 1 with blanks around it, all equally likely; three, four and three of them have 1 in a frame.
+    np.testing.assert_allclose(gradient[:, 2], 1, rtol=1e-6)
+    np.testing.assert_allclose(gradient[:, :2].sum(axis=-1), -1, rtol=1e-6)
+    np.testing.assert_allclose(gradient[:, 1], [-3 / 6, -4 / 6, -3 / 6], rtol=1e-6)

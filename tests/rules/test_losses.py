@@ -1,6 +1,7 @@
 """Losses at the ends of their domains: examples left out, no pair, no length; and bad input."""
 
 import math
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -44,6 +45,93 @@ def test_cosine_of_no_length_and_contrast_without_pairs():
     value, gradient = jax.value_and_grad(rules.nt_xent)(jnp.eye(3), jnp.arange(3))
     assert value == 0
     assert not gradient.any()
+
+
+@pytest.mark.parametrize("label", [0, 1])
+@pytest.mark.parametrize("loss", [rules.sigmoid_cross_entropy, partial(rules.sigmoid_focal, gamma=0.0)])
+def test_sure_and_right_answers_keep_their_digits(loss, label):
+    logits = jnp.array([10.0, 20.0, 50.0, -10.0, -30.0])[:, None]
+    value, pull = jax.vjp(lambda z: loss(z, jnp.full((5, 1), label)), logits)
+    z = np.asarray(logits, np.float64)[:, 0]
+    wanted = np.logaddexp(0, z) if label == 0 else np.logaddexp(0, -z)
+    np.testing.assert_allclose(value, wanted, rtol=1e-6)
+    slope = 1 / (1 + np.exp(-z)) if label == 0 else -1 / (1 + np.exp(z))
+    np.testing.assert_allclose(pull(jnp.ones(5))[0][:, 0], slope, rtol=1e-6)
+
+
+@pytest.mark.parametrize("gamma", [0.5, 1.0, 1.5, 2.0, 3.0])
+@pytest.mark.parametrize("label", [0.0, 0.25, 1.0])
+def test_focal_loss_and_its_derivatives_are_finite_and_right_far_out(gamma, label):
+    logits = np.array([-100.0, -50, -41, -20, 0, 20, 41, 50, 100])
+
+    def derivatives(dtype):
+        def of_logit(z):
+            return rules.sigmoid_focal(z[None], jnp.full(1, label, dtype), gamma=gamma)
+
+        derived = of_logit, jax.grad(of_logit), jax.grad(jax.grad(of_logit))
+        return [jax.vmap(f)(jnp.asarray(logits, dtype)) for f in derived]
+
+    single = derivatives(jnp.float32)
+    with jax.enable_x64(True):
+        double = derivatives(jnp.float64)
+    for got, wanted in zip(single, double, strict=True):
+        np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-10)
+
+
+def test_distance_of_nan_is_nan():
+    value, pull = jax.vjp(lambda a: rules.triplet(a, jnp.zeros(2), jnp.ones(2)), jnp.array([jnp.nan, 0.0]))
+    assert jnp.isnan(value)
+    assert jnp.isnan(pull(1.0)[0]).all()
+
+
+@pytest.mark.parametrize(
+    ("loss", "name"),
+    [
+        (rules.squared_error, "target"),
+        (rules.absolute_error, "target"),
+        (rules.huber, "target"),
+        (rules.log_cosh, "target"),
+        (rules.sigmoid_cross_entropy, "labels"),
+        (rules.sigmoid_focal, "labels"),
+        (rules.softmax_cross_entropy, "labels"),
+    ],
+)
+def test_complex_targets_are_refused(loss, name):
+    with pytest.raises(TypeError, match=f"{loss.__name__}: {name}, wanted real numbers, got complex64"):
+        loss(jnp.ones((2, 3)), jnp.ones((2, 3), complex))
+
+
+@pytest.mark.parametrize("number", [math.nan, -1.0])
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        ("huber: delta", lambda x, n: rules.huber(x, x, n)),
+        ("sigmoid_focal: gamma", lambda x, n: rules.sigmoid_focal(x, x, gamma=n)),
+        ("softmax_cross_entropy: label_smoothing", lambda x, n: rules.softmax_cross_entropy(x, x, label_smoothing=n)),
+        ("nt_xent: temperature", lambda x, n: rules.nt_xent(x, jnp.arange(2), n)),
+        ("cosine_similarity: epsilon", lambda x, n: rules.cosine_similarity(x, x, n)),
+        ("cosine_similarity: epsilon", lambda x, n: rules.cosine_distance(x, x, n)),
+        ("triplet: epsilon", lambda x, n: rules.triplet(x, x, x, epsilon=n)),
+        ("elu: alpha", rules.elu),
+        ("celu: alpha", rules.celu),
+        ("squareplus: b", rules.squareplus),
+        ("dropout: rate", lambda x, n: rules.dropout(jax.random.key(0), x, n)),
+        ("layer_norm: eps", lambda x, n: rules.layer_norm(x, eps=n)),
+        ("batch_norm: eps", lambda x, n: rules.batch_norm(x, eps=n)),
+        ("sinusoidal_positions: base", rules.sinusoidal_positions),
+        ("clip_gradient: limit", rules.clip_gradient),
+        ("clip_gradient_norm: limit", rules.clip_gradient_norm),
+    ],
+)
+def test_options_out_of_their_range_are_refused(name, call, number):
+    with pytest.raises(ValueError, match=f"{name}, wanted a .*, got {number}"):
+        call(jnp.ones((2, 4)), number)
+
+
+@pytest.mark.parametrize(("option", "error"), [("1", TypeError), ([1.0], TypeError), (jnp.ones(2), ValueError)])
+def test_options_that_are_no_numbers_are_refused(option, error):
+    with pytest.raises(error, match="huber: delta, wanted a positive number, got"):
+        rules.huber(jnp.ones(2), jnp.ones(2), option)
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jbackprop.rules._options import check_not_negative
 from jbackprop.rules._scalars import (
     gelu_slope,
     gelu_value,
@@ -78,8 +79,7 @@ define_derivative(
 @partial(jax.custom_vjp, nondiff_argnames=("alpha",))
 def elu(z: Float[Array, "*shape"], alpha: float = 1.0) -> Float[Array, "*shape"]:
     """z where z > 0, else α (eᶻ − 1), as `jax.nn.elu`; ValueError unless α ≥ 0."""
-    if alpha < 0:
-        raise ValueError(f"elu: alpha, wanted a number that is not negative, got {alpha}")
+    check_not_negative("elu", alpha=alpha)
     return wide("elu", partial(_elu, alpha=alpha), z)
 
 

@@ -26,6 +26,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jbackprop.rules._options import check_positive
 from jbackprop.rules._scalars import sigmoid_value, softplus_value
 
 from ._elementwise import define_derivative, the_input, the_output, wide
@@ -34,8 +35,7 @@ from ._elementwise import define_derivative, the_input, the_output, wide
 @partial(jax.custom_vjp, nondiff_argnames=("alpha",))
 def celu(z: Float[Array, "*shape"], alpha: float = 1.0) -> Float[Array, "*shape"]:
     """z where z > 0, else α (e^{z/α} − 1), as `jax.nn.celu`; ValueError unless α > 0."""
-    if alpha <= 0:
-        raise ValueError(f"celu: alpha, wanted a positive number, got {alpha}")
+    check_positive("celu", alpha=alpha)
     return wide("celu", partial(_celu, alpha=alpha), z)
 
 
@@ -68,8 +68,7 @@ define_derivative(soft_sign, the_output, lambda da, a: da * jnp.square(1 - jnp.a
 @partial(jax.custom_vjp, nondiff_argnames=("b",))
 def squareplus(z: Float[Array, "*shape"], b: float = 4.0) -> Float[Array, "*shape"]:
     """(z + √(z² + b)) / 2, as `jax.nn.squareplus`; ValueError unless b > 0 (for b = 0 it is `relu`)."""
-    if b <= 0:
-        raise ValueError(f"squareplus: b, wanted a positive number, got {b}")
+    check_positive("squareplus", b=b)
     return wide("squareplus", partial(_squareplus, b=b), z)
 
 

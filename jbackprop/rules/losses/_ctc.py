@@ -11,11 +11,13 @@ e_t(s) = log p_t(l_s), p_t = softmax(z_t), and r → s where a path may go from 
     γ_{t−1}(r) = Σ_{s: r → s} γ_t(s) e^{α_{t−1}(r)} / Σ_{q → s} e^{α_{t−1}(q)}
     ∂C/∂e_t(s) = −γ_t(s)                                    ∂C/∂z_tk = p_tk Σ_s γ_t(s) − Σ_{s: l_s = k} γ_t(s)
 
+What all states of a frame have in common is taken out of α and added to log Z again.
+
 γ is e^{α + β} / Z with the usual β of the paths that begin in s.  Its own recursion takes differences of neighbours
 alone, where α + β − log Z would lose all digits of large logits.
 
-A padded frame changes neither α nor γ and has gradient 0.  Labels that no path spells (more of them than frames) cost
-∞, with gradient 0.
+A padded frame changes neither α nor γ and has gradient 0.  Labels that no path spells (more of them than frames, or a
+class of logit −∞) cost ∞, with gradient 0.
 
 Kept: the arguments, α, and two numbers a frame for the softmax, which is computed again.  For that the rule takes up to
 a tenth more time on a CPU than autodiff of the same forward pass, and two thirds of its memory; it is faster than
@@ -33,12 +35,10 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Integer, Num
 
-from jbackprop.rules._arrays import check_floating, check_integers, cotangent, whole, widen
+from jbackprop.rules._arrays import check_floating, check_integers, check_real, cotangent, whole, widen
 from jbackprop.rules._softmax import exponentials
 
 from ._classes import check_class_numbers
-
-_NEVER = -1e30  # log 0, finite so that differences of it are numbers
 
 
 @partial(jax.custom_vjp, nondiff_argnames=("blank_id",))
@@ -75,35 +75,35 @@ def _ctc_fwd(logits, logit_paddings, labels, label_paddings, blank_id):
     z = _frames(logits, logit_paddings)
     largest, total = exponentials(z, axis=-1)
     states, skips, ends = _states(labels, label_paddings, blank_id)
-    log_p = z - largest - jnp.log(total)
-    emitted = jnp.take_along_axis(log_p, states[..., None, :], axis=-1)
-    start = jnp.where(jnp.arange(states.shape[-1]) == 0, 0.0, jnp.full(states.shape, _NEVER, emitted.dtype))
+    log_p = z - largest - jnp.log(_divisor(total))
+    emitted, likeliest = _relative(jnp.take_along_axis(log_p, states[..., None, :], axis=-1))
+    start = jnp.where(jnp.arange(states.shape[-1]) == 0, 0.0, jnp.full(states.shape, -jnp.inf, emitted.dtype))
 
     def step(alpha, frame):
         e, padded = frame
         return jnp.where(padded, alpha, e + _log_sum(*_sources(alpha, skips))), alpha
 
     last, before = lax.scan(step, start, (jnp.moveaxis(emitted, -2, 0), _padded(logit_paddings)))
-    log_z = jax.nn.logsumexp(jnp.where(ends, last, _NEVER), axis=-1)
-    values = jnp.where(log_z < _NEVER / 2, jnp.inf, -log_z).astype(logits.dtype)
-    return values, (logits, logit_paddings, labels, label_paddings, largest, total, before, last)
+    most, count = exponentials(jnp.where(ends, last, -jnp.inf), axis=-1)
+    values = -(most + _log(count))[..., 0] - jnp.where(logit_paddings > 0, 0, likeliest).sum(axis=-1)
+    return values.astype(logits.dtype), (logits, logit_paddings, labels, label_paddings, largest, total, before, last)
 
 
 def _ctc_bwd(blank_id, residuals, dvalues):
     logits, logit_paddings, labels, label_paddings, largest, total, before, last = residuals
     states, skips, ends = _states(labels, label_paddings, blank_id)
-    last, padded = jnp.where(ends, last, _NEVER), _padded(logit_paddings)
-    dvalues = jnp.where(last.max(axis=-1) < _NEVER / 2, 0, widen(dvalues))
+    last, padded = jnp.where(ends, last, -jnp.inf), _padded(logit_paddings)
 
     def step(gamma, frame):
         (stay, by_one, by_two), padded = frame
         pulled = gamma * stay + _shifted(gamma * by_one, -1, 0) + _shifted(gamma * by_two, -2, 0)
         return jnp.where(padded, gamma, pulled), gamma
 
-    gamma = dvalues[..., None] * jax.nn.softmax(last)
+    most, count = exponentials(last, axis=-1)
+    gamma = jnp.exp(last - most) * jnp.where(count == 0, 0, widen(dvalues)[..., None] / _divisor(count))
     _, gamma = lax.scan(step, gamma, (_shares(*_sources(before, skips)), padded), reverse=True)
     gamma = jnp.moveaxis(jnp.where(padded, 0, gamma), 0, -2)
-    p = jnp.exp(_frames(logits, logit_paddings) - largest) / total
+    p = jnp.exp(_frames(logits, logit_paddings) - largest) / _divisor(total)
     dz = p * gamma.sum(axis=-1, keepdims=True) - _by_class(gamma, states, logits.shape[-1])
     of_frames, of_labels = (cotangent(array, jnp.zeros(array.shape)) for array in (logit_paddings, label_paddings))
     return dz.astype(logits.dtype), of_frames, None, of_labels
@@ -115,6 +115,16 @@ ctc.defvjp(_ctc_fwd, _ctc_bwd)
 def _frames(logits, logit_paddings):
     """The logits, 0 in padded frames: whatever fills them counts for nothing."""
     return jnp.where(logit_paddings[..., None] > 0, 0, widen(logits))
+
+
+def _relative(emitted):
+    """e_t(s) less its largest over s, a constant that no path can avoid, and that constant.
+
+    It stays out of α, where it would take the digits that tell one path from another.
+    """
+    largest = lax.stop_gradient(emitted.max(axis=-1))
+    largest = jnp.where(jnp.isinf(largest), 0, largest)
+    return emitted - largest[..., None], largest
 
 
 def _states(labels, label_paddings, blank_id):
@@ -135,23 +145,35 @@ def _padded(logit_paddings):
 
 def _sources(alpha, skips):
     """α of the states from which each state may be entered: itself, the one before, the one before that."""
-    return alpha, _shifted(alpha, 1, _NEVER), jnp.where(skips, _shifted(alpha, 2, _NEVER), _NEVER)
+    return alpha, _shifted(alpha, 1, -jnp.inf), jnp.where(skips, _shifted(alpha, 2, -jnp.inf), -jnp.inf)
 
 
 def _log_sum(*terms):
-    largest = _largest(terms)
-    return largest + jnp.log(sum(jnp.exp(term - largest) for term in terms))
+    largest, powers = _powers(terms)
+    return largest + _log(sum(powers))
 
 
 def _shares(*terms):
-    """e^term / Σ e^term."""
-    largest = _largest(terms)
-    powers = [jnp.exp(term - largest) for term in terms]
-    return [power / sum(powers) for power in powers]
+    """e^term / Σ e^term, and 0 where every term is −∞."""
+    _, powers = _powers(terms)
+    total = _divisor(sum(powers))
+    return [power / total for power in powers]
 
 
-def _largest(terms):
-    return lax.stop_gradient(reduce(jnp.maximum, terms))
+def _powers(terms):
+    """m = max of the terms, 0 where that is −∞, and e^{term − m}."""
+    largest = lax.stop_gradient(reduce(jnp.maximum, terms))
+    largest = jnp.where(jnp.isinf(largest), 0, largest)
+    return largest, [jnp.exp(term - largest) for term in terms]
+
+
+def _log(total):
+    """log Σ, and a constant −∞ of nothing."""
+    return jnp.where(total == 0, -jnp.inf, jnp.log(_divisor(total)))
+
+
+def _divisor(total):
+    return jnp.where(total == 0, 1, total)
 
 
 def _shifted(array, by, fill):
@@ -183,4 +205,5 @@ def _check(logits, logit_paddings, labels, label_paddings, blank_id):
     if not 0 <= blank_id < logits.shape[-1]:
         raise ValueError(f"ctc: blank_id, wanted a class number in [0, {logits.shape[-1]}), got {blank_id}")
     check_integers("ctc", labels=labels)
+    check_real("ctc", logit_paddings=logit_paddings, label_paddings=label_paddings)
     check_class_numbers("ctc", jnp.where(label_paddings > 0, blank_id, whole(labels)), logits.shape[-1])

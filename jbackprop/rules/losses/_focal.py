@@ -7,7 +7,8 @@ With p = sigmoid(z), q = 1 − p, and u the probability of the wrong answer,
     ∂H/∂z = p − y       ∂u/∂z = (1 − 2y) p q     ∂C/∂z = w u^γ (p − y + γ H (1 − 2y) p q / u)
     ∂H/∂y = −z          ∂u/∂y = q − p            ∂C/∂y = w u^γ (−z + γ H (q − p) / u) + (2α − 1) u^γ H
 
-The quotients are taken as 0 where u is 0.  Kept: the arguments.
+Where u is 0 to rounding, as for a sure and right answer, u^γ is taken by log u, and the quotients by what is left of
+them once u cancels, so that none of this is 0/0.  Kept: the arguments.
 
 T.-Y. Lin, P. Goyal, R. Girshick, K. He, P. Dollár, "Focal loss for dense object detection", ICCV, 2017.
 """
@@ -18,8 +19,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Num
 
-from jbackprop.rules._arrays import check_floating, check_pair, cotangent, widen
-from jbackprop.rules._scalars import sigmoid_value, softplus_value
+from jbackprop.rules._arrays import check_floating, check_pair, check_real, cotangent, widen
+from jbackprop.rules._options import check_not_negative
+from jbackprop.rules._scalars import binary_cross_entropy_slope, binary_cross_entropy_value, decay
 
 
 @partial(jax.custom_vjp, nondiff_argnames=("alpha", "gamma"))
@@ -40,7 +42,7 @@ def sigmoid_focal(
       gamma: how little a good answer counts; 0 is `sigmoid_cross_entropy`.
 
     Raises:
-      TypeError: the logits are not floating point.
+      TypeError: the logits are not floating point, or the labels not real.
       ValueError: the shapes differ, or gamma is negative.
     """
     return _sigmoid_focal_fwd(logits, labels, alpha, gamma)[0]
@@ -48,31 +50,55 @@ def sigmoid_focal(
 
 def _sigmoid_focal_fwd(logits, labels, alpha, gamma):
     check_floating("sigmoid_focal", logits=logits)
+    check_real("sigmoid_focal", labels=labels)
     check_pair("sigmoid_focal", logits=logits, labels=labels)
-    if gamma < 0:
-        raise ValueError(f"sigmoid_focal: gamma, wanted a number that is not negative, got {gamma}")
+    check_not_negative("sigmoid_focal", gamma=gamma)
     z, y = widen(logits), widen(labels)
-    entropy, wrong, weight = _parts(z, y, alpha)
-    return (weight * wrong**gamma * entropy).sum(axis=-1).astype(logits.dtype), (logits, labels)
+    values = _weight(y, alpha) * _focus(z, y, gamma) * binary_cross_entropy_value(z, y)
+    return values.sum(axis=-1).astype(logits.dtype), (logits, labels)
 
 
 def _sigmoid_focal_bwd(alpha, gamma, residuals, dvalues):
     logits, labels = residuals
     z, y, dvalues = widen(logits), widen(labels), widen(dvalues)[..., None]
-    p, q = sigmoid_value(z), sigmoid_value(-z)
-    entropy, wrong, weight = _parts(z, y, alpha)
-    focus = wrong**gamma
-    tilt = gamma * entropy * jnp.where(wrong == 0, 0, 1 / jnp.where(wrong == 0, 1, wrong))
-    dz = weight * focus * (p - y + tilt * (1 - 2 * y) * p * q)
-    dy = weight * focus * (tilt * (q - p) - z) + (0 if alpha is None else 2 * alpha - 1) * focus * entropy
+    entropy, focus = binary_cross_entropy_value(z, y), _focus(z, y, gamma)
+    by_logit, by_label = _quotients(z, y)
+    dz = _weight(y, alpha) * focus * (binary_cross_entropy_slope(z, y) + gamma * entropy * (1 - 2 * y) * by_logit)
+    dy = _weight(y, alpha) * focus * (gamma * entropy * by_label - z)
+    dy = dy if alpha is None else dy + (2 * alpha - 1) * focus * entropy
     return cotangent(logits, dvalues * dz), cotangent(labels, dvalues * dy)
 
 
 sigmoid_focal.defvjp(_sigmoid_focal_fwd, _sigmoid_focal_bwd)
 
 
-def _parts(z, y, alpha):
-    """H, u and w of the derivation."""
-    entropy = softplus_value(z) - y * z
-    wrong = (1 - y) * sigmoid_value(z) + y * sigmoid_value(-z)
-    return entropy, wrong, 1 if alpha is None else alpha * y + (1 - alpha) * (1 - y)
+def _weight(y, alpha):
+    """w."""
+    return 1 if alpha is None else alpha * y + (1 - alpha) * (1 - y)
+
+
+def _focus(z, y, gamma):
+    """u^γ; where u vanishes, as only for a label of 0 or 1, by its logarithm."""
+    e, against, size = _parts(z, y)
+    wrong = (against + (1 - against) * e) / (1 + e)
+    vanishing = jnp.abs(wrong) < 1e-18
+    by_logarithm = jnp.exp(gamma * (jnp.log1p(jnp.where(vanishing, against, 0) * _odds(size)) - size))
+    return jnp.where(vanishing, by_logarithm, jnp.where(vanishing, 1, wrong) ** gamma)
+
+
+def _quotients(z, y):
+    """p q / u and (q − p) / u, in both of which e cancels."""
+    e, against, size = _parts(z, y)
+    odds = _odds(size)
+    share = against * odds + (1 - against)
+    return 1 / share / (1 + e), jnp.where(z >= 0, 1 - odds, odds - 1) / share
+
+
+def _parts(z, y):
+    """e = e^{−|z|}; a, how much the label is against z's sign; |z|: with them u = (a + (1 − a) e) / (1 + e)."""
+    return decay(z), jnp.where(z >= 0, 1 - y, y), jnp.where(z >= 0, z, -z)
+
+
+def _odds(size):
+    """1 / e; where it is larger than e⁸⁰, it is in no sum that counts."""
+    return jnp.exp(jnp.minimum(size, 80))

@@ -6,7 +6,8 @@ holds its output activation, and the pair cancels to the canonical error, predic
     squared_error           C = ½ Σ_k (a_k − y_k)²                        ∂C/∂a = a − y           ∂C/∂y = y − a
     sigmoid_cross_entropy   C = −Σ_k y_k log s_k + (1 − y_k) log(1 − s_k)
                               = Σ_k log(1 + e^{z_k}) − y_k z_k            δ = s − y               ∂C/∂y = −z
-                            with s = sigmoid(z)
+                              = Σ_k (1 − y_k) z_k + log(1 + e^{−z_k})       = (1 − y) s − y (1 − s)
+                            with s = sigmoid(z); of each, the form in which nothing cancels
 
 Kept: the arguments.
 
@@ -17,8 +18,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Num
 
-from jbackprop.rules._arrays import check_floating, check_pair, cotangent, widen
-from jbackprop.rules._scalars import sigmoid_value, softplus_value
+from jbackprop.rules._arrays import check_floating, check_pair, check_real, cotangent, widen
+from jbackprop.rules._scalars import binary_cross_entropy_slope, binary_cross_entropy_value
 
 
 @jax.custom_vjp
@@ -32,7 +33,7 @@ def squared_error(
       target: what it should have been, of the same shape.
 
     Raises:
-      TypeError: the prediction is not floating point.
+      TypeError: the prediction is not floating point, or the target not real.
       ValueError: the shapes differ.
     """
     return _squared_error_fwd(prediction, target)[0]
@@ -40,6 +41,7 @@ def squared_error(
 
 def _squared_error_fwd(prediction, target):
     check_floating("squared_error", prediction=prediction)
+    check_real("squared_error", target=target)
     check_pair("squared_error", prediction=prediction, target=target)
     values = 0.5 * jnp.square(widen(prediction) - target).sum(axis=-1)
     return values.astype(prediction.dtype), (prediction, target)
@@ -67,7 +69,7 @@ def sigmoid_cross_entropy(
       labels: probabilities in [0, 1], of the same shape; integers and booleans are welcome.
 
     Raises:
-      TypeError: the logits are not floating point.
+      TypeError: the logits are not floating point, or the labels not real.
       ValueError: the shapes differ.
     """
     return _sigmoid_cross_entropy_fwd(logits, labels)[0]
@@ -75,16 +77,17 @@ def sigmoid_cross_entropy(
 
 def _sigmoid_cross_entropy_fwd(logits, labels):
     check_floating("sigmoid_cross_entropy", logits=logits)
+    check_real("sigmoid_cross_entropy", labels=labels)
     check_pair("sigmoid_cross_entropy", logits=logits, labels=labels)
-    z = widen(logits)
-    return (softplus_value(z) - labels * z).sum(axis=-1).astype(logits.dtype), (logits, labels)
+    values = binary_cross_entropy_value(widen(logits), widen(labels))
+    return values.sum(axis=-1).astype(logits.dtype), (logits, labels)
 
 
 def _sigmoid_cross_entropy_bwd(residuals, dvalues):
     logits, labels = residuals
     z, dvalues = widen(logits), widen(dvalues)[..., None]
     return (
-        cotangent(logits, dvalues * (sigmoid_value(z) - labels)),
+        cotangent(logits, dvalues * binary_cross_entropy_slope(z, widen(labels))),
         cotangent(labels, dvalues * -z),
     )
 

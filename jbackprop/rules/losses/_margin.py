@@ -21,6 +21,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
 from jbackprop.rules._arrays import check_floating, check_pair, magnitude, widen, without_entries
+from jbackprop.rules._options import check_not_negative
 
 from ._classes import check_class_numbers, one_hot
 
@@ -79,7 +80,7 @@ def triplet(
 
     Raises:
       TypeError: an argument is not floating point.
-      ValueError: the shapes differ.
+      ValueError: the shapes differ, or epsilon is negative.
     """
     return _triplet_fwd(anchors, positives, negatives, margin, epsilon)[0]
 
@@ -88,15 +89,16 @@ def _triplet_fwd(anchors, positives, negatives, margin, epsilon):
     check_floating("triplet", anchors=anchors, positives=positives, negatives=negatives)
     check_pair("triplet", anchors=anchors, positives=positives)
     check_pair("triplet", anchors=anchors, negatives=negatives)
+    check_not_negative("triplet", epsilon=epsilon)
     near, far = (_distance(anchors, other, epsilon) for other in (positives, negatives))
     gap = (near - far + margin)[..., 0]
-    return jnp.where(gap > 0, gap, 0).astype(anchors.dtype), (anchors, positives, negatives)
+    return jnp.where(gap <= 0, 0, gap).astype(anchors.dtype), (anchors, positives, negatives)
 
 
 def _triplet_bwd(margin, epsilon, residuals, dvalues):
     anchors, positives, negatives = residuals
     near, far = (_distance(anchors, other, epsilon) for other in (positives, negatives))
-    active = jnp.where(near - far + margin > 0, widen(dvalues)[..., None], 0)
+    active = jnp.where(near - far + margin <= 0, 0, widen(dvalues)[..., None])
     to_positive = active * (widen(positives) - anchors) / near
     to_negative = active * (widen(anchors) - negatives) / far
     return (

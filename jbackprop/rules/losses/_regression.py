@@ -21,7 +21,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Num
 
-from jbackprop.rules._arrays import check_floating, check_pair, cotangent, widen
+from jbackprop.rules._arrays import check_floating, check_pair, check_real, cotangent, widen
+from jbackprop.rules._options import check_positive
 
 
 def _define_slope(rule: jax.custom_vjp, slope: Callable) -> None:
@@ -41,6 +42,7 @@ def _define_slope(rule: jax.custom_vjp, slope: Callable) -> None:
 def _summed(name, cost, prediction, target):
     """Σ c(e) over the last axis, computed in float32 at least and rounded once."""
     check_floating(name, prediction=prediction)
+    check_real(name, target=target)
     check_pair(name, prediction=prediction, target=target)
     return cost(widen(prediction) - target).sum(axis=-1).astype(prediction.dtype)
 
@@ -65,11 +67,10 @@ def huber(
     `optax.huber_loss` is the same before the sum.
 
     Raises:
-      TypeError: the prediction is not floating point.
+      TypeError: the prediction is not floating point, or the target not real.
       ValueError: the shapes differ, or delta is not positive.
     """
-    if delta <= 0:
-        raise ValueError(f"huber: delta, wanted a positive number, got {delta}")
+    check_positive("huber", delta=delta)
     return _summed("huber", partial(_huber, delta=delta), prediction, target)
 
 

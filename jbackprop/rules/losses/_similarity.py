@@ -31,6 +31,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
 from jbackprop.rules._arrays import check_floating, check_integers, check_pair, magnitude, widen
+from jbackprop.rules._options import check_not_negative, check_positive
 
 
 @partial(jax.custom_vjp, nondiff_argnames=("epsilon",))
@@ -46,7 +47,7 @@ def cosine_similarity(
 
     Raises:
       TypeError: an argument is not floating point.
-      ValueError: the shapes differ.
+      ValueError: the shapes differ, or epsilon is negative.
     """
     return _cosine_similarity_fwd(predictions, targets, epsilon)[0]
 
@@ -54,6 +55,7 @@ def cosine_similarity(
 def _cosine_similarity_fwd(predictions, targets, epsilon):
     check_floating("cosine_similarity", predictions=predictions, targets=targets)
     check_pair("cosine_similarity", predictions=predictions, targets=targets)
+    check_not_negative("cosine_similarity", epsilon=epsilon)
     (a, _, _), (b, _, _) = _direction(predictions, epsilon), _direction(targets, epsilon)
     return (a * b).sum(axis=-1).astype(jnp.result_type(predictions, targets)), (predictions, targets)
 
@@ -174,5 +176,4 @@ def _check_nt_xent(embeddings, labels, temperature):
             f"for embeddings of {embeddings.shape}"
         )
     check_integers("nt_xent", labels=labels)
-    if temperature <= 0:
-        raise ValueError(f"nt_xent: temperature, wanted a positive number, got {temperature}")
+    check_positive("nt_xent", temperature=temperature)

@@ -28,7 +28,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Integer, Num
 
-from jbackprop.rules._arrays import check_floating, cotangent, whole, wide_dtype, widen
+from jbackprop.rules._arrays import check_floating, check_real, cotangent, whole, wide_dtype, widen
 from jbackprop.rules._softmax import exponentials
 
 from ._classes import check_class_numbers
@@ -59,7 +59,7 @@ def softmax_cross_entropy(
       z_loss: the weight of the squared log-sum-exp, which keeps the logits from drifting.
 
     Raises:
-      TypeError: the logits are not floating point, or the class numbers are not integers.
+      TypeError: the logits are not floating point, or the labels not real, or the class numbers not integers.
       ValueError: the shapes do not belong together, an option is out of its range, or a class number is outside
         [0, classes).  Under `jit` the numbers are not known yet: there the value and the gradient of such an example
         are NaN.
@@ -171,6 +171,7 @@ def _counted(array, labels, where, ignore_index):
 def _check(logits, labels, weights, where, ignore_index, label_smoothing):
     name = "softmax_cross_entropy"
     check_floating(name, logits=logits)
+    check_real(name, labels=labels)
     batch = logits.shape[:-1]
     if jnp.ndim(logits) < 1 or labels.shape not in (logits.shape, batch):
         raise ValueError(

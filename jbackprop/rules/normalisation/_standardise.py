@@ -18,6 +18,7 @@ from jaxtyping import Array
 
 from jbackprop.rules._arrays import check_floating, computed_once, magnitude, widen
 from jbackprop.rules._factors import Summed, totals
+from jbackprop.rules._options import check_not_negative
 
 Keep = Literal["input", "normalised", "output"]
 
@@ -137,8 +138,7 @@ def check_parameters(rule, x, scale, offset, eps, keep, axes):
     for name, parameter in parameters.items():
         if jnp.shape(parameter) != x.shape[-1:]:
             raise ValueError(f"{rule}: {name}, wanted shape {x.shape[-1:]} (channels of x), got {jnp.shape(parameter)}")
-    if eps < 0:
-        raise ValueError(f"{rule}: eps, wanted a number that is not negative, got {eps}")
+    check_not_negative(rule, eps=eps)
     _check_keep(rule, keep, scale)
 
 
