@@ -97,7 +97,7 @@ def magnitude(x: jax.Array, axis: Axis, least: jax.Array | float = 0.0) -> jax.A
       least: the largest |x| counts as no less; 1 where that is 0 too.
     """
     limits = jnp.finfo(x.dtype)
-    largest = jnp.maximum(jax.lax.stop_gradient(jnp.abs(x).max(axis, keepdims=True, initial=0)), least)
+    largest = jax.lax.stop_gradient(jnp.maximum(jnp.abs(x).max(axis, keepdims=True, initial=0), least))
     power = jax.lax.reduce_precision(jnp.minimum(largest, limits.max / 4), limits.nexp, 0)
     return jnp.where(power == 0, 1, power)
 
@@ -114,9 +114,9 @@ def wide_dtype(*arrays: jax.Array) -> DTypeLike:
 
 def cotangent(argument: jax.Array | None, gradient: jax.Array) -> jax.Array | None:
     """The gradient in its argument's dtype; None, JAX's zero, for integers, booleans and what was not given."""
-    if argument is None or not jnp.issubdtype(argument.dtype, jnp.floating):
+    if argument is None or not jnp.issubdtype(jnp.result_type(argument), jnp.floating):
         return None
-    return gradient.astype(argument.dtype)
+    return gradient.astype(jnp.result_type(argument))
 
 
 def rows(x: jax.Array, axes: int = 1) -> jax.Array:

@@ -1,6 +1,7 @@
 """What rules ask of options that are numbers: to be in their range, where they are known.
 
-A number that is traced under `jit` is not known, and is taken as it is.  NaN is in no range.
+An option that is a number is an argument of its rule like any other, so that it may be traced, and has its gradient:
+a temperature may be learned.  One that is traced is not known, and is taken as it is.  NaN is in no range.
 """
 
 from collections.abc import Callable

@@ -4,6 +4,7 @@
     triplet            C = max(d⁺ − d⁻ + margin, 0)                where C > 0, else 0:
                        d± = √(Σ (a − p±)² + ε)                     ∂C/∂p⁺ = −(a − p⁺)/d⁺      ∂C/∂p⁻ = (a − p⁻)/d⁻
                                                                    ∂C/∂a = −∂C/∂p⁺ − ∂C/∂p⁻
+                       ∂C/∂margin = 1                              ∂C/∂ε = ½ (1/d⁺ − 1/d⁻)
 
 Kept: for the hinge k* and y, two numbers an example, and nothing of the scores but how many classes there are (an array
 of no rows); for the triplet the arguments.
@@ -13,15 +14,12 @@ V. Balntas, E. Riba, D. Ponsa, K. Mikolajczyk, "Learning local feature descripto
 convolutional neural networks", BMVC, 2016.
 """
 
-import math
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
-from jbackprop.rules._arrays import check_floating, check_pair, magnitude, widen, without_entries
-from jbackprop.rules._options import check_not_negative
+from jbackprop.rules._arrays import check_floating, check_pair, cotangent, magnitude, widen, without_entries
+from jbackprop.rules._options import Scalar, check_not_negative, check_number
 
 from ._classes import check_class_numbers, one_hot
 
@@ -61,13 +59,13 @@ def _multiclass_hinge_bwd(residuals, dvalues):
 multiclass_hinge.defvjp(_multiclass_hinge_fwd, _multiclass_hinge_bwd)
 
 
-@partial(jax.custom_vjp, nondiff_argnames=("margin", "epsilon"))
+@jax.custom_vjp
 def triplet(
     anchors: Float[Array, "*batch features"],
     positives: Float[Array, "*batch features"],
     negatives: Float[Array, "*batch features"],
-    margin: float = 1.0,
-    epsilon: float = 1e-6,
+    margin: Scalar = 1.0,
+    epsilon: Scalar = 1e-6,
 ) -> Float[Array, "*batch"]:
     """By how much the negative fails to be further off than the positive, as `optax.losses.triplet_margin_loss`.
 
@@ -76,7 +74,8 @@ def triplet(
       positives: vectors that should be near them, of the same shape.
       negatives: vectors that should be further off by the margin, of the same shape.
       margin: what satisfies the loss.
-      epsilon: added to each squared distance, so that a distance of 0 has a gradient.
+      epsilon: added to each squared distance, so that a distance of 0 has a gradient.  Both may be traced, and have
+        gradients.
 
     Raises:
       TypeError: an argument is not floating point.
@@ -90,13 +89,14 @@ def _triplet_fwd(anchors, positives, negatives, margin, epsilon):
     check_pair("triplet", anchors=anchors, positives=positives)
     check_pair("triplet", anchors=anchors, negatives=negatives)
     check_not_negative("triplet", epsilon=epsilon)
+    check_number("triplet", margin=margin)
     near, far = (_distance(anchors, other, epsilon) for other in (positives, negatives))
     gap = (near - far + margin)[..., 0]
-    return jnp.where(gap <= 0, 0, gap).astype(anchors.dtype), (anchors, positives, negatives)
+    return jnp.where(gap <= 0, 0, gap).astype(anchors.dtype), (anchors, positives, negatives, margin, epsilon)
 
 
-def _triplet_bwd(margin, epsilon, residuals, dvalues):
-    anchors, positives, negatives = residuals
+def _triplet_bwd(residuals, dvalues):
+    anchors, positives, negatives, margin, epsilon = residuals
     near, far = (_distance(anchors, other, epsilon) for other in (positives, negatives))
     active = jnp.where(near - far + margin <= 0, 0, widen(dvalues)[..., None])
     to_positive = active * (widen(positives) - anchors) / near
@@ -105,6 +105,8 @@ def _triplet_bwd(margin, epsilon, residuals, dvalues):
         (-to_positive - to_negative).astype(anchors.dtype),
         to_positive.astype(positives.dtype),
         to_negative.astype(negatives.dtype),
+        cotangent(margin, active.sum()),
+        cotangent(epsilon, (active * (1 / near - 1 / far)).sum() / 2),
     )
 
 
@@ -113,7 +115,7 @@ triplet.defvjp(_triplet_fwd, _triplet_bwd)
 
 def _distance(a, b, epsilon):
     difference = widen(a) - b
-    unit = magnitude(difference, -1, least=math.sqrt(epsilon))
+    unit = magnitude(difference, -1, least=jnp.sqrt(epsilon))
     return unit * jnp.sqrt(jnp.square(difference / unit).sum(axis=-1, keepdims=True) + epsilon / unit / unit)
 
 

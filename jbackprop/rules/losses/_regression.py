@@ -4,7 +4,7 @@
 
     loss             c(e)                                     c'(e)               at the kink
     absolute_error   |e|                                      sign(e)             0
-    huber            ½ e² where |e| ≤ δ, else δ |e| − ½ δ²    e clipped to ±δ     smooth
+    huber            ½ e² where |e| ≤ δ, else δ |e| − ½ δ²    e clipped to ±δ     smooth      ∂c/∂δ = max(|e| − δ, 0)
     log_cosh         log cosh e                               tanh e              smooth
 
 Kept: the arguments.  On a CPU the terms are written before they are summed, an array of the prediction's size.
@@ -22,18 +22,18 @@ import numpy as np
 from jaxtyping import Array, Float, Num
 
 from jbackprop.rules._arrays import check_floating, check_pair, check_real, cotangent, widen
-from jbackprop.rules._options import check_positive
+from jbackprop.rules._options import Scalar, check_positive
 
 
 def _define_slope(rule: jax.custom_vjp, slope: Callable) -> None:
-    """Gives Σ c(e) its backward pass from c', a function of (e, *options)."""
+    """Gives Σ c(e) its backward pass from c'."""
 
-    def fwd(prediction, target, *options):
-        return rule.fun(prediction, target, *options), (prediction, target)
+    def fwd(prediction, target):
+        return rule.fun(prediction, target), (prediction, target)
 
-    def bwd(*arguments):
-        *options, (prediction, target), dvalues = arguments
-        da = widen(dvalues)[..., None] * slope(widen(prediction) - target, *options)
+    def bwd(residuals, dvalues):
+        prediction, target = residuals
+        da = widen(dvalues)[..., None] * slope(widen(prediction) - target)
         return cotangent(prediction, da), cotangent(target, -da)
 
     rule.defvjp(fwd, bwd)
@@ -58,28 +58,40 @@ def absolute_error(
 _define_slope(absolute_error, jnp.sign)
 
 
-@partial(jax.custom_vjp, nondiff_argnames=("delta",))
+@jax.custom_vjp
 def huber(
-    prediction: Float[Array, "*batch features"], target: Num[Array, "*batch features"], delta: float = 1.0
+    prediction: Float[Array, "*batch features"], target: Num[Array, "*batch features"], delta: Scalar = 1.0
 ) -> Float[Array, "*batch"]:
     """½ e² up to an error of delta and a straight line beyond, summed over the last axis.
 
-    `optax.huber_loss` is the same before the sum.
+    `optax.huber_loss` is the same before the sum.  delta may be traced, and has its gradient.
 
     Raises:
       TypeError: the prediction is not floating point, or the target not real.
       ValueError: the shapes differ, or delta is not positive.
     """
+    return _huber_fwd(prediction, target, delta)[0]
+
+
+def _huber_fwd(prediction, target, delta):
     check_positive("huber", delta=delta)
-    return _summed("huber", partial(_huber, delta=delta), prediction, target)
+    return _summed("huber", partial(_huber, delta=delta), prediction, target), (prediction, target, delta)
+
+
+def _huber_bwd(residuals, dvalues):
+    prediction, target, delta = residuals
+    e, dvalues = widen(prediction) - target, widen(dvalues)[..., None]
+    da = dvalues * jnp.clip(e, -delta, delta)
+    ddelta = (dvalues * jnp.maximum(jnp.abs(e) - delta, 0)).sum()
+    return cotangent(prediction, da), cotangent(target, -da), cotangent(delta, ddelta)
+
+
+huber.defvjp(_huber_fwd, _huber_bwd)
 
 
 def _huber(e, delta):
     size = jnp.abs(e)
     return jnp.where(size <= delta, 0.5 * jnp.square(e), delta * (size - 0.5 * delta))
-
-
-_define_slope(huber, lambda e, delta: jnp.clip(e, -delta, delta))
 
 
 @jax.custom_vjp

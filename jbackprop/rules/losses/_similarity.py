@@ -5,8 +5,8 @@ With â = a / ‖a‖, sums over the last axis,
     cosine_similarity   c = Σ_k â_k b̂_k        ∂c/∂a = (b̂ − c â) / ‖a‖        ∂c/∂b = (â − c b̂) / ‖b‖
     cosine_distance     1 − c                  the negative
 
-A norm below √ε is taken as the constant √ε: then the term c â falls away.  A vector of zeros has similarity 0, and
-gradient 0, with ε = 0 too.  Kept: the arguments.
+A norm below √ε is taken as the constant √ε: then the term c â falls away, and ∂c/∂ε has the term −c / 2ε.  A vector
+of zeros has similarity 0, and gradient 0, with ε = 0 too.  Kept: the arguments.
 
 nt_xent, for the rows of a batch, c_ij = â_i · â_j / τ, i's positives the other rows j with i's label, its negatives the
 rows k with another one, M the number of pairs (i, j):
@@ -14,6 +14,7 @@ rows k with another one, M the number of pairs (i, j):
     C = 1/M Σ_(i,j) −log P_ij      P_ij = e^{c_ij} / (N_i + e^{c_ij})      N_i = Σ_k e^{c_ik}
 
     G = ∂C/∂c:   G_ij = (P_ij − 1) / M       G_ik = 1/M e^{c_ik} Σ_j 1 / (N_i + e^{c_ij})
+    ∂C/∂τ = −Σ G ⊙ c / τ
     ∂C/∂â = (G + Gᵀ) â / τ                   ∂C/∂a = (∂C/∂â − â Σ ∂C/∂â ⊙ â) / ‖a‖
 
 Kept: the embeddings and labels.  What has a row's largest exponent m_i is computed as e^{c − m}.  On a CPU both
@@ -23,27 +24,24 @@ T. Chen, S. Kornblith, M. Norouzi, G. Hinton, "A simple framework for contrastiv
 ICML, 2020.
 """
 
-import math
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
-from jbackprop.rules._arrays import check_floating, check_integers, check_pair, magnitude, widen
-from jbackprop.rules._options import check_not_negative, check_positive
+from jbackprop.rules._arrays import check_floating, check_integers, check_pair, cotangent, magnitude, widen
+from jbackprop.rules._options import Scalar, check_not_negative, check_positive
 
 
-@partial(jax.custom_vjp, nondiff_argnames=("epsilon",))
+@jax.custom_vjp
 def cosine_similarity(
-    predictions: Float[Array, "*batch features"], targets: Float[Array, "*batch features"], epsilon: float = 0.0
+    predictions: Float[Array, "*batch features"], targets: Float[Array, "*batch features"], epsilon: Scalar = 0.0
 ) -> Float[Array, "*batch"]:
     """The cosine of the angle between vectors along the last axis, as `optax.cosine_similarity`.
 
     Args:
       predictions: vectors.
       targets: vectors, of the same shape.
-      epsilon: the smallest squared norm that is divided by.
+      epsilon: the smallest squared norm that is divided by; it may be traced, and has its gradient.
 
     Raises:
       TypeError: an argument is not floating point.
@@ -57,18 +55,20 @@ def _cosine_similarity_fwd(predictions, targets, epsilon):
     check_pair("cosine_similarity", predictions=predictions, targets=targets)
     check_not_negative("cosine_similarity", epsilon=epsilon)
     (a, _, _), (b, _, _) = _direction(predictions, epsilon), _direction(targets, epsilon)
-    return (a * b).sum(axis=-1).astype(jnp.result_type(predictions, targets)), (predictions, targets)
+    return (a * b).sum(axis=-1).astype(jnp.result_type(predictions, targets)), (predictions, targets, epsilon)
 
 
-def _cosine_similarity_bwd(epsilon, residuals, dvalues):
-    predictions, targets = residuals
+def _cosine_similarity_bwd(residuals, dvalues):
+    predictions, targets, epsilon = residuals
     dvalues = widen(dvalues)[..., None]
     a, over_a, free_a = _direction(predictions, epsilon)
     b, over_b, free_b = _direction(targets, epsilon)
     c = (a * b).sum(axis=-1, keepdims=True)
     da = dvalues * over_a * (b - jnp.where(free_a, c, 0) * a)
     db = dvalues * over_b * (a - jnp.where(free_b, c, 0) * b)
-    return da.astype(predictions.dtype), db.astype(targets.dtype)
+    clamped = (~free_a).astype(c.dtype) + ~free_b
+    depsilon = -(dvalues * clamped * c).sum() / (2 * jnp.where(epsilon == 0, 1, epsilon))
+    return da.astype(predictions.dtype), db.astype(targets.dtype), cotangent(epsilon, depsilon)
 
 
 cosine_similarity.defvjp(_cosine_similarity_fwd, _cosine_similarity_bwd)
@@ -77,16 +77,16 @@ cosine_similarity.defvjp(_cosine_similarity_fwd, _cosine_similarity_bwd)
 def _direction(x, epsilon):
     """x̂, 1 / ‖x‖ (0 for no length), and whether the norm is x's own rather than √ε."""
     x = widen(x)
-    unit = magnitude(x, -1, least=math.sqrt(epsilon))
+    unit = magnitude(x, -1, least=jnp.sqrt(epsilon))
     square, least = jnp.square(x / unit).sum(axis=-1, keepdims=True), epsilon / unit / unit
     floor = jnp.maximum(square, least)
     inverse = jnp.where(floor > 0, jax.lax.rsqrt(jnp.where(floor > 0, floor, 1)), 0)
     return x / unit * inverse, inverse / unit, square > least
 
 
-@partial(jax.custom_vjp, nondiff_argnames=("epsilon",))
+@jax.custom_vjp
 def cosine_distance(
-    predictions: Float[Array, "*batch features"], targets: Float[Array, "*batch features"], epsilon: float = 0.0
+    predictions: Float[Array, "*batch features"], targets: Float[Array, "*batch features"], epsilon: Scalar = 0.0
 ) -> Float[Array, "*batch"]:
     """1 − cosine_similarity, with the same arguments and errors, as `optax.cosine_distance`."""
     return _cosine_distance_fwd(predictions, targets, epsilon)[0]
@@ -97,23 +97,23 @@ def _cosine_distance_fwd(predictions, targets, epsilon):
     return 1 - similarity, residuals
 
 
-def _cosine_distance_bwd(epsilon, residuals, dvalues):
-    return _cosine_similarity_bwd(epsilon, residuals, -dvalues)
+def _cosine_distance_bwd(residuals, dvalues):
+    return _cosine_similarity_bwd(residuals, -dvalues)
 
 
 cosine_distance.defvjp(_cosine_distance_fwd, _cosine_distance_bwd)
 
 
-@partial(jax.custom_vjp, nondiff_argnames=("temperature",))
+@jax.custom_vjp
 def nt_xent(
-    embeddings: Float[Array, "batch features"], labels: Integer[Array, " batch"], temperature: float = 0.07
+    embeddings: Float[Array, "batch features"], labels: Integer[Array, " batch"], temperature: Scalar = 0.07
 ) -> Float[Array, ""]:
     """The normalised, temperature-scaled cross-entropy of a batch, one number for all of it, as `optax.ntxent`.
 
     Args:
       embeddings: one vector for each row; only directions count.
       labels: rows with the same label are positive pairs, all others negative ones.
-      temperature: τ.
+      temperature: τ; it may be traced, and has its gradient.
 
     Returns:
       The mean over all positive pairs; 0 if there are none.
@@ -130,19 +130,20 @@ def _nt_xent_fwd(embeddings, labels, temperature):
     c, positive, negative, largest = _pairs(_direction(embeddings, 0.0)[0], labels, temperature)
     denominator = _denominator(c, negative, largest)
     losses = jnp.where(positive, jnp.log(denominator) - (c - largest), 0)
-    return (losses.sum() / _count(positive)).astype(embeddings.dtype), (embeddings, labels)
+    return (losses.sum() / _count(positive)).astype(embeddings.dtype), (embeddings, labels, temperature)
 
 
-def _nt_xent_bwd(temperature, residuals, dvalue):
-    embeddings, labels = residuals
+def _nt_xent_bwd(residuals, dvalue):
+    embeddings, labels, temperature = residuals
     unit, inverse, _ = _direction(embeddings, 0.0)
     c, positive, negative, largest = _pairs(unit, labels, temperature)
     e, denominator = jnp.exp(c - largest), _denominator(c, negative, largest)
     pull = jnp.where(positive, 1 / denominator, 0).sum(axis=1, keepdims=True)
     dc = jnp.where(positive, e / denominator - 1, jnp.where(negative, e * pull, 0))
-    dunit = (dc + dc.T) @ unit * (widen(dvalue) / (temperature * _count(positive)))
+    rate = widen(dvalue) / (temperature * _count(positive))
+    dunit = (dc + dc.T) @ unit * rate
     da = inverse * (dunit - unit * (dunit * unit).sum(axis=-1, keepdims=True))
-    return da.astype(embeddings.dtype), None
+    return da.astype(embeddings.dtype), None, cotangent(temperature, -(dc * c).sum() * rate)
 
 
 nt_xent.defvjp(_nt_xent_fwd, _nt_xent_bwd)

@@ -8,9 +8,9 @@ The cost from logits holds its output activation, and the pair cancels to the ca
 
 Options change y, and add a term:
 
-    label_smoothing ε    y' = (1 − ε) y + ε / K                    ∂C/∂y = (1 − ε) ∂C/∂y'
+    label_smoothing ε    y' = (1 − ε) y + ε / K                    ∂C/∂y = (1 − ε) ∂C/∂y'    ∂C/∂ε = Σ (1/K − y) ∂C/∂y'
     weights w            y'' = w ⊙ y'                              ∂C/∂y' = w ⊙ s        ∂C/∂w = Σ_examples y' ⊙ s
-    z_loss ζ             C + ζ L²,  L = log Σ_j e^{z_j}            ∂C/∂z = … + 2 ζ L p
+    z_loss ζ             C + ζ L²,  L = log Σ_j e^{z_j}            ∂C/∂z = … + 2 ζ L p       ∂C/∂ζ = L²
     where, ignore_index  C = 0 for an example that is left out, and all its gradients
 
 Kept: the arguments, and two numbers an example, the largest logit m and Σ e^{z − m}; p is recomputed from them, so no
@@ -26,23 +26,25 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Integer, Num
 
-from jbackprop.rules._arrays import check_floating, check_real, cotangent, whole, wide_dtype, widen
+from jbackprop.rules._arrays import check_floating, check_real, cotangent, given, whole, wide_dtype, widen
+from jbackprop.rules._options import Scalar, check_number, check_share
 from jbackprop.rules._softmax import exponentials
 
 from ._classes import check_class_numbers
 
 
-@partial(jax.custom_vjp, nondiff_argnames=("ignore_index", "label_smoothing", "z_loss"))
+@partial(jax.custom_vjp, nondiff_argnames=("ignore_index",))
 def softmax_cross_entropy(
     logits: Float[Array, "*batch classes"],
     labels: Integer[Array, "*batch"] | Num[Array, "*batch classes"],
     weights: Float[Array, " classes"] | None = None,
     where: Bool[Array, "*batch"] | None = None,
     ignore_index: int | None = None,
-    label_smoothing: float = 0.0,
-    z_loss: float = 0.0,
+    label_smoothing: Scalar | None = None,
+    z_loss: Scalar | None = None,
 ) -> Float[Array, "*batch"]:
     """−log softmax(logits) at the label, or −Σ y log softmax(logits) over the last axis.
 
@@ -55,8 +57,9 @@ def softmax_cross_entropy(
       weights: what each class counts, for class numbers; 1 unless given.
       where: which examples count; the others have value and gradient 0.
       ignore_index: a class number that says the same of an example that has it.
-      label_smoothing: ε in [0, 1], the share of the target that is spread evenly over the classes.
-      z_loss: the weight of the squared log-sum-exp, which keeps the logits from drifting.
+      label_smoothing: ε in [0, 1], the share of the target that is spread evenly over the classes; none unless given.
+      z_loss: ζ, the weight of the squared log-sum-exp, which keeps the logits from drifting; 0 unless given.  Both may
+        be traced, and have gradients.
 
     Raises:
       TypeError: the logits are not floating point, or the labels not real, or the class numbers not integers.
@@ -68,24 +71,24 @@ def softmax_cross_entropy(
 
 
 def _softmax_cross_entropy_fwd(logits, labels, weights, where, ignore_index, label_smoothing, z_loss):
-    _check(logits, labels, weights, where, ignore_index, label_smoothing)
+    _check(logits, labels, weights, where, ignore_index, label_smoothing, z_loss)
     largest, total = exponentials(logits, axis=-1)
     y = _target(logits, labels, weights, ignore_index, label_smoothing)
-    values = z_loss * jnp.square(largest + jnp.log(total))[..., 0] if z_loss else 0
+    values = z_loss * jnp.square(largest + jnp.log(total))[..., 0] if _counts(z_loss) else 0
     if y.spread is not None:
         values = values + (y.spread * _wanted(y.spread, _surprise(logits, largest, total))).sum(axis=-1)
     if y.share is not None:
         values = values + (y.share * _surprise(_at(logits, y.label), largest, total))[..., 0]
     values = _counted(values, labels, where, ignore_index)
-    return values.astype(logits.dtype), (logits, largest, total, labels, weights, where)
+    return values.astype(logits.dtype), (logits, largest, total, labels, weights, where, label_smoothing, z_loss)
 
 
-def _softmax_cross_entropy_bwd(ignore_index, label_smoothing, z_loss, residuals, dvalues):
-    logits, largest, total, labels, weights, where = residuals
+def _softmax_cross_entropy_bwd(ignore_index, residuals, dvalues):
+    logits, largest, total, labels, weights, where, label_smoothing, z_loss = residuals
     counted = partial(_counted, labels=labels, where=where, ignore_index=ignore_index)
     dvalues = widen(dvalues)[..., None]
     y = _target(logits, labels, weights, ignore_index, label_smoothing)
-    pull = _sum(y) + (2 * z_loss * (largest + jnp.log(total)) if z_loss else 0)
+    pull = _sum(y) + (2 * z_loss * (largest + jnp.log(total)) if _counts(z_loss) else 0)
     delta = jnp.exp(widen(logits) - largest) * (dvalues * pull / total)
     if y.spread is not None:
         delta = delta - dvalues * y.spread
@@ -93,10 +96,11 @@ def _softmax_cross_entropy_bwd(ignore_index, label_smoothing, z_loss, residuals,
         delta = delta - jnp.where(jnp.arange(logits.shape[-1]) == y.label, dvalues * y.share, 0)
     dlabels = dweights = None
     if y.share is None:
-        dlabels = cotangent(labels, counted((1 - label_smoothing) * dvalues * _surprise(logits, largest, total)))
+        dlabels = cotangent(labels, counted(_rest(label_smoothing) * dvalues * _surprise(logits, largest, total)))
     if weights is not None:
         dweights = _weights_gradient(residuals, y, counted, dvalues, label_smoothing).astype(weights.dtype)
-    return cotangent(logits, counted(delta)), dlabels, dweights, None
+    doptions = _options_gradients(residuals, counted, dvalues, y.label)
+    return cotangent(logits, counted(delta)), dlabels, dweights, None, *doptions
 
 
 softmax_cross_entropy.defvjp(_softmax_cross_entropy_fwd, _softmax_cross_entropy_bwd)
@@ -117,13 +121,24 @@ def _target(logits, labels, weights, ignore_index, label_smoothing):
     classes, dtype = logits.shape[-1], wide_dtype(logits)
     if labels.ndim == logits.ndim:
         y = widen(labels)
-        return _Target((1 - label_smoothing) * y + label_smoothing / classes if label_smoothing else y)
+        smoothed = _counts(label_smoothing)
+        return _Target(_rest(label_smoothing) * y + label_smoothing / classes if smoothed else y)
     label = whole(labels)
     label = (label if ignore_index is None else jnp.where(label == ignore_index, 0, label))[..., None]
     of_class = jnp.ones(classes, dtype) if weights is None else widen(weights)
     known = (label >= 0) & (label < classes)
-    share = jnp.where(known, (1 - label_smoothing) * of_class[label], jnp.nan)
-    return _Target(label_smoothing / classes * of_class if label_smoothing else None, share, label)
+    share = jnp.where(known, _rest(label_smoothing) * of_class[label], jnp.nan)
+    return _Target(label_smoothing / classes * of_class if _counts(label_smoothing) else None, share, label)
+
+
+def _counts(option):
+    """Whether an option makes a difference, or may: a traced one is not known."""
+    return option is not None and (isinstance(option, jax.core.Tracer) or np.asarray(option) != 0)
+
+
+def _rest(label_smoothing):
+    """1 − ε."""
+    return 1 if label_smoothing is None else 1 - label_smoothing
 
 
 def _sum(y):
@@ -151,13 +166,27 @@ def _weights_gradient(residuals, y, counted, dvalues, label_smoothing):
     """Σ_examples y' ⊙ s: what each class has at the labels, and what smoothing spreads."""
     logits, largest, total, *_ = residuals
     classes = logits.shape[-1]
-    at_label = (1 - label_smoothing) * dvalues * _surprise(_at(logits, y.label), largest, total)
+    at_label = _rest(label_smoothing) * dvalues * _surprise(_at(logits, y.label), largest, total)
     at_label = counted(jnp.where(jnp.isnan(y.share), jnp.nan, at_label))
     dweights = jnp.zeros(classes, at_label.dtype).at[y.label].add(at_label)
     if y.spread is None:
         return dweights
     terms = counted(label_smoothing / classes * dvalues * _wanted(y.spread, _surprise(logits, largest, total)))
     return dweights + terms.reshape(-1, classes).sum(axis=0)
+
+
+def _options_gradients(residuals, counted, dvalues, label):
+    """∂C/∂ε = Σ w (1/K − y) s and ∂C/∂ζ = Σ L², None where the option was not given."""
+    logits, largest, total, labels, weights, _, label_smoothing, z_loss = residuals
+    by_smoothing = by_z_loss = None
+    if label_smoothing is not None:
+        y = widen(labels) if label is None else jax.nn.one_hot(label[..., 0], logits.shape[-1], dtype=dvalues.dtype)
+        moved = (1 / logits.shape[-1] - y) * (1 if weights is None else widen(weights))
+        terms = moved * _wanted(moved, _surprise(logits, largest, total))
+        by_smoothing = cotangent(label_smoothing, counted(dvalues * terms).sum())
+    if z_loss is not None:
+        by_z_loss = cotangent(z_loss, counted(dvalues * jnp.square(largest + jnp.log(total))).sum())
+    return by_smoothing, by_z_loss
 
 
 def _counted(array, labels, where, ignore_index):
@@ -168,7 +197,7 @@ def _counted(array, labels, where, ignore_index):
     return array
 
 
-def _check(logits, labels, weights, where, ignore_index, label_smoothing):
+def _check(logits, labels, weights, where, ignore_index, label_smoothing, z_loss):
     name = "softmax_cross_entropy"
     check_floating(name, logits=logits)
     check_real(name, labels=labels)
@@ -189,5 +218,5 @@ def _check(logits, labels, weights, where, ignore_index, label_smoothing):
         raise ValueError(f"{name}: weights, wanted shape {logits.shape[-1:]} (classes), got {weights.shape}")
     if where is not None and (where.shape != batch or where.dtype != bool):
         raise ValueError(f"{name}: where, wanted booleans of shape {batch}, got {where.dtype} of {where.shape}")
-    if not 0 <= label_smoothing <= 1:
-        raise ValueError(f"{name}: label_smoothing, wanted a number in [0, 1], got {label_smoothing}")
+    check_share(name, **given(label_smoothing=label_smoothing))
+    check_number(name, **given(z_loss=z_loss))
