@@ -10,8 +10,9 @@ from jbackprop import rules
 from ._case import Case, normal
 
 
-def elementwise(name, rule, reference, kept="float32"):
-    return Case(name, rule, reference, (normal(2, 5, 7),), (f"{kept}[2,5,7]",), (normal(8, 64, 1024),))
+def elementwise(name, rule, reference, kept="float32", variant_of=""):
+    shapes = (normal(2, 5, 7),), (f"{kept}[2,5,7]",), (normal(8, 64, 1024),)
+    return Case(name, rule, reference, *shapes, variant_of)
 
 
 def _relu_squared_reference(z):
@@ -30,9 +31,10 @@ ACTIVATIONS = (
         partial(rules.leaky_relu, negative_slope=0.3),
         partial(jax.nn.leaky_relu, negative_slope=0.3),
         "bool",
+        variant_of="leaky_relu",
     ),
     elementwise("elu", rules.elu, jax.nn.elu),
-    elementwise("elu, alpha 0.7", partial(rules.elu, alpha=0.7), partial(jax.nn.elu, alpha=0.7)),
+    elementwise("elu, alpha 0.7", partial(rules.elu, alpha=0.7), partial(jax.nn.elu, alpha=0.7), variant_of="elu"),
     elementwise("selu", rules.selu, jax.nn.selu),
     elementwise("sigmoid", rules.sigmoid, jax.nn.sigmoid),
     elementwise("tanh", rules.tanh, jnp.tanh),
@@ -72,16 +74,21 @@ PIECEWISE = (
         _prelu_reference,
         (normal(7), normal(7)),
         ("float32[7]", "float32[7]"),
-        batch_of="prelu, a slope for each channel",
+        variant_of="prelu, a slope for each channel",
     ),
 )
 
 SMOOTH = (
     elementwise("celu", rules.celu, jax.nn.celu),
-    elementwise("celu, alpha 0.7", partial(rules.celu, alpha=0.7), partial(jax.nn.celu, alpha=0.7)),
+    elementwise("celu, alpha 0.7", partial(rules.celu, alpha=0.7), partial(jax.nn.celu, alpha=0.7), variant_of="celu"),
     elementwise("log_sigmoid", rules.log_sigmoid, jax.nn.log_sigmoid),
     elementwise("soft_sign", rules.soft_sign, jax.nn.soft_sign),
     elementwise("squareplus", rules.squareplus, jax.nn.squareplus),
-    elementwise("squareplus, b 0.5", partial(rules.squareplus, b=0.5), partial(jax.nn.squareplus, b=0.5)),
+    elementwise(
+        "squareplus, b 0.5",
+        partial(rules.squareplus, b=0.5),
+        partial(jax.nn.squareplus, b=0.5),
+        variant_of="squareplus",
+    ),
     elementwise("mish", rules.mish, jax.nn.mish),
 )

@@ -22,8 +22,8 @@ class Case:
       arguments: one function (key, dtype) -> array for each argument.
       kept: the arrays that the forward pass keeps for the backward pass, as "dtype[shape]" in float32.
       at_scale: arguments of a size that people use, to measure on; those of the proof unless given.
-      batch_of: the name of the case from which this one differs by its batch axes alone, where no line of the rule asks
-        how many there are: what holds of that case's code holds of this one's, and its values tell the rest.
+      variant_of: the name of the case whose code this one runs, with other batch axes or other numbers as options that
+        no line of the rule asks for: what holds of that code holds here too, and the values tell the rest.
     """
 
     name: str
@@ -32,7 +32,7 @@ class Case:
     arguments: tuple[Draw, ...]
     kept: tuple[str, ...]
     at_scale: tuple[Draw, ...] = ()
-    batch_of: str = ""
+    variant_of: str = ""
 
     @property
     def rule_name(self) -> str:

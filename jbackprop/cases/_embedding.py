@@ -33,7 +33,7 @@ EMBEDDING = (
         _by_product,
         (normal(3, 7), classes(3)),
         ("int32[]", "float32[3,0]"),
-        batch_of="embedding",
+        variant_of="embedding",
     ),
     Case(
         "embedding, padding_index, two batch axes",

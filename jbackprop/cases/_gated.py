@@ -13,9 +13,9 @@ def _gate_reference(activation):
     return lambda gate, value: activation(gate) * value
 
 
-def _pair(name, rule, activation, *shape, batch_of=""):
+def _pair(name, rule, activation, *shape, variant_of=""):
     arguments, at_scale = (normal(*shape), normal(*shape)), (normal(8, 64, 1024), normal(8, 64, 1024))
-    return Case(name, rule, _gate_reference(activation), arguments, float32(shape, shape), at_scale, batch_of)
+    return Case(name, rule, _gate_reference(activation), arguments, float32(shape, shape), at_scale, variant_of)
 
 
 GATED = (
@@ -29,7 +29,7 @@ GATED = (
         (normal(8, 64, 1024),),
     ),
     _pair("swiglu", rules.swiglu, jax.nn.silu, 5, 7),
-    _pair("swiglu, two batch axes", rules.swiglu, jax.nn.silu, 2, 5, 7, batch_of="swiglu"),
+    _pair("swiglu, two batch axes", rules.swiglu, jax.nn.silu, 2, 5, 7, variant_of="swiglu"),
     _pair("geglu", rules.geglu, jax.nn.gelu, 5, 7),
     _pair(
         "geglu, exact",

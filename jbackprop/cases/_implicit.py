@@ -66,7 +66,7 @@ IMPLICIT = (
         _solve,
         (_regular(4, 3, 2), normal(3, 2, 4, 5)),
         ("float32[3,2,4,4]", "int32[3,2,4]", "float32[3,2,4,5]", "float32[0,3,2,4,4]", "float32[0,3,2,4,5]"),
-        batch_of="linear_solve, columns, no batch axis",
+        variant_of="linear_solve, columns, no batch axis",
     ),
     Case(
         "fixed_point",

@@ -28,7 +28,7 @@ LINEAR = (
         (normal(3), normal(3, 7), normal(7)),
         ("float32[3]", "float32[3,7]", "float32[7]"),
         (normal(256), normal(256, 1024), normal(1024)),
-        batch_of="linear",
+        variant_of="linear",
     ),
     Case(
         "linear, two batch axes",
@@ -37,7 +37,7 @@ LINEAR = (
         (normal(2, 5, 3), normal(3, 7), normal(7)),
         ("float32[2,5,3]", "float32[3,7]", "float32[7]"),
         (normal(8, 64, 256), normal(256, 1024), normal(1024)),
-        batch_of="linear",
+        variant_of="linear",
     ),
     Case(
         "linear, no bias",

@@ -59,11 +59,11 @@ def _batch_evaluation(x, mean, variance, scale=None, offset=None, eps=1e-5):
     return _affine((x - mean) / jnp.sqrt(variance + eps), scale, offset)
 
 
-def _case(name, rule, reference, shape, kept, draws=_AFFINE, at_scale=(), batch_of="", **options):
+def _case(name, rule, reference, shape, kept, draws=_AFFINE, at_scale=(), variant_of="", **options):
     """A case of an input of this shape, then what draws gives; the reference need not know what is kept."""
     known = {option: value for option, value in options.items() if option != "keep"}
     arguments = (normal(*shape), *draws)
-    return Case(name, partial(rule, **options), partial(reference, **known), arguments, kept, at_scale, batch_of)
+    return Case(name, partial(rule, **options), partial(reference, **known), arguments, kept, at_scale, variant_of)
 
 
 def _first(function):
@@ -97,7 +97,7 @@ NORMALISATION = (
         _layer,
         (6,),
         float32((6,), (1,), (1,), (6,), (6,)),
-        batch_of="layer_norm",
+        variant_of="layer_norm",
     ),
     _case(
         "layer_norm, two batch axes, scale alone, eps 0.1",
@@ -115,7 +115,7 @@ NORMALISATION = (
         _rms,
         (6,),
         float32((6,), (1,), (6,), (6,)),
-        batch_of="rms_norm",
+        variant_of="rms_norm",
     ),
     _case(
         "rms_norm, two batch axes, no parameters, eps 0.1",

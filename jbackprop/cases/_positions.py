@@ -47,7 +47,7 @@ POSITIONS = (
         (normal(5, 4), normal(7, 4)),
         ("float32[7,0]",),
         (normal(512, 512), normal(1024, 512)),
-        batch_of="learned_positions",
+        variant_of="learned_positions",
     ),
     Case(
         "sinusoidal_positions",
@@ -64,6 +64,7 @@ POSITIONS = (
         (normal(2, 3, 5, 4),),
         (),
         (normal(2, 4, 512, 512),),
+        variant_of="sinusoidal_positions",
     ),
     Case(
         "rotary_embedding",
@@ -80,7 +81,7 @@ POSITIONS = (
         (normal(5, 2, 4), classes(9, 5)),
         ("int32[5]",),
         (normal(4096, 8, 64), classes(4096, 4096)),
-        batch_of="rotary_embedding",
+        variant_of="rotary_embedding",
     ),
     Case(
         "rotary_embedding, base, positions of each example, two batch axes",

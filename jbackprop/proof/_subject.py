@@ -37,6 +37,7 @@ from jbackprop.functions import (
 )
 
 from ._report import NotApplicableError
+from ._together import together
 
 _POINTS = 32
 """At so many random points it is looked up what depends on what: the slope of a relu is 0 at half of them."""
@@ -138,6 +139,15 @@ class Subject:
     def pull(self, leaves: Arrays, cotangents: Arrays) -> tuple[Arrays, Arrays]:
         """Gradients by the hand-written rules, jitted."""
         return self.run(leaves, cotangents)[1:]
+
+    @functools.cached_property
+    def referred(self) -> tuple[Any, ...]:
+        """The reference's values in float64, and what its own `pull` would return; or what either raised."""
+        if self.reference is None:
+            return ()
+        with precision("float64"):
+            leaves, cotangents = cast("float64", self.leaves), self.cotangents()
+            return together([(self.reference, leaves), (pull_back(self.reference, self.wrt), (leaves, cotangents))])
 
     @functools.cached_property
     def pull_twin(self) -> Pull:

@@ -66,6 +66,7 @@ CTC = (
         partial(_reference, blank_id=3),
         (normal(6, 5), fixed(_PADDINGS[1]), fixed((0, 2, 2)), fixed((0, 0, 0))),
         _kept(""),
+        variant_of="ctc",
     ),
     Case(
         "ctc, two batch axes",
@@ -73,6 +74,6 @@ CTC = (
         _reference,
         (normal(1, 3, 6, 5), *(fixed([values]) for values in (_PADDINGS, _LABELS, _LABEL_PADDINGS))),
         _kept("1,3,"),
-        batch_of="ctc",
+        variant_of="ctc",
     ),
 )

@@ -43,7 +43,7 @@ LOSSES = (
         (normal(7), normal(7)),
         ("float32[7]", "float32[7]"),
         (normal(1000), normal(1000)),
-        batch_of="squared_error",
+        variant_of="squared_error",
     ),
     Case(
         "sigmoid_cross_entropy",
@@ -70,6 +70,7 @@ LOSSES = (
         (normal(2, 5, 7), normal(2, 5, 7)),
         ("float32[2,5,7]", "float32[2,5,7]"),
         (normal(8, 64, 1000), normal(8, 64, 1000)),
+        variant_of="huber",
     ),
     Case(
         "log_cosh, no batch axis",

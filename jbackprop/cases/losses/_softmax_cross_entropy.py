@@ -73,7 +73,7 @@ SOFTMAX_CROSS_ENTROPY = (
         (normal(7), classes(7)),
         ("float32[7]", "float32[1]", "float32[1]", "int32[]"),
         (normal(1000), classes(1000)),
-        batch_of="softmax_cross_entropy",
+        variant_of="softmax_cross_entropy",
     ),
     Case(
         "softmax_cross_entropy, two batch axes",
@@ -82,7 +82,7 @@ SOFTMAX_CROSS_ENTROPY = (
         (normal(2, 5, 7), classes(7, 2, 5)),
         ("float32[2,5,7]", "float32[2,5,1]", "float32[2,5,1]", "int32[2,5]"),
         (normal(8, 64, 1000), classes(1000, 8, 64)),
-        batch_of="softmax_cross_entropy",
+        variant_of="softmax_cross_entropy",
     ),
     Case(
         "softmax_cross_entropy, soft targets",
@@ -153,5 +153,6 @@ SOFTMAX_CROSS_ENTROPY = (
         _from_inputs,
         (normal(3), normal(3, 7), normal(7), classes(7)),
         ("float32[3]", "float32[3,7]", "float32[7]", "int32[]", "float32[1,1]", "float32[1,1]"),
+        variant_of="linear_softmax_cross_entropy",
     ),
 )
