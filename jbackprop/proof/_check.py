@@ -11,9 +11,10 @@ from jbackprop.functions import residuals as kept
 
 from . import _inputs, _transformations, _values
 from ._differences import finite_differences
+from ._flat import lay_flat
 from ._kept import residuals
 from ._report import Failure, GradientError, NotApplicableError, Report, Result
-from ._subject import Subject, lay_flat
+from ._subject import Subject
 
 Check = Callable[[Subject], Iterator[Failure]]
 

@@ -40,8 +40,9 @@ from jbackprop.functions import (
 from ._compare import gradients_agree, typical, worst
 from ._kinks import is_choice, with_choices
 from ._numbers import LARGE, SPECIAL, spoilt, spread
+from ._pull import pull_back
 from ._report import Failure, NotApplicableError
-from ._subject import Subject, pull_back
+from ._subject import Subject
 from ._together import together
 
 _NUMBERS = 2**17

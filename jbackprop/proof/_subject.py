@@ -1,7 +1,4 @@
-"""The function under proof, laid flat: arrays in, arrays out, and its gradients as one jitted function.
-
-outputs, uᵀJ = pull(leaves, cotangents)        J = ∂outputs/∂leaves, one random cotangent u for each output
-"""
+"""The function under proof: its gradients, by rule and automatic, and what they are judged by."""
 
 import dataclasses
 import functools
@@ -13,19 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from jbackprop.functions import (
-    DTYPES,
     FLOAT64_SHARE,
     Allowance,
     Arrays,
-    Wrt,
     as_float64,
     automatic,
     cast,
     computed_in,
     count_rules,
-    described,
-    differentiable,
-    draw_arguments,
     draws_random_numbers,
     error_line,
     is_real,
@@ -36,14 +28,12 @@ from jbackprop.functions import (
     twin_noise,
 )
 
+from ._pull import Flat, Pull, pull_back
 from ._report import NotApplicableError
 from ._together import together
 
 _POINTS = 32
 """At so many random points it is looked up what depends on what: the slope of a relu is 0 at half of them."""
-
-Flat = Callable[..., Arrays]
-Pull = Callable[[Arrays, Arrays], tuple[Arrays, Arrays]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -259,95 +249,6 @@ class Subject:
     def name(self, position: int) -> str:
         """The name of the leaf that the gradient at this position belongs to."""
         return self.names[self.wrt[position]]
-
-
-def lay_flat(
-    f: Callable,
-    reference: Callable | None,
-    gradient_of: Callable | None,
-    args: Sequence[Any],
-    wrt: Wrt,
-    dtypes: Sequence[str] | None,
-    seed: int,
-) -> Subject:
-    """The subject for f(*args); what is not an array among the arguments stays as it is, what is a shape is drawn.
-
-    Args:
-      f, reference, gradient_of, args, wrt, seed: as for `check`.
-      dtypes: to prove f in; without them, all of `DTYPES` that f takes, float64 and that of the arguments in any case.
-
-    Raises:
-      TypeError: no argument holds a real floating point array to differentiate by, or one holds complex numbers.
-      ValueError: `wrt` names no argument; no output is of floating point; gradient_of has other outputs than f.
-    """
-    args = draw_arguments(tuple(args), seed)
-    problem = differentiable(f, *args, wrt=wrt)
-    _check_real(zip(problem.names, problem.leaves, strict=True))
-    subject = Subject(
-        function=_real(problem.function),
-        reference=None if reference is None else _real(differentiable(reference, *args).function),
-        meant=None if gradient_of is None else _real(differentiable(gradient_of, *args).function),
-        leaves=cast("float64", problem.leaves),
-        names=problem.names,
-        wrt=problem.chosen,
-        original=problem.leaves,
-        dtypes=tuple(DTYPES if dtypes is None else dtypes),
-        seed=seed,
-    )
-    subject.function(*subject.original)  # what it raises is the caller's to see
-    _check_outputs(subject)
-    if dtypes is not None:
-        return subject
-    kept = [dtype for dtype in DTYPES if dtype in ("float64", subject.given) or subject.takes(dtype)]
-    return dataclasses.replace(subject, dtypes=tuple(kept))
-
-
-def _check_outputs(subject):
-    if not any(map(is_real, subject.outputs)):
-        found = ", ".join(map(described, subject.outputs)) or "none"
-        raise ValueError(f"check: f, wanted a function with a floating-point output, got {found}")
-    if subject.meant is not None:
-        with precision(subject.given):
-            meant = jax.eval_shape(subject.meant, *cast(subject.given, subject.leaves))
-        got, wanted = (", ".join(described(out) for out in outs if is_real(out)) for outs in (meant, subject.outputs))
-        if got != wanted:
-            raise ValueError(f"check: gradient_of, wanted a function with outputs like those of f, {wanted}, got {got}")
-
-
-def pull_back(function: Flat, wrt: Sequence[int]) -> Pull:
-    """(leaves, cotangents) -> the floating point outputs, and one gradient for each leaf in wrt."""
-
-    def pull(leaves, cotangents):
-        outputs, vjp = jax.vjp(real_outputs(function, leaves, wrt), *[leaves[i] for i in wrt])
-        return outputs, vjp(tuple(u.astype(out.dtype) for u, out in zip(cotangents, outputs, strict=True)))
-
-    return pull
-
-
-def real_outputs(function: Flat, leaves: Arrays, wrt: Sequence[int]) -> Flat:
-    """The floating point outputs as a function of the leaves in wrt, the others held."""
-
-    def of(*chosen):
-        return tuple(out for out in function(*replaced(leaves, wrt, chosen)) if is_real(out))
-
-    return of
-
-
-def _real(function):
-    """The function, refusing outputs that are complex."""
-
-    def of_leaves(*arrays):
-        outputs = function(*arrays)
-        _check_real((f"output {i}", array) for i, array in enumerate(outputs))
-        return tuple(outputs)
-
-    return of_leaves
-
-
-def _check_real(arrays):
-    for name, array in arrays:
-        if jnp.issubdtype(array.dtype, jnp.complexfloating):
-            raise TypeError(f"check: {name}, wanted real numbers (split it into parts), got {array.dtype}")
 
 
 def _eighths(rng, shape):

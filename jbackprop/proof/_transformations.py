@@ -21,8 +21,9 @@ from jbackprop.functions import (
 )
 
 from ._compare import gradients_agree, outputs_agree, typical, worst
+from ._pull import pull_back, real_outputs
 from ._report import Failure, NotApplicableError
-from ._subject import Subject, pull_back, real_outputs
+from ._subject import Subject
 from ._together import together
 
 _COPIES = 3

@@ -20,8 +20,9 @@ from jbackprop.functions import (
 )
 
 from ._compare import gradients_agree, outputs_agree, worst
+from ._pull import pull_back
 from ._report import Failure
-from ._subject import Subject, pull_back
+from ._subject import Subject
 
 
 def structure(subject: Subject) -> Iterator[Failure]:

@@ -1,0 +1,82 @@
+"""The function under proof laid flat: arrays in, arrays out."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jbackprop.functions import DTYPES, Wrt, cast, described, differentiable, draw_arguments, is_real, precision
+
+from ._subject import Subject
+
+
+def lay_flat(
+    f: Callable,
+    reference: Callable | None,
+    gradient_of: Callable | None,
+    args: Sequence[Any],
+    wrt: Wrt,
+    dtypes: Sequence[str] | None,
+    seed: int,
+) -> Subject:
+    """The subject for f(*args); what is not an array among the arguments stays as it is, what is a shape is drawn.
+
+    Args:
+      f, reference, gradient_of, args, wrt, seed: as for `check`.
+      dtypes: to prove f in; without them, all of `DTYPES` that f takes, float64 and that of the arguments in any case.
+
+    Raises:
+      TypeError: no argument holds a real floating point array to differentiate by, or one holds complex numbers.
+      ValueError: `wrt` names no argument; no output is of floating point; gradient_of has other outputs than f.
+    """
+    args = draw_arguments(tuple(args), seed)
+    problem = differentiable(f, *args, wrt=wrt)
+    _check_real(zip(problem.names, problem.leaves, strict=True))
+    subject = Subject(
+        function=_real(problem.function),
+        reference=None if reference is None else _real(differentiable(reference, *args).function),
+        meant=None if gradient_of is None else _real(differentiable(gradient_of, *args).function),
+        leaves=cast("float64", problem.leaves),
+        names=problem.names,
+        wrt=problem.chosen,
+        original=problem.leaves,
+        dtypes=tuple(DTYPES if dtypes is None else dtypes),
+        seed=seed,
+    )
+    subject.function(*subject.original)  # what it raises is the caller's to see
+    _check_outputs(subject)
+    if dtypes is not None:
+        return subject
+    kept = [dtype for dtype in DTYPES if dtype in ("float64", subject.given) or subject.takes(dtype)]
+    return dataclasses.replace(subject, dtypes=tuple(kept))
+
+
+def _check_outputs(subject):
+    if not any(map(is_real, subject.outputs)):
+        found = ", ".join(map(described, subject.outputs)) or "none"
+        raise ValueError(f"check: f, wanted a function with a floating-point output, got {found}")
+    if subject.meant is not None:
+        with precision(subject.given):
+            meant = jax.eval_shape(subject.meant, *cast(subject.given, subject.leaves))
+        got, wanted = (", ".join(described(out) for out in outs if is_real(out)) for outs in (meant, subject.outputs))
+        if got != wanted:
+            raise ValueError(f"check: gradient_of, wanted a function with outputs like those of f, {wanted}, got {got}")
+
+
+def _real(function):
+    """The function, refusing outputs that are complex."""
+
+    def of_leaves(*arrays):
+        outputs = function(*arrays)
+        _check_real((f"output {i}", array) for i, array in enumerate(outputs))
+        return tuple(outputs)
+
+    return of_leaves
+
+
+def _check_real(arrays):
+    for name, array in arrays:
+        if jnp.issubdtype(array.dtype, jnp.complexfloating):
+            raise TypeError(f"check: {name}, wanted real numbers (split it into parts), got {array.dtype}")
