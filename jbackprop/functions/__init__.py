@@ -43,7 +43,8 @@ from ._rounding import absolute_errors as absolute_errors
 from ._rounding import distance_to_truth as distance_to_truth
 from ._rounding import largest as largest
 from ._rounding import neighbours as neighbours
-from ._rounding import twin_noise as twin_noise
+from ._rounding import noise_of as noise_of
+from ._rounding import shaken as shaken
 from ._timing import Quartiles as Quartiles
 from ._timing import calls_per_sample as calls_per_sample
 from ._timing import interleaved as interleaved

@@ -4,9 +4,10 @@ One unit is ε s √n: the spacing ε of the dtype's numbers at 1, times the sca
 the longest sum n, which is how rounding errors add up when their signs are random.  The scale is the largest entry that
 the array has or typically has, since a sum of large terms may come out small and keeps its terms' rounding.
 
-Where automatic differentiation in the same dtype is itself further off than that, because the function is badly
-conditioned, its error (`noise`) is allowed as well: a rule need not be better than what it replaces.  That error is
-told from float64; for a function of random numbers, which is another one there, from the results close by.
+Where the function is badly conditioned, no result is that close, and what its conditioning explains is allowed as well
+(`noise`): the error of automatic differentiation in the same dtype, since a rule need not be better than what it
+replaces, and what the true result changes by when the arguments do by a rounding.  Both are told from float64; for a
+function of random numbers, which is another one there, from the results close by.
 
 N. J. Higham, "Accuracy and Stability of Numerical Algorithms", 2nd edition, SIAM, 2002, chapters 3 and 4.
 """
@@ -50,9 +51,9 @@ class Allowance:
     def units(self, got: np.ndarray, wanted: np.ndarray) -> np.ndarray:
         """The error of each entry in units, beyond the noise; NaN in got is infinitely wrong, in wanted no opinion."""
         errors = absolute_errors(got, wanted)
-        with np.errstate(over="ignore"):
-            units = np.maximum(errors - self.noise, 0) / self.unit(wanted)
-        return np.where(np.isfinite(wanted), units, 0)
+        with np.errstate(over="ignore", invalid="ignore"):
+            units = np.where(np.isinf(errors), np.inf, np.maximum(errors - self.noise, 0) / self.unit(wanted))
+        return np.where(np.isfinite(wanted) & np.isfinite(self.noise), units, 0)
 
 
 class Distance(NamedTuple):
@@ -91,15 +92,37 @@ def largest(array: np.ndarray) -> float:
     return float(np.max(np.abs(array), where=np.isfinite(array), initial=0))
 
 
-def twin_noise(got: Sequence[Any], *truths: Sequence[Any], factor: float = 4.0) -> list[float]:
-    """How far off automatic differentiation is in a dtype, array by array: a rule may be `factor` times as far off.
+def noise_of(
+    got: Sequence[Any], truths: Sequence[Sequence[Any]], moved: Sequence[Sequence[Any]] = (), factor: float = 4.0
+) -> list[float]:
+    """What conditioning explains, array by array: `factor` times the larger of two errors.
 
     Args:
-      got: its arrays.
+      got: the arrays by automatic differentiation in a dtype.
       truths: the true ones; of several that may be, the farthest counts.
+      moved: the true ones where the arguments are `shaken`, by one rounding and by two, if at all.  What is no farther
+        at two than at one is a jump, and has nothing to do with rounding.
       factor: see above.
     """
-    return [factor * max(largest(absolute_errors(g, t)) for t in true) for g, *true in zip(got, *truths, strict=True)]
+    errors = [max(largest(absolute_errors(g, t)) for t in true) for g, *true in zip(got, *truths, strict=True)]
+    if moved:
+        errors = list(map(max, errors, map(_movement, truths[0], *moved)))
+    return [factor * error for error in errors]
+
+
+def _movement(here, once, twice):
+    one, two = absolute_errors(once, here), absolute_errors(twice, here)
+    return largest(np.where(two >= 1.5 * one, one, 0))
+
+
+def shaken(arrays: Sequence[Any], dtype: str, rng: np.random.Generator) -> list[tuple[Any, ...]]:
+    """Float64 arrays with each number larger or smaller by a rounding of the dtype, as chance has it, and by two."""
+    eps = float(jnp.finfo(dtype).eps)
+    signs = [rng.choice((-eps, eps), size=np.shape(array)) for array in arrays]
+    return [
+        tuple(a * (1 + roundings * s) if a.dtype == np.float64 else a for a, s in zip(arrays, signs, strict=True))
+        for roundings in (1, 2)
+    ]
 
 
 def neighbours(arrays: Sequence[Any]) -> list[tuple[Any, ...]]:

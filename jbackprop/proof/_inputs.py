@@ -31,10 +31,11 @@ from jbackprop.functions import (
     error_line,
     is_real,
     largest,
+    noise_of,
     precision,
     replaced,
     rounded_to,
-    twin_noise,
+    shaken,
 )
 
 from ._compare import gradients_agree, typical, worst
@@ -94,7 +95,8 @@ def _at_draws(subject, pulls, dtype, draws):
 
 def _noise_at_draws(subject, of_twin, draws, truth):
     ((_, narrow),) = _at_draws(subject, of_twin, "float32", draws)
-    return [FLOAT64_SHARE * n for n in twin_noise(narrow, truth)]
+    moved = [_at_draws(subject, of_twin, "float64", at)[0][1] for at in shaken(draws, "float32", subject.rng(13))]
+    return [FLOAT64_SHARE * n for n in noise_of(narrow, [truth], moved)]
 
 
 def special_inputs(subject: Subject) -> Iterator[Failure]:

@@ -23,9 +23,10 @@ from jbackprop.functions import (
     is_real,
     longest_sum,
     neighbours,
+    noise_of,
     precision,
     replaced,
-    twin_noise,
+    shaken,
 )
 
 from ._pull import Flat, Pull, pull_back
@@ -191,18 +192,20 @@ class Subject:
             return draws_random_numbers(self.twin, *cast(self.given, self.leaves))
 
     def noise(self, dtype: str) -> tuple[list[float], list[float]]:
-        """What automatic differentiation gets wrong in a dtype at the given arguments: each output, each gradient."""
+        """What conditioning explains in a dtype at the given arguments: of each output, each gradient."""
         return self.noise_at(dtype, self.leaves, self.cotangents())
 
     def noise_at(self, dtype: str, leaves: Arrays, cotangents: Arrays | None = None) -> tuple[list[float], list[float]]:
-        """The same at other arguments; for float64, which nothing finer can judge, from its error in float32."""
-        lower = "float32" if dtype == "float64" else dtype
+        """The same at other arguments; for float64, which nothing finer can judge, from float32."""
+        lower, share = ("float32", FLOAT64_SHARE) if dtype == "float64" else (dtype, 1.0)
         start = cast(lower, leaves)
-        automatic = self.evaluate(self.pull_twin, lower, start, cotangents)
-        truths = [self.true(lower, near, cotangents) for near in (neighbours(start) if self.is_random else [start])]
-        share = FLOAT64_SHARE if dtype == "float64" else 1.0
+        near = neighbours(start) if self.is_random else [start]
+        moved = [] if self.is_random else shaken(cast("float64", start), lower, self.rng(13))
+        got = self.evaluate(self.pull_twin, lower, start, cotangents)
+        truths, around = ([self.true(lower, at, cotangents) for at in places] for places in (near, moved))
         outputs, gradients = (
-            [share * n for n in twin_noise(*results)] for results in zip(automatic, *truths, strict=True)
+            [share * n for n in noise_of(got[kind], [t[kind] for t in truths], [m[kind] for m in around])]
+            for kind in (0, 1)
         )
         return outputs, gradients
 

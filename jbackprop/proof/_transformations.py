@@ -14,10 +14,10 @@ from jbackprop.functions import (
     as_float64,
     cast,
     error_message,
+    noise_of,
     precision,
     replaced,
     rounded_to,
-    twin_noise,
 )
 
 from ._compare import gradients_agree, outputs_agree, typical, worst
@@ -126,7 +126,7 @@ def _noise_of(subject, pair):
     """What the twin's second derivative gets wrong in float64, told from its error in float32."""
     start = rounded_to("float32", subject.leaves)
     (narrow,), (wide,) = (_derived(subject, pair, dtype=dtype, leaves=start) for dtype in ("float32", "float64"))
-    return [FLOAT64_SHARE * noise for noise in twin_noise(as_float64(narrow), as_float64(wide))]
+    return [FLOAT64_SHARE * noise for noise in noise_of(as_float64(narrow), [as_float64(wide)])]
 
 
 def sharding(subject: Subject) -> Iterator[Failure]:

@@ -14,9 +14,9 @@ from jbackprop.functions import (
     is_real,
     largest,
     neighbours,
+    noise_of,
     precision,
     rounded_to,
-    twin_noise,
 )
 
 from ._compare import gradients_agree, outputs_agree, worst
@@ -88,7 +88,7 @@ def _in_mixed_dtypes(subject):
 
     def noise():
         truths = map(functools.partial(as_given, subject.pull_twin), near) if subject.is_random else [truth]
-        return twin_noise(as_given(subject.pull_twin), *truths)
+        return noise_of(as_given(subject.pull_twin), list(truths))
 
     near = neighbours(subject.original)
     truth = as_given(subject.pull_twin) if subject.is_random else subject.truth[1]
@@ -176,4 +176,4 @@ def _unless_raised(result):
 def _reference_noise(subject, wide):
     """In float64, told from float32."""
     narrow = as_float64(jax.jit(subject.reference)(*cast("float32", subject.leaves)))
-    return [FLOAT64_SHARE * n for n in twin_noise(narrow, wide)]
+    return [FLOAT64_SHARE * n for n in noise_of(narrow, [wide])]

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jbackprop.functions import UNITS, Allowance, absolute_errors, distance_to_truth, neighbours, twin_noise
+from jbackprop.functions import UNITS, Allowance, absolute_errors, distance_to_truth, neighbours, noise_of, shaken
 
 DISTANCES = [
     ([1.0, 2.0], [1.0, 2.0], 0, 0),
@@ -59,8 +59,21 @@ def test_a_nan_is_infinitely_wrong_where_the_truth_has_an_opinion():
 
 
 def test_the_noise_of_a_twin_is_told_from_the_farthest_truth():
-    got, near, far = ([np.array(entries)] for entries in ([1.0, np.inf], [1.5, 0.0], [3.0, np.inf]))
-    assert twin_noise(got, near, far, factor=1.0) == [2.0]
+    got, near, far = map(np.array, ([1.0, np.inf], [1.5, 0.0], [3.0, np.inf]))
+    assert noise_of([got], [[near], [far]], factor=1.0) == [2.0]
+
+
+def test_noise_is_what_moves_with_the_arguments_and_not_what_jumps():
+    here, once, twice = np.zeros(3), np.array([1.0, 5.0, np.nan]), np.array([2.0, 5.0, 0.0])
+    assert noise_of([here], [[here]], [[once], [twice]], factor=1.0) == [1.0]
+
+
+def test_shaking_moves_each_number_by_a_rounding_and_by_two():
+    x, labels = np.full(64, 2.0), np.array([3])
+    (once, same), (twice, _) = shaken([x, labels], "float32", np.random.default_rng(0))
+    assert set(once - x) == {-(2.0**-22), 2.0**-22}
+    np.testing.assert_array_equal(twice - x, 2 * (once - x))
+    assert same is labels
 
 
 def test_neighbours_move_floating_point_numbers_alone():

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.scipy.special import logsumexp
+from jax.scipy.stats import norm
 
 import jbackprop as jb
 
@@ -184,3 +185,27 @@ def test_numbers_are_told_with_the_digits_that_differ():
         jb.check(rule, X, only=["gradient"])
     match = re.search(r"got (\S+), wanted (\S+),", str(caught.value))
     assert match and match[1] != match[2] and float(match[1]) == pytest.approx(float(match[2]), rel=1e-11)
+
+
+def _price(s, k, t, r, v):
+    q = v * jnp.sqrt(t)
+    d = (jnp.log(s / k) + r * t) / q + q / 2
+    return s * norm.cdf(d) - k * jnp.exp(-r * t) * norm.cdf(d - q)
+
+
+def _greeks(kept, u):
+    s, k, t, r, v = kept
+    q = v * jnp.sqrt(t)
+    d = (jnp.log(s / k) + r * t) / q + q / 2
+    density, due = s * norm.pdf(d), jnp.exp(-r * t) * norm.cdf(d - q)
+    theta = density * v / (2 * jnp.sqrt(t)) + r * k * due
+    return u * norm.cdf(d), -u * due, u * theta, u * t * k * due, u * density * jnp.sqrt(t)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_conditioning_explains_is_no_fault(seed):
+    price = _ruled(_price, lambda *market: (_price(*market), market), _greeks)
+    market = map(
+        jnp.array, ([100.0, 90.0, 80.0], [95.0, 100.0, 85.0], [0.5, 1.0, 2.0], [0.03, 0.02, 0.01], [0.2, 0.3, 0.25])
+    )
+    assert jb.check(price, *market, seed=seed, dtypes=FAST).passed
