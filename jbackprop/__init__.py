@@ -3,6 +3,7 @@
 from . import graph as graph
 from . import layers as layers
 from . import rules as rules
+from . import signals as signals
 from . import training as training
 from .comparison import Comparison as Comparison
 from .comparison import Comparisons as Comparisons

@@ -81,6 +81,11 @@ class Layer:
     def __repr__(self) -> str:
         return f"{snake_case(type(self).__name__)}({', '.join(settings(self))})"
 
+    @property
+    def mixes_examples(self) -> bool:
+        """Whether an example's output depends on the others; its parts are not looked at."""
+        return False
+
     def init(self, key: jax.Array, shape: Shape) -> tuple[Params, Shape]:
         """Draws the parameters for inputs of one shape, the batch left out; returns them and the output's shape."""
         return (), shape

@@ -96,6 +96,11 @@ class BatchNorm(Layer):
     keep: rules.Keep = "input"
 
     @property
+    def mixes_examples(self) -> bool:
+        """By the statistics of the batch."""
+        return True
+
+    @property
     def inner(self) -> Of:
         """The layer of `rules.batch_norm`, whose output has the statistics besides."""
         return _of(partial(rules.batch_norm, eps=self.eps, keep=self.keep), self.scale, self.offset)

@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jbackprop.rules import Factored, factored
+from jbackprop.rules import Factored, Product, factored
 
 from ._layer import Layer, Params, Shape, is_factored
 
@@ -33,6 +33,15 @@ class Transposed(Factored):
         """The transpose of the other's gradient."""
         return self.factor.total().T
 
+    def scaled(self, scales: jax.Array) -> "Transposed":
+        """The transpose of the other, scaled."""
+        return Transposed(self.factor.scaled(scales))
+
+    def products(self) -> tuple[Product, ...] | None:
+        """The other's, left and right exchanged."""
+        found = self.factor.products()
+        return None if found is None else tuple(Product(right, left) for left, right in found)
+
 
 @factored
 class Uses(Factored):
@@ -47,6 +56,20 @@ class Uses(Factored):
     def total(self) -> jax.Array:
         """The sum over the uses."""
         return functools.reduce(jnp.add, [factor.total() for factor in self.factors])
+
+    def per_example(self) -> jax.Array:
+        """The sum over the uses, of each example."""
+        return functools.reduce(jnp.add, [factor.per_example() for factor in self.factors])
+
+    def scaled(self, scales: jax.Array) -> "Uses":
+        """Each use, scaled."""
+        return Uses(tuple(factor.scaled(scales) for factor in self.factors))
+
+    def products(self) -> tuple[Product, ...] | None:
+        """Those of all uses; None where one has none."""
+        found = [factor.products() for factor in self.factors]
+        named = [products for products in found if products is not None]
+        return tuple(product for products in named for product in products) if len(named) == len(found) else None
 
 
 @dataclasses.dataclass(frozen=True, repr=False)

@@ -8,7 +8,9 @@ from ._embedding import embedding as embedding
 from ._factors import Factored as Factored
 from ._factors import Looked as Looked
 from ._factors import Mixed as Mixed
+from ._factors import OneHot as OneHot
 from ._factors import Outer as Outer
+from ._factors import Product as Product
 from ._factors import Summed as Summed
 from ._factors import factored as factored
 from ._factors import static as static

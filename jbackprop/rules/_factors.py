@@ -7,12 +7,17 @@ With n an example and t a position of it,
     Looked(ids, δ)       ∂C/∂E_k = Σ_{n, t: ids_nt = k} δ_nt     a table, z = E[ids]
 
 Each is a tree of arrays with the examples first.  `total` is the gradient; since it sums over whatever axes there are,
-`jax.vmap(total)` is the gradient of each example, and no formula stands twice.
+`jax.vmap(total)` is the gradient of each example, and no formula stands twice.  With C_i the cost of example i,
+
+    scaled(c).total() = Σ_i c_i ∂C_i/∂p          for δ is linear in the cost
+    products          = pairs (l, r) with ∂C_i/∂p = Σ_t l_itᵀ r_it, where there are such
+
+so that a table is a weight whose inputs are one-hot, and ⟨∂C_i/∂p, ∂C_j/∂p⟩ = Σ_ts ⟨l_it, l_js⟩ ⟨r_it, r_js⟩.
 """
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, TypeVar, dataclass_transform
+from typing import Any, NamedTuple, Self, TypeVar, cast, dataclass_transform
 
 import jax
 import jax.numpy as jnp
@@ -21,13 +26,31 @@ from ._arrays import product, rows, whole, wide_dtype, widen
 
 T = TypeVar("T")
 
+_MIXED = "total: factored, wanted one that keeps its examples apart, got one that mixes them"
+
 
 class Factored:
-    """A gradient in its factors."""
+    """A gradient in its factors.
+
+    One of your own says what its `total` is, and has a field `delta` in which it is linear; the rest follows.
+    """
 
     def total(self) -> jax.Array:
         """The gradient: the factors contracted over all examples and positions."""
         raise NotImplementedError
+
+    def per_example(self) -> jax.Array:
+        """The gradient of each example, (examples, *shape of the parameter)."""
+        return jax.vmap(lambda one: one.total())(self)
+
+    def scaled(self, scales: jax.Array) -> Self:
+        """The factors with δ of each example times a number, (examples,), in δ's dtype."""
+        record = cast(Any, self)
+        return dataclasses.replace(record, delta=jax.tree.map(lambda delta: _times(scales, delta), record.delta))
+
+    def products(self) -> "tuple[Product, ...] | None":
+        """The same as sums of outer products, or None for what is no such sum."""
+        return None
 
 
 def static(**options: Any) -> Any:
@@ -45,6 +68,36 @@ def factored(cls: type[T]) -> type[T]:
 
 
 @factored
+class OneHot:
+    """Rows that are 1 at one place and 0 elsewhere, never written out.
+
+    Attributes:
+      ids: the places, (*examples).
+      size: how long a row is.
+    """
+
+    ids: jax.Array
+    size: int = static()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(*examples, size)."""
+        return (*self.ids.shape, self.size)
+
+
+class Product(NamedTuple):
+    """Σ leftᵀ right over the positions of each example.
+
+    Attributes:
+      left: (*examples, rows of the parameter).
+      right: (*examples, its columns).
+    """
+
+    left: jax.Array | OneHot
+    right: jax.Array | OneHot
+
+
+@factored
 class Outer(Factored):
     """aᵀ δ of a weight (n_in, n_out).
 
@@ -59,6 +112,10 @@ class Outer(Factored):
     def total(self) -> jax.Array:
         """Σ aᵀ δ over every axis but the last, in the factors' common dtype; half precision is summed in float32."""
         return product(rows(self.a).T, rows(self.delta)).astype(jnp.result_type(self.a, self.delta))
+
+    def products(self) -> tuple[Product, ...]:
+        """Itself."""
+        return (Product(self.a, self.delta),)
 
 
 @factored
@@ -104,6 +161,13 @@ class Looked(Factored):
         table = table.at[whole(self.ids)].add(widen(self.delta), mode="drop", wrap_negative_indices=False)
         return table if self.padding_index is None else table.at[self.padding_index].set(0)
 
+    def products(self) -> tuple[Product, ...]:
+        """One-hot rows and δ, which is 0 where no row gets it."""
+        ids = whole(self.ids)
+        counts = (ids >= 0) & (ids < self.rows)
+        counts = counts if self.padding_index is None else counts & (ids != self.padding_index)
+        return (Product(OneHot(ids, self.rows), jnp.where(counts[..., None], self.delta, 0)),)
+
 
 @factored
 class Mixed(Factored):
@@ -129,8 +193,18 @@ class Mixed(Factored):
           ValueError: under `jax.vmap`, one example at a time.
         """
         if tuple(leaf.ndim for leaf in jax.tree.leaves(self.factor)) != self.axes:
-            raise ValueError("total: factored, wanted one that keeps its examples apart, got one that mixes them")
+            raise ValueError(_MIXED)
         return self.factor.total()
+
+    def scaled(self, scales: jax.Array) -> "Mixed":
+        """Raises ValueError: no example has a share of its own."""
+        raise ValueError(_MIXED)
+
+
+def _times(scales, delta):
+    """δ of each example times a number, multiplied in float32 at least."""
+    each = scales.reshape(-1, *[1] * (delta.ndim - 1))
+    return (widen(delta) * each).astype(delta.dtype)
 
 
 def totals(factors: Mapping[str, Factored], **parameters: jax.Array | None) -> tuple[jax.Array | None, ...]:

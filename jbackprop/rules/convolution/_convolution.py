@@ -35,11 +35,20 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jbackprop.rules._arrays import check_floating, given
-from jbackprop.rules._factors import Factored, Summed, factored, static, totals
+from jbackprop.rules._factors import Factored, Product, Summed, factored, static, totals
 from jbackprop.rules._pieces import in_two
 from jbackprop.rules._windows import Padding, windows_over
 
-from ._correlation import Geometry, correlate, correlate_all, spread, stretched, turned_round
+from ._correlation import (
+    Geometry,
+    correlate,
+    correlate_all,
+    correlate_each,
+    patches_of,
+    spread,
+    stretched,
+    turned_round,
+)
 
 
 @partial(
@@ -186,6 +195,21 @@ class Correlated(Factored):
         """dW over all examples, in float32 at least."""
         kernel = correlate_all(_images(self.x, self.geometry), _images(self.delta, self.geometry), self.geometry)
         return turned_round(kernel) if self.turned else kernel
+
+    def per_example(self) -> jax.Array:
+        """dW of each example, (examples, *window, n_in of a group, n_out)."""
+        if self.x.ndim != len(self.geometry.window) + 2:  # an example is several images
+            return super().per_example()
+        kernels = correlate_each(self.x, self.delta, self.geometry)
+        return jax.vmap(turned_round)(kernels) if self.turned else kernels
+
+    def products(self) -> tuple[Product, ...] | None:
+        """The patches and δ; None where channels fall in groups, or the kernel was turned round."""
+        if self.turned or self.geometry.groups > 1:
+            return None
+        patches = patches_of(_images(self.x, self.geometry), self.geometry)
+        leading = self.x.shape[: self.x.ndim - len(self.geometry.window) - 1]
+        return (Product(patches.reshape(*leading, *patches.shape[1:]), self.delta),)
 
 
 def _convolved(x, kernel, geometry):

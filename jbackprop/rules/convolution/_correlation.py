@@ -88,6 +88,20 @@ def correlate_all(x: jax.Array, delta: jax.Array, geometry: Geometry) -> jax.Arr
     return _per_platform(cpu, _all_by_library, x, delta, geometry=geometry)
 
 
+def correlate_each(x: jax.Array, delta: jax.Array, geometry: Geometry) -> jax.Array:
+    """V of every image, (n, *window, in of a group, out), from x, (n, *space, in), and δ, (n, *positions, out).
+
+    On a CPU as one product of patches an image: the library takes the images for groups there.
+    """
+    return _per_platform(_each_by_patches, _each_by_library, x, delta, geometry=geometry)
+
+
+def patches_of(x: jax.Array, geometry: Geometry) -> jax.Array:
+    """What each window sees of one group of channels, in the kernel's order: (n, *positions, window · in)."""
+    patches = _patches(x, geometry)
+    return patches.reshape(*patches.shape[:-3], math.prod(patches.shape[-3:]))
+
+
 def _choose(w, geometry, by_library, by_entries, by_patches):
     """The best way on a CPU."""
     if geometry.groups == 1 and len(geometry.window) < 3:
@@ -216,6 +230,14 @@ def _all_by_patches(x, delta, geometry):
 
     kernel = (*geometry.window, x.shape[-1] // geometry.groups, delta.shape[-1])
     return lax.scan(step, jnp.zeros(kernel, wide_dtype(x)), (x, delta))[0]
+
+
+def _each_by_library(x, delta, geometry):
+    return jax.vmap(lambda x, delta: _all_by_library(x[None], delta[None], geometry))(x, delta)
+
+
+def _each_by_patches(x, delta, geometry):
+    return lax.map(lambda pair: _all_at_once(pair[0][None], pair[1][None], geometry), (x, delta))
 
 
 def _all_at_once(x, delta, geometry):

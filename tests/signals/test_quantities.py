@@ -1,0 +1,186 @@
+"""Quantities of factored gradients against their definitions by `vmap(jax.grad)`, for every layer and network."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.extend.core import jaxprs_in_params
+
+import jbackprop as jb
+from jbackprop import layers, rules, signals
+from jbackprop.cases import LAYERS, NETWORKS
+
+EXAMPLES = 7
+EVERY = [
+    case
+    for case in (*LAYERS, *NETWORKS)
+    if not case.draws and jax.tree.leaves(case.layer.init(jax.random.key(0), case.shape)[0])
+]
+APART = pytest.mark.parametrize("case", [case for case in EVERY if not case.mixes_examples], ids=lambda c: c.name)
+MIXING = pytest.mark.parametrize("case", [case for case in EVERY if case.mixes_examples], ids=lambda c: c.name)
+
+
+@pytest.fixture(autouse=True)
+def float64():
+    with jax.enable_x64(True):
+        yield
+
+
+def problem(case):
+    params, _ = case.layer.init(jax.random.key(0), case.shape)
+    params = jax.tree.map(lambda p: p + 0.1 * jax.random.normal(jax.random.key(p.size), p.shape), params)
+    x = case.inputs(jax.random.key(1), EXAMPLES, jnp.float64)
+    y = jax.eval_shape(lambda params, x: case.layer.forward(params, x)[0], params, x)
+    return params, x, jax.tree.map(lambda out: jax.random.normal(jax.random.key(out.size), out.shape), y)
+
+
+def each_gradient(layer, params, x, dy):
+    """(examples, …): by JAX, one example at a time."""
+
+    def cost(params, x, dy):
+        y = jb.automatic(lambda p, x: layer.forward(p, x)[0])(params, jax.tree.map(lambda leaf: leaf[None], x))
+        return sum((a[0] * b).sum() for a, b in zip(jax.tree.leaves(y), jax.tree.leaves(dy), strict=True))
+
+    return jax.jit(jax.vmap(jax.grad(cost), in_axes=(None, 0, 0)))(params, x, dy)
+
+
+def in_rows(gradients):
+    return np.concatenate([np.reshape(leaf, (EXAMPLES, -1)) for leaf in jax.tree.leaves(gradients)], axis=1)
+
+
+def factors_of(layer, params, x, dy):
+    _, cache = layer.forward(params, x)
+    return layer.factors(params, cache, layer.backward(params, cache, dy)[1])
+
+
+def blocks_first(stacked, params):
+    """A stack's gradients have the axis of blocks behind the examples', as its parameters have it in front."""
+    return jax.tree.map(lambda each, param: each.reshape(EXAMPLES, *param.shape), stacked, params)
+
+
+def assert_close(got, wanted):
+    np.testing.assert_allclose(got, wanted, rtol=0, atol=1e-11 * np.abs(wanted).max())
+
+
+@APART
+def test_quantities_of_each_example(case):
+    params, x, dy = problem(case)
+    other_dy = jax.tree.map(lambda dy: jnp.cos(3 * dy), dy)
+
+    @jax.jit
+    def by_hand(params, x, dy, other_dy):
+        one, other = (factors_of(case.layer, params, x, dy) for dy in (dy, other_dy))
+        few = jax.tree.map(lambda leaf: leaf[:3], other)
+        norms = jax.tree.map(signals.squared_norm, one, is_leaf=layers.is_factored)
+        products = signals.dot(one, other), signals.inner_products(one), signals.inner_products(one, few)
+        return signals.per_example(one), norms, signals.squared_norm(one), *products
+
+    each, norms, whole, dot, inner, few = by_hand(params, x, dy, other_dy)
+    wanted = each_gradient(case.layer, params, x, dy)
+    rows, others = in_rows(wanted), in_rows(each_gradient(case.layer, params, x, other_dy))
+    jax.tree.map(assert_close, blocks_first(each, params), wanted)
+    jax.tree.map(lambda got, g: assert_close(got, (g.reshape(EXAMPLES, -1) ** 2).sum(1)), norms, wanted)
+    assert_close(whole, (rows**2).sum(1))
+    assert_close(dot, (rows * others).sum(1))
+    assert_close(inner, rows @ rows.T)
+    assert_close(few, rows @ others[:3].T)
+
+
+@MIXING
+def test_mixed_examples_are_refused_by_name(case):
+    factors = factors_of(case.layer, *problem(case))
+    for quantity in signals.per_example, signals.squared_norm, signals.inner_products:
+        with pytest.raises(ValueError, match=r": (0\.0\.)?(offset|scale), wanted layers .* mixes them, .*group_norm"):
+            quantity(factors)
+
+
+def random(*shape):
+    return jax.random.normal(jax.random.key(sum(shape)), shape)
+
+
+def test_the_closed_form_writes_no_gradient_and_no_one_hot():
+    """A tied table: its squared norm, with cross terms, in less than one row of its size."""
+    vocabulary, features, time = 5003, 16, 4
+    head = layers.linear(vocabulary, bias=False)
+    net = layers.shared(layers.chain(layers.embedding(vocabulary, features), layers.tanh(), head), ("0.table", "2.w.T"))
+    params, _ = net.init(jax.random.key(0), (time,))
+    ids = jax.random.randint(jax.random.key(1), (EXAMPLES, time), 0, vocabulary)
+
+    def norms(dy):
+        return signals.squared_norm(factors_of(net, params, ids, dy))
+
+    dy = random(EXAMPLES, time, vocabulary)
+    largest = max(var.aval.size for eqn in jaxpr_equations(jax.make_jaxpr(norms)(dy)) for var in eqn.outvars)
+    assert largest <= max(dy.size, vocabulary * features)  # the logits' δ, and the table itself, transposed
+    each = in_rows(each_gradient(net, params, ids, dy))
+    assert_close(jax.jit(norms)(dy), (each**2).sum(1))
+
+
+def jaxpr_equations(jaxpr):
+    for equation in jaxpr.eqns:
+        yield equation
+        for inner in jaxprs_in_params(equation.params):
+            yield from jaxpr_equations(inner)
+
+
+@pytest.mark.parametrize(
+    ("time", "form"), [(2, signals.Form.CLOSED), (600, signals.Form.EXPLICIT)], ids=["short", "long"]
+)
+def test_the_cheaper_form_is_chosen_from_the_shapes(time, form):
+    factored = rules.Outer(random(3, time, 40), random(3, time, 50))
+    plan = signals.plan(factored)
+    assert plan.form is form
+    assert plan.closed.operations == 2 * 3 * time**2 * (40 + 50)
+    assert plan.explicit.operations == 2 * 3 * time * 40 * 50
+    gradients = jnp.einsum("nti,nto->nio", factored.a, factored.delta)
+    assert_close(signals.squared_norm(factored), (gradients**2).sum((1, 2)))
+
+
+def test_a_factored_gradient_of_ones_own_falls_back_on_its_total():
+    """It names no products:  its gradients are written out, and the plan says at what cost."""
+
+    @rules.factored
+    class Cubed(rules.Factored):
+        delta: jax.Array
+
+        def total(self):
+            return 3 * self.delta.sum(tuple(range(self.delta.ndim - 1)))
+
+    factored = Cubed(random(EXAMPLES, 4, 5))
+    plan = signals.plan(factored)
+    assert (plan.form, plan.closed, plan.explicit.bytes) == (signals.Form.EXPLICIT, None, 2 * EXAMPLES * 5 * 8)
+    wanted = 3 * factored.delta.sum(1)
+    assert_close(signals.per_example(factored), wanted)
+    assert_close(signals.squared_norm(factored), (wanted**2).sum(1))
+
+
+def test_rows_that_get_nothing_have_no_norm():
+    """The padding row, and numbers that name no row."""
+    ids = jnp.array([[0, 2, 2], [0, 0, 9], [-1, 1, 0]])
+    factored = rules.Looked(ids, random(3, 3, 4), rows=5, padding_index=0)
+    each = jax.vmap(layers.total)(factored)
+    assert_close(signals.squared_norm(factored), (each**2).sum((1, 2)))
+    np.testing.assert_array_equal(signals.squared_norm(factored)[1], 0)
+
+
+def test_half_precision_is_summed_in_float32():
+    a, delta = (random(3, 50, size).astype(jnp.bfloat16) for size in (4, 6))
+    got = signals.squared_norm(rules.Outer(a, delta))
+    gradients = jnp.einsum("nti,nto->nio", a.astype(jnp.float64), delta.astype(jnp.float64))
+    assert got.dtype == jnp.float32
+    np.testing.assert_allclose(got, (gradients**2).sum((1, 2)), rtol=0.05)
+
+
+@pytest.mark.parametrize(
+    ("quantity", "message"),
+    [
+        (lambda: signals.squared_norm(()), "squared_norm: factors, wanted at least one factored gradient, got none"),
+        (lambda: signals.dot((), rules.Summed(random(3, 4))), "dot: factors, wanted two trees of as many"),
+        (functools.partial(signals.inner_products, ()), "inner_products: factors, wanted two trees of as many"),
+    ],
+)
+def test_nothing_to_measure(quantity, message):
+    with pytest.raises(ValueError, match=message):
+        quantity()
