@@ -42,6 +42,7 @@ from ._activations import squareplus as squareplus
 from ._activations import swiglu as swiglu
 from ._activations import tanh as tanh
 from ._backprop import Backpropagate as Backpropagate
+from ._backprop import Loss as Loss
 from ._backprop import Pass as Pass
 from ._backprop import autodiff as autodiff
 from ._backprop import backprop as backprop

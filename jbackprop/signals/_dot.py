@@ -64,7 +64,8 @@ def of_two(one: Factored, other: Factored) -> jax.Array:
     """`dot` of two that are neither stacked nor used several times."""
     if is_closed(one, other):
         return sum_of([paired(a, b) for a in one.products() or () for b in other.products() or ()])
-    return jnp.einsum("ij,ij->i", *_rows(one, other), preferred_element_type=_wide(one, other))
+    left, right = _rows(one, other)
+    return (left.astype(_wide(one, other)) * right).sum(1)
 
 
 def _inner(one, other):

@@ -8,16 +8,9 @@ import numpy as np
 import pytest
 from jax.extend.core import jaxprs_in_params
 
-import jbackprop as jb
 from jbackprop import layers, rules, signals
-from jbackprop.cases import LAYERS, NETWORKS
+from tests.signals.problems import EVERY, EXAMPLES, assert_close, draw, each_gradient, in_rows, problem
 
-EXAMPLES = 7
-EVERY = [
-    case
-    for case in (*LAYERS, *NETWORKS)
-    if not case.draws and jax.tree.leaves(case.layer.init(jax.random.key(0), case.shape)[0])
-]
 APART = pytest.mark.parametrize("case", [case for case in EVERY if not case.mixes_examples], ids=lambda c: c.name)
 MIXING = pytest.mark.parametrize("case", [case for case in EVERY if case.mixes_examples], ids=lambda c: c.name)
 
@@ -28,28 +21,6 @@ def float64():
         yield
 
 
-def problem(case):
-    params, _ = case.layer.init(jax.random.key(0), case.shape)
-    params = jax.tree.map(lambda p: p + 0.1 * jax.random.normal(jax.random.key(p.size), p.shape), params)
-    x = case.inputs(jax.random.key(1), EXAMPLES, jnp.float64)
-    y = jax.eval_shape(lambda params, x: case.layer.forward(params, x)[0], params, x)
-    return params, x, jax.tree.map(lambda out: jax.random.normal(jax.random.key(out.size), out.shape), y)
-
-
-def each_gradient(layer, params, x, dy):
-    """(examples, …): by JAX, one example at a time."""
-
-    def cost(params, x, dy):
-        y = jb.automatic(lambda p, x: layer.forward(p, x)[0])(params, jax.tree.map(lambda leaf: leaf[None], x))
-        return sum((a[0] * b).sum() for a, b in zip(jax.tree.leaves(y), jax.tree.leaves(dy), strict=True))
-
-    return jax.jit(jax.vmap(jax.grad(cost), in_axes=(None, 0, 0)))(params, x, dy)
-
-
-def in_rows(gradients):
-    return np.concatenate([np.reshape(leaf, (EXAMPLES, -1)) for leaf in jax.tree.leaves(gradients)], axis=1)
-
-
 def factors_of(layer, params, x, dy):
     _, cache = layer.forward(params, x)
     return layer.factors(params, cache, layer.backward(params, cache, dy)[1])
@@ -58,10 +29,6 @@ def factors_of(layer, params, x, dy):
 def blocks_first(stacked, params):
     """A stack's gradients have the axis of blocks behind the examples', as its parameters have it in front."""
     return jax.tree.map(lambda each, param: each.reshape(EXAMPLES, *param.shape), stacked, params)
-
-
-def assert_close(got, wanted):
-    np.testing.assert_allclose(got, wanted, rtol=0, atol=1e-11 * np.abs(wanted).max())
 
 
 @APART
@@ -96,10 +63,6 @@ def test_mixed_examples_are_refused_by_name(case):
             quantity(factors)
 
 
-def random(*shape):
-    return jax.random.normal(jax.random.key(sum(shape)), shape)
-
-
 def test_the_closed_form_writes_no_gradient_and_no_one_hot():
     """A tied table: its squared norm, with cross terms, in less than one row of its size."""
     vocabulary, features, time = 5003, 16, 4
@@ -111,7 +74,7 @@ def test_the_closed_form_writes_no_gradient_and_no_one_hot():
     def norms(dy):
         return signals.squared_norm(factors_of(net, params, ids, dy))
 
-    dy = random(EXAMPLES, time, vocabulary)
+    dy = draw(EXAMPLES, time, vocabulary)
     largest = max(var.aval.size for eqn in jaxpr_equations(jax.make_jaxpr(norms)(dy)) for var in eqn.outvars)
     assert largest <= max(dy.size, vocabulary * features)  # the logits' δ, and the table itself, transposed
     each = in_rows(each_gradient(net, params, ids, dy))
@@ -129,7 +92,7 @@ def jaxpr_equations(jaxpr):
     ("time", "form"), [(2, signals.Form.CLOSED), (600, signals.Form.EXPLICIT)], ids=["short", "long"]
 )
 def test_the_cheaper_form_is_chosen_from_the_shapes(time, form):
-    factored = rules.Outer(random(3, time, 40), random(3, time, 50))
+    factored = rules.Outer(draw(3, time, 40), draw(3, time, 50))
     plan = signals.plan(factored)
     assert plan.form is form
     assert plan.closed.operations == 2 * 3 * time**2 * (40 + 50)
@@ -148,7 +111,7 @@ def test_a_factored_gradient_of_ones_own_falls_back_on_its_total():
         def total(self):
             return 3 * self.delta.sum(tuple(range(self.delta.ndim - 1)))
 
-    factored = Cubed(random(EXAMPLES, 4, 5))
+    factored = Cubed(draw(EXAMPLES, 4, 5))
     plan = signals.plan(factored)
     assert (plan.form, plan.closed, plan.explicit.bytes) == (signals.Form.EXPLICIT, None, 2 * EXAMPLES * 5 * 8)
     wanted = 3 * factored.delta.sum(1)
@@ -159,14 +122,14 @@ def test_a_factored_gradient_of_ones_own_falls_back_on_its_total():
 def test_rows_that_get_nothing_have_no_norm():
     """The padding row, and numbers that name no row."""
     ids = jnp.array([[0, 2, 2], [0, 0, 9], [-1, 1, 0]])
-    factored = rules.Looked(ids, random(3, 3, 4), rows=5, padding_index=0)
+    factored = rules.Looked(ids, draw(3, 3, 4), rows=5, padding_index=0)
     each = jax.vmap(layers.total)(factored)
     assert_close(signals.squared_norm(factored), (each**2).sum((1, 2)))
     np.testing.assert_array_equal(signals.squared_norm(factored)[1], 0)
 
 
 def test_half_precision_is_summed_in_float32():
-    a, delta = (random(3, 50, size).astype(jnp.bfloat16) for size in (4, 6))
+    a, delta = (draw(3, 50, size).astype(jnp.bfloat16) for size in (4, 6))
     got = signals.squared_norm(rules.Outer(a, delta))
     gradients = jnp.einsum("nti,nto->nio", a.astype(jnp.float64), delta.astype(jnp.float64))
     assert got.dtype == jnp.float32
@@ -177,7 +140,7 @@ def test_half_precision_is_summed_in_float32():
     ("quantity", "message"),
     [
         (lambda: signals.squared_norm(()), "squared_norm: factors, wanted at least one factored gradient, got none"),
-        (lambda: signals.dot((), rules.Summed(random(3, 4))), "dot: factors, wanted two trees of as many"),
+        (lambda: signals.dot((), rules.Summed(draw(3, 4))), "dot: factors, wanted two trees of as many"),
         (functools.partial(signals.inner_products, ()), "inner_products: factors, wanted two trees of as many"),
     ],
 )

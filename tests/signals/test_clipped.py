@@ -1,0 +1,229 @@
+"""The clipped gradient from one backward pass against Σ c_i g_i with every g_i by JAX."""
+
+import functools
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from jax.sharding import NamedSharding, PartitionSpec
+
+import jbackprop as jb
+from jbackprop import layers, rules, signals, training
+from tests.signals.problems import EVERY, EXAMPLES, assert_close, draw, each_gradient, in_rows, inner, problem
+
+APART = pytest.mark.parametrize("case", [case for case in EVERY if not case.mixes_examples], ids=lambda c: c.name)
+WEIGHTS = np.array([1, 0.5, 0, 1, 2, 1, 1, 0.25])
+
+
+@pytest.fixture(autouse=True)
+def float64():
+    with jax.enable_x64(True):
+        yield
+
+
+def weighted_sum(scales, gradients):
+    return jax.tree.map(lambda g: np.einsum("i,i...->...", scales, g), gradients)
+
+
+def assert_trees_close(got, wanted):
+    assert jax.tree.structure(got) == jax.tree.structure(wanted)
+    scale = max(np.abs(leaf).max() for leaf in jax.tree.leaves(wanted))
+    for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(wanted), strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-11 * scale)
+
+
+def clip(norms, longest):
+    return np.minimum(1, longest / norms)
+
+
+@APART
+def test_clipped_gradient(case):
+    """Flat, weighted, in micro-batches, and automatic."""
+    params, x, dy = problem(case)
+    each = each_gradient(case.layer, params, x, dy)
+    norms = np.sqrt((in_rows(each) ** 2).sum(1))
+    longest = float(np.median(norms))
+    assert 0 < (norms > longest).sum() < EXAMPLES
+
+    @jax.jit
+    def by_hand(params, x, dy):
+        clipped = functools.partial(signals.clipped_gradient, case.layer, inner, longest)
+        automatic = clipped(stability=0.3, mean=False)(params, x, dy)
+        return (
+            clipped()(params, x, dy, weights=jnp.asarray(WEIGHTS)),
+            clipped(micro_batches=4)(params, x, dy),
+            automatic,
+        )
+
+    whole, parts, automatic = by_hand(params, x, dy)
+    assert_close(whole.norms, norms)
+    assert_close(parts.norms, norms)
+    assert_close(whole.cost, (WEIGHTS * inner(case.layer.forward(params, x)[0], dy)).mean())
+    assert_trees_close(whole.gradients, weighted_sum(WEIGHTS * clip(norms, longest) / EXAMPLES, each))
+    assert_trees_close(parts.gradients, weighted_sum(clip(norms, longest) / EXAMPLES, each))
+    assert_trees_close(automatic.gradients, weighted_sum(longest / (norms + 0.3), each))
+
+
+def classifier():
+    hidden = layers.chain(layers.layer_norm(), layers.linear(6), layers.gelu())
+    net = layers.chain(hidden, layers.parallel(layers.linear(4), layers.linear(4), join="sum"), layers.linear(3))
+    params, _ = net.init(jax.random.key(0), (5,))
+    return net, params, draw(EXAMPLES, 5), jnp.arange(EXAMPLES) % 3
+
+
+def test_by_layer():
+    """Each layer by itself; the whole is no longer than max_norm."""
+    net, params, x, labels = classifier()
+    each = each_gradient(net, params, x, labels, rules.softmax_cross_entropy)
+    found = signals.clipped_gradient(net, rules.softmax_cross_entropy, 0.7, by_layer=True)(params, x, labels)
+    longest = 0.7 / math.sqrt(5)
+
+    def layer(gradients):
+        norms = np.sqrt((in_rows(gradients) ** 2).sum(1))
+        return norms, weighted_sum(clip(norms, longest) / EXAMPLES, gradients)
+
+    layers_apart, structure = jax.tree.flatten(each, is_leaf=lambda node: isinstance(node, dict))
+    norms, sums = zip(*map(layer, layers_apart), strict=True)
+    assert_trees_close(found.norms, structure.unflatten(norms))
+    assert_trees_close(found.gradients, structure.unflatten(sums))
+    assert optax.tree.norm(found.gradients) < 0.7
+
+
+@pytest.mark.parametrize("by_layer", [False, True])
+def test_clipping_at_infinity_is_plain_training(by_layer):
+    net, params, x, labels = classifier()
+    found = signals.clipped_gradient(net, rules.softmax_cross_entropy, math.inf, by_layer=by_layer)(params, x, labels)
+    cost, gradients, _ = jb.backprop(net, rules.softmax_cross_entropy)(params, x, labels)
+    assert_close(found.cost, cost)
+    assert_trees_close(found.gradients, gradients)
+
+
+def ignoring(logits, labels):
+    """The mean over the tokens that count; of those behind a sequence's end none does."""
+    return rules.softmax_cross_entropy(logits, labels, ignore_index=-1).sum(1) / (labels >= 0).sum(1)
+
+
+def language_model():
+    """A tied table, blocks in a scan, a recurrence over time, labels that are ignored and sequences that end early."""
+    block = layers.residual(layers.layer_norm(), layers.linear(7), layers.gelu(), layers.linear(6))
+    body = layers.chain(layers.embedding(11, 6), layers.stack(block, 2), layers.lstm(6), layers.linear(11, bias=False))
+    net = layers.shared(body, ("0.table", "3.w.T"))
+    params, _ = net.init(jax.random.key(0), (5,))
+    ids = jax.random.randint(jax.random.key(1), (EXAMPLES, 5), 0, 11)
+    ends = jnp.arange(EXAMPLES) % 5 + 1
+    return net, params, ids, jnp.where(jnp.arange(5) < ends[:, None], jnp.roll(ids, -1, 1), -1)
+
+
+def test_a_language_model():
+    net, params, ids, labels = language_model()
+    each = each_gradient(net, params, ids, labels, ignoring)
+    norms = np.sqrt((in_rows(each) ** 2).sum(1))
+    longest = float(np.median(norms))
+    found = jax.jit(signals.clipped_gradient(net, ignoring, longest))(params, ids, labels)
+    assert_close(found.norms, norms)
+    assert_trees_close(found.gradients, weighted_sum(clip(norms, longest) / EXAMPLES, each))
+
+
+@pytest.mark.parametrize("micro_batches", [1, 2])
+def test_sharded_over_devices(micro_batches):
+    """Eight simulated devices, each with its share of the examples."""
+    net, params, ids, labels = language_model()
+    ids, labels = jnp.tile(ids, (2, 1)), jnp.tile(labels, (2, 1))
+    clipped = jax.jit(signals.clipped_gradient(net, ignoring, 0.5, micro_batches=micro_batches))
+    wanted = clipped(params, ids, labels)
+    mesh = jax.make_mesh((8,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+    by_examples, everywhere = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in (["data"], []))
+    sharded = jax.device_put((ids, labels), by_examples)
+    got = clipped(jax.device_put(params, everywhere), *sharded)
+    assert got.norms.sharding.is_equivalent_to(by_examples, 1)
+    assert_trees_close(got, wanted)
+
+
+def test_one_forward_and_one_backward_pass():
+    net, params, x, labels = classifier()
+    clipped = signals.clipped_gradient(net, rules.softmax_cross_entropy, 1.0)
+    plain = jb.backprop(net, rules.softmax_cross_entropy)
+    products = [str(jax.make_jaxpr(f)(params, x, labels)).count("dot_general") for f in (clipped, plain)]
+    assert products[0] == products[1] > 0
+
+
+def test_random_numbers_come_from_the_key():
+    net = layers.chain(layers.linear(6), layers.dropout(0.5), layers.linear(3))
+    params, _ = net.init(jax.random.key(0), (5,))
+    x, labels, key = draw(EXAMPLES, 5), jnp.arange(EXAMPLES) % 3, jax.random.key(3)
+    plain = jb.backprop(net, rules.softmax_cross_entropy)(params, x, labels, key)
+    found = signals.clipped_gradient(net, rules.softmax_cross_entropy, math.inf)(params, x, labels, key)
+    assert_trees_close(found.gradients, plain[1])
+    parts = signals.clipped_gradient(net, rules.softmax_cross_entropy, math.inf, micro_batches=2)
+    a, b = (parts(params, x, labels, jax.random.key(seed)).cost for seed in (3, 4))
+    assert a != b
+
+
+def test_training_takes_it():
+    net, params, x, labels = classifier()
+    clipped = signals.clipped_gradient(net, rules.softmax_cross_entropy, 0.1)
+    optimizer = optax.chain(optax.add_noise(eta=1e-8, gamma=0.0, key=0), optax.sgd(0.5))
+    state, metrics = training.step(clipped, optimizer)(training.init(params, optimizer), x, labels)
+    assert_close(metrics.cost, clipped(params, x, labels).cost)
+    moved = jax.tree.map(jnp.subtract, params, state.params)
+    assert 0 < optax.tree.norm(moved) < 0.5 * 0.1 + 1e-2
+
+
+NET = layers.linear(3)
+LINEAR = {"w": np.ones((6, 3), np.float32), "b": np.ones(3, np.float32)}
+make = functools.partial(signals.clipped_gradient, NET, rules.squared_error)
+
+
+def one_number(output, target):
+    return jnp.mean((output - target) ** 2)
+
+
+def of_network(net, loss):
+    return signals.clipped_gradient(net, loss, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "message"),
+    [
+        (lambda: make(0.0), ValueError, "clipped_gradient: max_norm, wanted a positive number, got 0.0"),
+        (lambda: make(math.nan), ValueError, "max_norm, wanted a positive number, got nan"),
+        (lambda: make(1.0, micro_batches=0), ValueError, "micro_batches, wanted a positive number, got 0"),
+        (lambda: make(1.0, stability=-1.0), ValueError, "stability, wanted a positive number, got -1.0"),
+        (lambda: make(math.inf, stability=0.1), ValueError, "max_norm, wanted a finite number for automatic"),
+        (lambda: of_network(layers.relu, one_number), TypeError, "net, wanted a Layer, got <func"),
+        (lambda: of_network(NET, 3), TypeError, "loss, wanted a function of .* got 3"),
+        (
+            lambda: of_network(layers.chain(NET, layers.batch_norm(False, False)), one_number),
+            ValueError,
+            r"clipped_gradient: batch_norm\(scale=False, offset=False\), wanted layers that keep examples apart.*group",
+        ),
+    ],
+)
+def test_what_is_no_private_training(wrong, error, message):
+    with pytest.raises(error, match=message):
+        wrong()
+
+
+@pytest.mark.parametrize(
+    ("clipped", "weights", "message"),
+    [
+        (make(1.0, micro_batches=3), None, "x, wanted a number of examples that 3 micro-batches divide, got 8"),
+        (make(1.0), np.ones(7), r"weights, wanted one for each of 8 examples, got \(7,\)"),
+        (
+            signals.clipped_gradient(NET, one_number, 1.0),
+            None,
+            r"clipped_gradient: loss, wanted one value for each of 8 examples, got values \(\)$",
+        ),
+        (
+            signals.clipped_gradient(NET, lambda output, target: (output - target) ** 2, 1.0),
+            None,
+            r"got values \(8, 3\); a sum or mean over the rest makes one",
+        ),
+    ],
+)
+def test_a_batch_that_does_not_fit(clipped, weights, message):
+    with pytest.raises(ValueError, match=message):
+        clipped(LINEAR, np.ones((8, 6), np.float32), np.ones((8, 3), np.float32), weights=weights)
