@@ -33,9 +33,9 @@ class Transposed(Factored):
         """The transpose of the other's gradient."""
         return self.factor.total().T
 
-    def scaled(self, scales: jax.Array) -> "Transposed":
-        """The transpose of the other, scaled."""
-        return Transposed(self.factor.scaled(scales))
+    def weighted(self, weights: jax.Array) -> jax.Array:
+        """The transpose of the other's."""
+        return self.factor.weighted(weights).T
 
     def products(self) -> tuple[Product, ...] | None:
         """The other's, left and right exchanged."""
@@ -61,9 +61,9 @@ class Uses(Factored):
         """The sum over the uses, of each example."""
         return functools.reduce(jnp.add, [factor.per_example() for factor in self.factors])
 
-    def scaled(self, scales: jax.Array) -> "Uses":
-        """Each use, scaled."""
-        return Uses(tuple(factor.scaled(scales) for factor in self.factors))
+    def weighted(self, weights: jax.Array) -> jax.Array:
+        """The sum over the uses."""
+        return functools.reduce(jnp.add, [factor.weighted(weights) for factor in self.factors])
 
     def products(self) -> tuple[Product, ...] | None:
         """Those of all uses; None where one has none."""

@@ -47,9 +47,9 @@ class Stacked(Factored):
         """The gradients of all blocks, of each example: (examples, blocks, *shape)."""
         return jax.vmap(lambda factor: factor.per_example(), out_axes=1)(self.blocks())
 
-    def scaled(self, scales: jax.Array) -> "Stacked":
-        """That of every block, scaled."""
-        return Stacked.of(jax.vmap(lambda factor: factor.scaled(scales))(self.blocks()))
+    def weighted(self, weights: jax.Array) -> jax.Array:
+        """Those of all blocks, one after the other."""
+        return jax.vmap(lambda factor: factor.weighted(weights))(self.blocks())
 
 
 @dataclasses.dataclass(frozen=True, repr=False)

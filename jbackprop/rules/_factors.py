@@ -9,15 +9,15 @@ With n an example and t a position of it,
 Each is a tree of arrays with the examples first.  `total` is the gradient; since it sums over whatever axes there are,
 `jax.vmap(total)` is the gradient of each example, and no formula stands twice.  With C_i the cost of example i,
 
-    scaled(c).total() = Σ_i c_i ∂C_i/∂p          for δ is linear in the cost
-    products          = pairs (l, r) with ∂C_i/∂p = Σ_t l_itᵀ r_it, where there are such
+    weighted(c) = Σ_i c_i ∂C_i/∂p = total of the same with c_i δ_i        for it is linear in δ
+    products    = pairs (l, r) with ∂C_i/∂p = Σ_t l_itᵀ r_it, where there are such
 
 so that a table is a weight whose inputs are one-hot, and ⟨∂C_i/∂p, ∂C_j/∂p⟩ = Σ_ts ⟨l_it, l_js⟩ ⟨r_it, r_js⟩.
 """
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Self, TypeVar, cast, dataclass_transform
+from typing import Any, NamedTuple, TypeVar, cast, dataclass_transform
 
 import jax
 import jax.numpy as jnp
@@ -43,10 +43,11 @@ class Factored:
         """The gradient of each example, (examples, *shape of the parameter)."""
         return jax.vmap(lambda one: one.total())(self)
 
-    def scaled(self, scales: jax.Array) -> Self:
-        """The factors with δ of each example times a number, (examples,), in δ's dtype."""
+    def weighted(self, weights: jax.Array) -> jax.Array:
+        """Σ_i weights_i ∂C_i/∂p for one weight an example: δ is scaled before it is contracted."""
         record = cast(Any, self)
-        return dataclasses.replace(record, delta=jax.tree.map(lambda delta: _times(scales, delta), record.delta))
+        delta = jax.tree.map(lambda delta: _times(weights, delta), record.delta)
+        return dataclasses.replace(record, delta=delta).total()
 
     def products(self) -> "tuple[Product, ...] | None":
         """The same as sums of outer products, or None for what is no such sum."""
@@ -138,6 +139,13 @@ class Summed(Factored):
         missing = [(0, wanted - got) for wanted, got in zip(shape, summed.shape, strict=True)]
         return jnp.pad(summed, missing) if any(after for _, after in missing) else summed
 
+    def weighted(self, weights: jax.Array) -> jax.Array:
+        """Σ_i weights_i δ_i, as a product where an example has one δ: XLA on a CPU adds rows up column by column."""
+        if self.delta.shape[1:] != self.shape:
+            return super().weighted(weights)
+        row = weights.astype(wide_dtype(self.delta))[None]
+        return product(row, self.delta.reshape(len(self.delta), -1)).reshape(self.shape).astype(self.delta.dtype)
+
 
 @factored
 class Looked(Factored):
@@ -196,14 +204,14 @@ class Mixed(Factored):
             raise ValueError(_MIXED)
         return self.factor.total()
 
-    def scaled(self, scales: jax.Array) -> "Mixed":
+    def weighted(self, weights: jax.Array) -> jax.Array:
         """Raises ValueError: no example has a share of its own."""
         raise ValueError(_MIXED)
 
 
-def _times(scales, delta):
+def _times(weights, delta):
     """δ of each example times a number, multiplied in float32 at least."""
-    each = scales.reshape(-1, *[1] * (delta.ndim - 1))
+    each = weights.reshape(-1, *[1] * (delta.ndim - 1))
     return (widen(delta) * each).astype(delta.dtype)
 
 

@@ -178,4 +178,4 @@ def _is_layer(node):
 
 
 def _total(factors, scales):
-    return jax.tree.map(lambda factored: factored.scaled(scales).total(), factors, is_leaf=is_factored)
+    return jax.tree.map(lambda factored: factored.weighted(scales), factors, is_leaf=is_factored)

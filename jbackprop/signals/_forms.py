@@ -95,14 +95,16 @@ def reduced(factored: Factored) -> Factored:
         return Uses(tuple(map(reduced, factored.factors)))
     if products is not None and not _pays(factored, products):
         return factored
+    if isinstance(factored, Summed) and factored.delta.ndim == 2:
+        return factored  # one δ an example, of one axis
     each = factored.per_example()
     return Summed(each, each.shape[1:])
 
 
 def _pays(factored, products):
-    written = _explicit(factored).bytes
+    passes = _explicit(factored).bytes
     held = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(factored))
-    return written <= held and OPERATIONS_A_BYTE * written <= _closed(products, products).time
+    return passes // 2 <= held and OPERATIONS_A_BYTE * passes <= _closed(products, products).time
 
 
 def _plan(factored):
