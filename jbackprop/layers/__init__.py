@@ -81,6 +81,7 @@ from ._linear import conv_transpose as conv_transpose
 from ._linear import embedding as embedding
 from ._linear import learned_positions as learned_positions
 from ._linear import linear as linear
+from ._losses import linear_softmax_cross_entropy as linear_softmax_cross_entropy
 from ._normalisation import batch_norm as batch_norm
 from ._normalisation import group_norm as group_norm
 from ._normalisation import instance_norm as instance_norm

@@ -326,6 +326,16 @@ BAD_CALLS = {
         TypeError,
         r"bidirectional: layer, wanted rnn, gru or lstm, got relu\(\)",
     ),
+    "no classes": (
+        lambda: layers.linear_softmax_cross_entropy(0),
+        ValueError,
+        "linear_softmax_cross_entropy: classes, wanted a positive number, got 0",
+    ),
+    "labels of other rows": (
+        lambda: layers.linear_softmax_cross_entropy(3).init(jax.random.key(0), ((5, 4), (4,))),
+        ValueError,
+        r"linear_softmax_cross_entropy: shape, wanted labels for the rows of \(5, 4\), got \(4,\)",
+    ),
     "evaluation of no layer": (
         lambda: layers.evaluation(wrong(3)),
         TypeError,

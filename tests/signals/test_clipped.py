@@ -127,6 +127,32 @@ def test_a_language_model():
     assert_trees_close(found.gradients, weighted_sum(clip(norms, longest) / EXAMPLES, each))
 
 
+def mean_of_counted(losses, labels):
+    return losses.sum(1) / (labels >= 0).sum(1)
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_the_output_layer_and_its_loss_in_one(bias):
+    """As with the logits, tied to the table, in chunks that do not divide the classes."""
+    table = layers.chain(layers.embedding(11, 6), layers.lstm(6))
+    ties = ("0.table", "2.w.T"), ("0.0.0.table", "1.w.T")
+    logits = layers.shared(layers.chain(*table.parts, layers.linear(11, bias=bias)), ties[0])
+    fused = layers.linear_softmax_cross_entropy(11, bias=bias, ignore_index=-1, chunk=4)
+    losses = layers.shared(layers.chain(layers.parallel(table, layers.identity(), split=True), fused), ties[1])
+    _, _, ids, labels = language_model()
+    params, _ = logits.init(jax.random.key(0), (5,))
+    same, _ = losses.init(jax.random.key(0), ((5,), (5,)))
+    same = jax.tree.unflatten(jax.tree.structure(same), [leaf + 0.1 for leaf in jax.tree.leaves(params)])
+    params = jax.tree.map(lambda leaf: leaf + 0.1, params)
+    wanted = signals.clipped_gradient(logits, ignoring, 0.5)(params, ids, labels)
+    found = signals.clipped_gradient(losses, mean_of_counted, 0.5)(same, (ids, labels), labels)
+    assert_close(found.cost, wanted.cost)
+    assert_close(found.norms, wanted.norms)
+    assert_trees_close(jax.tree.leaves(found.gradients), jax.tree.leaves(wanted.gradients))
+    plain = jb.backprop(losses, mean_of_counted)(same, (ids, labels), labels)
+    assert_trees_close(plain[1], jb.autodiff(losses, mean_of_counted)(same, (ids, labels), labels)[1])
+
+
 @pytest.mark.parametrize("micro_batches", [1, 2])
 def test_sharded_over_devices(micro_batches):
     """Eight simulated devices, each with its share of the examples."""

@@ -144,7 +144,7 @@ SOFTMAX_CROSS_ENTROPY = (
         partial(rules.linear_softmax_cross_entropy, ignore_index=-1),
         _from_inputs,
         (normal(2, 5, 3), normal(3, 7), normal(7), _with_ignored(7, 2, 5)),
-        ("float32[2,5,3]", "float32[3,7]", "float32[7]", "int32[2,5]", "float32[10,1]", "float32[10,1]"),
+        ("float32[2,5,3]", "float32[3,7]", "float32[7]", "int32[2,5]", "float32[2,5,1]", "float32[2,5,1]"),
         (normal(8, 512, 256), _fan_in(256, 8192), normal(8192), _with_ignored(8192, 8, 512)),
     ),
     Case(
@@ -152,7 +152,7 @@ SOFTMAX_CROSS_ENTROPY = (
         partial(rules.linear_softmax_cross_entropy, chunk=3),
         _from_inputs,
         (normal(3), normal(3, 7), normal(7), classes(7)),
-        ("float32[3]", "float32[3,7]", "float32[7]", "int32[]", "float32[1,1]", "float32[1,1]"),
+        ("float32[3]", "float32[3,7]", "float32[7]", "int32[]", "float32[1]", "float32[1]"),
         variant_of="linear_softmax_cross_entropy",
     ),
 )

@@ -25,6 +25,8 @@ from jax import lax
 from jaxtyping import Array, Float, Integer
 
 from jbackprop.rules._arrays import check_floating, cotangent, given, product, rows, whole, wide_dtype, widen
+from jbackprop.rules._factors import Outer, Summed
+from jbackprop.rules._pieces import in_two
 
 from ._classes import check_class_numbers
 
@@ -73,30 +75,62 @@ def _linear_softmax_cross_entropy_fwd(x, w, b, labels, ignore_index, chunk):
     lowest = none + jnp.finfo(none.dtype).min
     largest, total, chosen = _over_classes(step, (lowest, none, none), w.shape[1], chunk)
     values = _counted((jnp.log(total) + (largest - chosen))[:, 0], numbers, w.shape[1], ignore_index)
+    largest, total = (row.reshape(*labels.shape, 1) for row in (largest, total))
     return values.reshape(labels.shape).astype(jnp.result_type(x, w)), (x, w, b, labels, largest, total)
 
 
 def _linear_softmax_cross_entropy_bwd(ignore_index, chunk, residuals, dvalues):
-    x, w, b, labels, largest, total = residuals
+    x, w, b, labels, _, _ = residuals
     examples, numbers = _examples(x, labels, ignore_index)
-    dvalues = _counted(widen(dvalues).reshape(-1), numbers, w.shape[1], ignore_index)[:, None]
-    rates = dvalues / total
+    signals = _signals(residuals, dvalues, ignore_index)
 
     def step(carry, start, size):
         dx, dw, db = carry
-        e = jnp.exp(_logits(examples, w, b, start, size) - largest)
-        delta = rates * e - jnp.where(_hit(numbers, start, size), dvalues, 0)
+        delta = signals(start, size)
         dx = dx + product(delta, _columns(w, start, size).T)
         dw = lax.dynamic_update_slice(dw, product(examples.T, delta).astype(w.dtype), (0, start))
         return dx, dw, lax.dynamic_update_slice(db, delta.sum(axis=0), (start,))
 
-    zeros = jnp.zeros(examples.shape, rates.dtype), jnp.zeros_like(w), jnp.zeros(w.shape[1], rates.dtype)
+    wide = wide_dtype(x, w, dvalues)
+    zeros = jnp.zeros(examples.shape, wide), jnp.zeros_like(w), jnp.zeros(w.shape[1], wide)
     dx, dw, db = _over_classes(step, zeros, w.shape[1], chunk)
     dx = _without_ignored(dx, numbers, ignore_index)
     return dx.reshape(x.shape).astype(x.dtype), dw, cotangent(b, db), None
 
 
 linear_softmax_cross_entropy.defvjp(_linear_softmax_cross_entropy_fwd, _linear_softmax_cross_entropy_bwd)
+
+
+def _linear_softmax_cross_entropy_travel(ignore_index, chunk, residuals, dvalues):
+    """δ of all classes at once: it is a value here."""
+    x, w, _, labels, _, _ = residuals
+    _, numbers = _examples(x, labels, ignore_index)
+    delta = _signals(residuals, dvalues, ignore_index)(0, w.shape[1])
+    dx = _without_ignored(product(delta, w.T), numbers, ignore_index)
+    return (dx.reshape(x.shape).astype(x.dtype), None), delta.reshape(*labels.shape, w.shape[1])
+
+
+def _linear_softmax_cross_entropy_factors(ignore_index, chunk, residuals, delta):
+    x, _, _, labels, _, _ = residuals
+    examples, _ = _examples(x, labels, ignore_index)
+    return {"w": Outer(examples.reshape(x.shape), delta), "b": Summed(delta)}
+
+
+in_two(linear_softmax_cross_entropy, _linear_softmax_cross_entropy_travel, _linear_softmax_cross_entropy_factors)
+
+
+def _signals(residuals, dvalues, ignore_index):
+    """(start, size) -> δ of a chunk of the classes, one row for each example."""
+    x, w, b, labels, largest, total = residuals
+    largest, total = (row.reshape(-1, 1) for row in (largest, total))
+    examples, numbers = _examples(x, labels, ignore_index)
+    dvalues = _counted(widen(dvalues).reshape(-1), numbers, w.shape[1], ignore_index)[:, None]
+
+    def delta(start, size):
+        e = jnp.exp(_logits(examples, w, b, start, size) - largest)
+        return dvalues / total * e - jnp.where(_hit(numbers, start, size), dvalues, 0)
+
+    return delta
 
 
 def _examples(x, labels, ignore_index):
