@@ -61,7 +61,7 @@ def _case(name, query, key, value_depth, more=None, kept=(), block_size=None, at
     """
     value, out, more = (*key[:-1], value_depth), (*query[:-1], value_depth), more or {}
     side = block_size or query[-3]
-    numbers = math.prod(query[:-3]) * query[-2], math.ceil(query[-3] / side) * side
+    numbers = *query[:-3], query[-2], math.ceil(query[-3] / side) * side
     kept = (*float32(query, key, value, out, numbers, numbers), *kept)
     return Case(
         name,

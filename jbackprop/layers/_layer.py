@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from jbackprop.rules import Factored
+from jbackprop.rules import Factored, gradient_like
 
 Params = Any
 """A tree of arrays: what `init` returns, `jax.tree` maps over and an optax optimizer updates."""
@@ -180,8 +180,8 @@ def is_factored(tree: Any) -> bool:
 
 
 def like(gradients: Params, params: Params) -> Params:
-    """The gradients, each in its parameter's dtype."""
-    return jax.tree.map(lambda gradient, param: gradient.astype(param.dtype), gradients, params)
+    """The gradients, each in its parameter's dtype, and on a mesh where its parameter is."""
+    return jax.tree.map(lambda gradient, param: gradient_like(param, gradient).astype(param.dtype), gradients, params)
 
 
 def settings(layer: Layer) -> list[str]:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jbackprop.functions import DTYPES, Wrt, error_line, function_name
 from jbackprop.functions import residuals as kept
 
-from . import _inputs, _transformations, _values
+from . import _inputs, _sharding, _transformations, _values
 from ._differences import finite_differences
 from ._flat import lay_flat
 from ._kept import residuals
@@ -37,7 +37,7 @@ CHECKS: dict[str, Check] = {
     "scan": _transformations.scan,
     "checkpoint": _transformations.checkpoint,
     "second order": _transformations.second_order,
-    "sharding": _transformations.sharding,
+    "sharding": _sharding.sharding,
     "residuals": residuals,
 }
 """Every check by name, in the order in which they run; each one's docstring says what it is for."""

@@ -129,26 +129,6 @@ def _noise_of(subject, pair):
     return [FLOAT64_SHARE * noise for noise in noise_of(as_float64(narrow), [as_float64(wide)])]
 
 
-def sharding(subject: Subject) -> Iterator[Failure]:
-    """Spread over all devices along the leading axis, where there are several and an array divides among them."""
-    devices = jax.devices()
-    if len(devices) == 1:
-        raise NotApplicableError("there is one device")
-    mesh = jax.sharding.Mesh(np.array(devices), ("batch",))
-
-    def placed(array):
-        split = np.ndim(array) > 0 and np.shape(array)[0] % len(devices) == 0
-        spec = jax.sharding.PartitionSpec("batch") if split else jax.sharding.PartitionSpec()
-        return jax.device_put(array, jax.sharding.NamedSharding(mesh, spec))
-
-    leaves, cotangents = (
-        tuple(map(placed, arrays)) for arrays in (cast(subject.given, subject.leaves), subject.cotangents())
-    )
-    got = as_float64(subject.pull(leaves, cotangents)[1])
-    _, wanted = subject.evaluate(subject.pull, subject.given)
-    yield from gradients_agree(subject, subject.given, got, wanted, note=f"sharded over {len(devices)} devices")
-
-
 def varied(subject: Subject, i: int) -> Arrays:
     """The leaves with every number moved by up to a half of itself: signs and zeros stay, integers too."""
     rng = subject.rng(6, i)

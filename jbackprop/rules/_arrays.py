@@ -1,14 +1,18 @@
 """What every rule asks of its arrays: a floating dtype, shapes that belong together, and enough precision inside.
 
-Beside it, what several rules do with them: batch axes taken as one, products, and residuals that hold only a shape.
+Beside it, what several rules do with them: products, gradients in their arguments' dtypes, and residuals that hold
+only a shape.
 """
 
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
+
+from ._meshes import by_compiler, gradient_like, layout, may_be_spread, summed_where
 
 Axis = int | tuple[int, ...] | None
 
@@ -112,11 +116,14 @@ def wide_dtype(*arrays: jax.Array) -> DTypeLike:
     return jnp.promote_types(jnp.result_type(*arrays), jnp.float32)
 
 
-def cotangent(argument: jax.Array | None, gradient: jax.Array) -> jax.Array | None:
-    """The gradient in its argument's dtype; None, JAX's zero, for integers, booleans and what was not given."""
+def cotangent(argument: jax.Array | None, gradient: Any) -> Any:
+    """The gradient in its argument's dtype, and on a mesh where its argument is.
+
+    None, JAX's zero, for integers, booleans and what was not given.
+    """
     if argument is None or not jnp.issubdtype(jnp.result_type(argument), jnp.floating):
         return None
-    return gradient.astype(jnp.result_type(argument))
+    return gradient_like(argument, gradient).astype(jnp.result_type(argument))
 
 
 def rows(x: jax.Array, axes: int = 1) -> jax.Array:
@@ -125,9 +132,45 @@ def rows(x: jax.Array, axes: int = 1) -> jax.Array:
 
 
 def product(a: jax.Array, b: jax.Array) -> jax.Array:
-    """A product over a's last axis and b's first, a's leading axes flattened around it, in float32 at least."""
-    flat = jnp.matmul(rows(a), b, preferred_element_type=wide_dtype(a, b))
-    return flat.reshape(*a.shape[:-1], b.shape[-1])
+    """A product over a's last axis and b's first, in float32 at least."""
+    if a.ndim != 2 and not may_be_spread(a):
+        return _summed(rows(a), b, ((1,), (0,))).reshape(*a.shape[:-1], b.shape[-1])
+    return _summed(a, b, ((a.ndim - 1,), (0,)))
+
+
+def outer(a: jax.Array, b: jax.Array) -> jax.Array:
+    """aᵀ b: a product over all axes but the last of both, in float32 at least.
+
+    XLA turns a round where it sums over two axes at once; over one, where they can be merged, it does not.
+    """
+    if a.ndim != 2 and not (may_be_spread(a) or may_be_spread(b)):
+        a, b = rows(a), rows(b)
+    axes = tuple(range(a.ndim - 1))
+    return _summed(a, b, (axes, axes))
+
+
+def _summed(a, b, axes):
+    dtype, where = wide_dtype(a, b), summed_where(a, b, axes)
+    return jax.lax.dot_general(a, b, (axes, ((), ())), preferred_element_type=dtype, out_sharding=where)
+
+
+def at_rows(table: jax.Array, numbers: jax.Array, **options: Any) -> jax.Array:
+    """table[numbers], (*batch, *others) from (rows, *others) and (*batch,); options as for `table.at[…].get`."""
+
+    def looked_up(table, numbers):
+        return table.at[numbers].get(**options)
+
+    return by_compiler(looked_up, table, numbers, layouts=lambda: [layout(numbers) + layout(table)[1:]])
+
+
+def added_at_rows(rows: int, numbers: jax.Array, parts: jax.Array, **options: Any) -> jax.Array:
+    """(rows, *others): Σ of the parts, (*batch, *others), with each row's number, (*batch,); options as for `.at`."""
+    others = parts.shape[numbers.ndim :]
+
+    def added(numbers, parts):
+        return jnp.zeros((rows, *others), parts.dtype).at[numbers].add(parts, **options)
+
+    return by_compiler(added, numbers, parts, layouts=lambda: [(None, *layout(parts)[numbers.ndim :])])
 
 
 def within(x: jax.Array, lengths: jax.Array | None, trailing: int = 1) -> jax.Array:
@@ -146,4 +189,4 @@ def within(x: jax.Array, lengths: jax.Array | None, trailing: int = 1) -> jax.Ar
 
 def without_entries(x: jax.Array) -> jax.Array:
     """(0, *x.shape): a residual that holds the shape and dtype of x, and nothing else of it."""
-    return jnp.zeros((0, *x.shape), x.dtype)
+    return x[None][:0]

@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
-from ._arrays import check_floating, check_numbers, whole
+from ._arrays import at_rows, check_floating, check_numbers, whole
 from ._factors import Looked, totals
 from ._pieces import in_two
 
@@ -50,7 +50,8 @@ def embedding(
 def _embedding_fwd(table, ids, padding_index):
     _check(table, ids, padding_index)
     table, ids = jnp.asarray(table), jnp.asarray(ids)
-    return table.at[whole(ids)].get(mode="fill", fill_value=jnp.nan, wrap_negative_indices=False), (ids, table[:, :0])
+    found = at_rows(table, whole(ids), mode="fill", fill_value=jnp.nan, wrap_negative_indices=False)
+    return found, (ids, table[:, :0])
 
 
 def _embedding_bwd(padding_index, residuals, dy):

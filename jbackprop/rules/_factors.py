@@ -17,12 +17,14 @@ so that a table is a weight whose inputs are one-hot, and ⟨∂C_i/∂p, ∂C_j
 
 import dataclasses
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, NamedTuple, TypeVar, cast, dataclass_transform
 
 import jax
 import jax.numpy as jnp
 
-from ._arrays import product, rows, whole, wide_dtype, widen
+from ._arrays import added_at_rows, cotangent, outer, product, whole, wide_dtype, widen
+from ._meshes import by_compiler
 
 T = TypeVar("T")
 
@@ -112,7 +114,7 @@ class Outer(Factored):
 
     def total(self) -> jax.Array:
         """Σ aᵀ δ over every axis but the last, in the factors' common dtype; half precision is summed in float32."""
-        return product(rows(self.a).T, rows(self.delta)).astype(jnp.result_type(self.a, self.delta))
+        return outer(self.a, self.delta).astype(jnp.result_type(self.a, self.delta))
 
     def products(self) -> tuple[Product, ...]:
         """Itself."""
@@ -137,7 +139,9 @@ class Summed(Factored):
         leading = tuple(range(self.delta.ndim - len(shape)))
         summed = self.delta.sum(leading, dtype=wide_dtype(self.delta)).astype(self.delta.dtype)
         missing = [(0, wanted - got) for wanted, got in zip(shape, summed.shape, strict=True)]
-        return jnp.pad(summed, missing) if any(after for _, after in missing) else summed
+        if not any(after for _, after in missing):
+            return summed
+        return by_compiler(partial(jnp.pad, pad_width=missing), summed, layouts=lambda: [(None,) * len(shape)])
 
     def weighted(self, weights: jax.Array) -> jax.Array:
         """Σ_i weights_i δ_i, as a product where an example has one δ: XLA on a CPU adds rows up column by column."""
@@ -165,8 +169,7 @@ class Looked(Factored):
 
     def total(self) -> jax.Array:
         """δ added to the rows that were looked up, in float32 at least; a row that does not exist gets nothing."""
-        table = jnp.zeros((self.rows, self.delta.shape[-1]), wide_dtype(self.delta))
-        table = table.at[whole(self.ids)].add(widen(self.delta), mode="drop", wrap_negative_indices=False)
+        table = added_at_rows(self.rows, whole(self.ids), widen(self.delta), mode="drop", wrap_negative_indices=False)
         return table if self.padding_index is None else table.at[self.padding_index].set(0)
 
     def products(self) -> tuple[Product, ...]:
@@ -218,6 +221,6 @@ def _times(weights, delta):
 def totals(factors: Mapping[str, Factored], **parameters: jax.Array | None) -> tuple[jax.Array | None, ...]:
     """The gradient of each parameter in its dtype, None for one that was not given."""
     return tuple(
-        None if parameter is None else factors[name].total().astype(parameter.dtype)
+        None if parameter is None else cotangent(parameter, factors[name].total())
         for name, parameter in parameters.items()
     )

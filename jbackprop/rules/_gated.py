@@ -25,7 +25,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ._arrays import check_floating, check_same_shape, widen
+from ._arrays import check_floating, check_same_shape, cotangent, widen
 from ._scalars import gelu_slope, gelu_value, relu_value, silu_slope, silu_value
 
 
@@ -67,7 +67,7 @@ def _define_gate(rule: jax.custom_vjp, slope: Callable, sigma: Callable) -> None
         *options, (gate, value), dy = arguments
         g, dy = widen(gate), widen(dy)
         dgate = dy * widen(value) * slope(g, *options)
-        return dgate.astype(gate.dtype), (dy * sigma(g, *options)).astype(value.dtype)
+        return cotangent(gate, dgate), cotangent(value, dy * sigma(g, *options))
 
     rule.defvjp(fwd, bwd)
 

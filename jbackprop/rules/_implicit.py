@@ -32,6 +32,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from ._arrays import check_floating, cotangent, wide_dtype, without_entries
+from ._meshes import varied_like
 
 
 @jax.custom_vjp
@@ -130,6 +131,7 @@ def fixed_point(
 
 def _fixed_point_fwd(f, params, z0, tolerance, max_iterations):
     _check_iteration(f, params, z0, tolerance, max_iterations)
+    z0 = varied_like(z0, params)
     options = {"tolerance": tolerance, "max_iterations": max_iterations}
 
     def solve(_, start):
@@ -146,7 +148,7 @@ def _fixed_point_bwd(f, tolerance, max_iterations, residuals, dz):
     _, pull_z = jax.vjp(lambda z: f(params, z), z)
     _, pull_params = jax.vjp(lambda params: f(params, z), params)
     u = _linear_fixed_point(lambda u: _minus(u, *pull_z(u)), dz, tolerance, max_iterations)
-    return *pull_params(u), jax.tree.map(jnp.zeros_like, z)
+    return *pull_params(u), None
 
 
 fixed_point.defvjp(_fixed_point_fwd, _fixed_point_bwd)
@@ -180,7 +182,7 @@ def _iterated(step, start, floor, tolerance, max_iterations):
         after = step(z)
         return after, _largest(_minus(after, z)) <= tolerance * jnp.maximum(_largest(after), floor), count + 1
 
-    z, converged, _ = lax.while_loop(more, once, (start, jnp.array(False), 0))
+    z, converged, _ = lax.while_loop(more, once, (start, varied_like(jnp.array(False), start), 0))
     return jax.tree.map(lambda leaf: jnp.where(converged, leaf, jnp.nan), z)
 
 

@@ -8,8 +8,7 @@ Examples are rows: x is (*batch, n_in), W is (n_in, n_out), and every batch axis
     ∂C/∂W_kj = Σ_i δ_ij ∂z_ij/∂W_kj = Σ_i x_ik δ_ij      dW = xᵀ δ       what the parameters get
     ∂C/∂b_j  = Σ_i δ_ij                                  db = Σ_rows δ
 
-The sums over i run over all batch axes.  A product that contracts two axes at once is slow in XLA on a CPU, so the
-batch axes are flattened into one around each product.
+The sums over i run over all batch axes.
 
 Kept: the arguments x, W and b, and nothing else.
 
@@ -20,7 +19,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ._arrays import check_floating, given, product
+from ._arrays import check_floating, cotangent, given, product
 from ._factors import Outer, Summed, totals
 from ._pieces import in_two
 
@@ -57,7 +56,7 @@ def _linear_fwd(x, w, b):
 
 def _linear_travel(residuals, delta):
     x, w, _ = residuals
-    return input_gradient(delta, w).astype(x.dtype), delta
+    return cotangent(x, input_gradient(delta, w)), delta
 
 
 def _linear_factors(residuals, delta):

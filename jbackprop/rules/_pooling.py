@@ -32,6 +32,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ._arrays import check_floating, widen, without_entries
+from ._meshes import by_compiler, layout
 from ._windows import Padding, before, combined, entries_of_run, entry, padded, shifted, unrun, windows_over
 
 
@@ -63,7 +64,7 @@ def max_pool(
 def _max_pool_fwd(x, window_shape, strides, padding):
     check_floating("max_pool", x=x)
     windows = windows_over("max_pool", x.shape, window_shape, strides, None, padding)
-    y, place = x, jnp.zeros(x.shape, _place_dtype(windows))
+    y, place = x, jnp.zeros_like(x, _place_dtype(windows))
     for along, radix in _last_first(windows):
         y, place = _largest_along(y, place, along, radix)
     return y, (place, without_entries(x))
@@ -216,11 +217,15 @@ def _global_avg_pool_fwd(x, spatial):
 
 
 def _global_avg_pool_bwd(spatial, empty, dy):
-    each = jnp.expand_dims(widen(dy) / _volume(empty, spatial), _space(spatial))
-    return (jnp.broadcast_to(each, empty.shape[1:]).astype(dy.dtype),)
+    each = (widen(dy) / _volume(empty, spatial)).astype(dy.dtype)
+    return (by_compiler(partial(_at_each_place, empty.shape[1:], spatial), each, layouts=lambda: [layout(empty)[1:]]),)
 
 
 global_avg_pool.defvjp(_global_avg_pool_fwd, _global_avg_pool_bwd)
+
+
+def _at_each_place(shape, spatial, each):
+    return jnp.broadcast_to(jnp.expand_dims(each, _space(spatial)), shape)
 
 
 def _space(spatial):

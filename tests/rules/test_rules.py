@@ -10,6 +10,7 @@ import jbackprop as jb
 from jbackprop.cases import CASES, FIRST_CASES, Case
 from jbackprop.functions import DTYPES, count_rules, described, replaced
 from jbackprop.proof import CHECKS
+from jbackprop.rules import _meshes
 
 # Of the two versions of JAX the newer proves what a rule computes, and the older what JAX makes of it.
 NEWER = jax.__version_info__ >= (0, 12)
@@ -20,6 +21,17 @@ VALUES_ALONE = {"reference", "finite differences", "random inputs", "special inp
 ABOUT_JAX = {"only": tuple(check for check in CHECKS if check not in VALUES_ALONE), "dtypes": DTYPES}
 each_case = pytest.mark.parametrize("case", PROVED, ids=lambda case: case.name)
 each_rule = pytest.mark.parametrize("case", FIRST_CASES, ids=lambda case: case.name)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _code_of_one_device():
+    """Proves the code that runs on one device, although there are eight; `test_meshes.py` proves the other."""
+    of_mesh = _meshes.automatic_devices
+    jax.clear_caches()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_meshes, "automatic_devices", lambda mesh: 1 if mesh.empty else of_mesh(mesh))
+        yield
+    jax.clear_caches()
 
 
 def pytest_generate_tests(metafunc):

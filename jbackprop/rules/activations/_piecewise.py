@@ -29,7 +29,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jbackprop.rules._arrays import check_floating, widen
+from jbackprop.rules._arrays import check_floating, cotangent, widen
 from jbackprop.rules._factors import Summed, totals
 from jbackprop.rules._pieces import in_two
 
@@ -162,7 +162,7 @@ prelu.defvjp(_prelu_fwd, _prelu_bwd)
 
 def _prelu_travel(residuals, da):
     z, slope = residuals
-    return jnp.where(z >= 0, widen(da), widen(slope) * widen(da)).astype(z.dtype), da
+    return cotangent(z, jnp.where(z >= 0, widen(da), widen(slope) * widen(da))), da
 
 
 def _prelu_factors(residuals, da):

@@ -37,9 +37,19 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Integer
 
-from jbackprop.rules._arrays import computed_once, wide_dtype, widen, within
+from jbackprop.rules._arrays import computed_once, cotangent, rows, wide_dtype, widen, within
+from jbackprop.rules._meshes import varied_like
 
 from ._arguments import check_attention
+from ._shares import (
+    for_each_share,
+    heads_apart,
+    heads_together,
+    join_heads,
+    places_of,
+    places_of_numbers,
+    split_heads,
+)
 from ._tiles import (
     Arguments,
     add,
@@ -116,7 +126,7 @@ def _dot_product_attention_fwd(
 
 def _dot_product_attention_bwd(scale, is_causal, window, block_size, residuals, dout):
     gradients = _backward(*residuals, dout, scale, is_causal, window, block_size)
-    return *gradients, *[None] * 3  # mask and lengths
+    return *map(cotangent, residuals[0], gradients), *[None] * 3  # mask and lengths
 
 
 dot_product_attention.defvjp(_dot_product_attention_fwd, _dot_product_attention_bwd)
@@ -127,16 +137,41 @@ _OPTIONS = ("scale", "is_causal", "window", "block_size")  # compiled once, also
 
 @partial(jax.jit, static_argnames=_OPTIONS)
 def _forward(given, scale, is_causal, window, block_size):
-    """O, and m and L as (batch · heads, padded time)."""
-    cut = tiling(given, scale, is_causal, window, block_size)
-    flat = flattened(given, cut)
-    out, largest, total = over_heads(lambda at: _head_forward(flat, at, cut), places(given))
-    return unflattened(out, given.query), largest, total
+    """O, and m and L as (*batch, heads, padded time)."""
+    arrays = heads_apart(given)
+
+    def share(*arrays):
+        given = heads_together(Arguments(*arrays))
+        cut = tiling(given, scale, is_causal, window, block_size)
+        flat = flattened(given, cut)
+        out, *numbers = over_heads(lambda at: _head_forward(flat, at, cut), places(given))
+        batch, (shared, sharing) = given.query.shape[:-3], arrays[0].shape[-3:-1]
+        numbers = (array.reshape(*batch, shared, sharing, array.shape[-1]) for array in numbers)
+        return split_heads(unflattened(out, given.query), shared, -2), *numbers
+
+    axes, numbers = places_of(arrays), places_of_numbers(arrays)
+    out, largest, total = for_each_share(share, arrays, axes, (axes.query, numbers, numbers))
+    return join_heads(out, -3), join_heads(largest, -3), join_heads(total, -3)
 
 
 @partial(jax.jit, static_argnames=_OPTIONS)
 def _backward(given, out, largest, total, dout, scale, is_causal, window, block_size):
     """dQ, dK, dV and dB."""
+    arrays, shared = heads_apart(given), given.key.shape[-2]
+    axes, numbers = places_of(arrays), places_of_numbers(arrays)
+    outputs = (split_heads(array, shared, -2) for array in (out, dout, largest, total))
+    share = partial(_share_backward, scale=scale, is_causal=is_causal, window=window, block_size=block_size)
+    dquery, dkey, dvalue, dbias = for_each_share(
+        share, (*arrays, *outputs), (*axes, axes.query, axes.query, numbers, numbers), axes[:4]
+    )
+    return join_heads(dquery, -3), dkey, dvalue, None if dbias is None else dbias.reshape(given.bias.shape)
+
+
+def _share_backward(*arrays, scale, is_causal, window, block_size):
+    """dQ, dK, dV and dB of a share."""
+    given, shared = heads_together(Arguments(*arrays[:7])), arrays[0].shape[-3]
+    out, dout = (join_heads(array, -3) for array in arrays[7:9])
+    largest, total = (rows(array) for array in arrays[9:])
     cut = tiling(given, scale, is_causal, window, block_size)
     flat, inverse = flattened(given, cut), _inverse(total)
     row_sum = heads_first(widen(out) * widen(dout), cut.rows).sum(axis=-1) * inverse
@@ -145,10 +180,10 @@ def _backward(given, out, largest, total, dout, scale, is_causal, window, block_
         lambda at, *numbers: _head_backward(flat, dout, at, numbers, cut), places(given), largest, inverse, row_sum
     )
     return (
-        unflattened(jnp.swapaxes(dquery, 1, 2), given.query),
+        split_heads(unflattened(jnp.swapaxes(dquery, 1, 2), given.query), shared, -2),
         unflattened(dkey, given.key),
         unflattened(dvalue, given.value),
-        None if given.bias is None else summed_to(dbias, given, cut),
+        None if given.bias is None else split_heads(summed_to(dbias, given, cut), arrays[3].shape[-4], -3),
     )
 
 
@@ -167,7 +202,7 @@ def _head_forward(flat, at, cut):
 
     nothing = jnp.zeros((flat.query.shape[1], flat.value.shape[-1]), wide_dtype(flat.query, flat.value))
     lowest = jnp.full_like(nothing[:, 0], jnp.finfo(nothing.dtype).min)
-    out, largest, total = over_tiles(step, (nothing, lowest, nothing[:, 0]), cut)
+    out, largest, total = over_tiles(step, varied_like((nothing, lowest, nothing[:, 0]), flat), cut)
     return out * _inverse(total)[:, None], largest, total
 
 
@@ -196,7 +231,7 @@ def _head_backward(flat, dout, at, numbers, cut):
 
     dquery, dkey, dvalue = (jnp.zeros((x.shape[1], x.shape[-1]), wide_dtype(x)) for x in flat[:3])
     dbias = None if flat.bias is None else jnp.zeros(flat.bias.shape[1:], wide_dtype(flat.bias))
-    return over_tiles(step, (dquery.T, dkey, dvalue, dbias), cut)
+    return over_tiles(step, varied_like((dquery.T, dkey, dvalue, dbias), flat, dout, numbers), cut)
 
 
 def _turned_logits(query, key):

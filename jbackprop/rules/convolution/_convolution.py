@@ -34,7 +34,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jbackprop.rules._arrays import check_floating, given
+from jbackprop.rules._arrays import check_floating, cotangent, given
 from jbackprop.rules._factors import Factored, Product, Summed, factored, static, totals
 from jbackprop.rules._pieces import in_two
 from jbackprop.rules._windows import Padding, windows_over
@@ -106,7 +106,7 @@ conv.defvjp(_conv_fwd, _conv_bwd)
 
 def _conv_travel(*options_and_residuals):
     *options, (x, kernel, _), delta = options_and_residuals
-    return _image_gradient(x, kernel, _geometry("conv", x, kernel, *options), delta).astype(x.dtype), delta
+    return cotangent(x, _image_gradient(x, kernel, _geometry("conv", x, kernel, *options), delta)), delta
 
 
 def _conv_factors(*options_and_residuals):
@@ -162,7 +162,7 @@ def _conv_transpose_travel(strides, padding, rhs_dilation, transpose_kernel, res
     x, kernel, _ = residuals
     turned = turned_round(kernel) if transpose_kernel else kernel
     geometry = _transposing_geometry(x, turned, strides, padding, rhs_dilation)
-    return _image_gradient(x, turned, geometry, delta).astype(x.dtype), delta
+    return cotangent(x, _image_gradient(x, turned, geometry, delta)), delta
 
 
 def _conv_transpose_factors(strides, padding, rhs_dilation, transpose_kernel, residuals, delta):

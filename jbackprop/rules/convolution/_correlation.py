@@ -29,6 +29,7 @@ import numpy as np
 from jax import lax
 
 from jbackprop.rules._arrays import rows, wide_dtype
+from jbackprop.rules._meshes import by_compiler, in_shares, layout, varied_like
 
 
 class Geometry(NamedTuple):
@@ -71,13 +72,15 @@ def turned_round(w: jax.Array, groups: int = 1) -> jax.Array:
 def correlate(x: jax.Array, w: jax.Array, geometry: Geometry) -> jax.Array:
     """y, (n, *positions, out), from x, (n, *space, in), and W, (*window, in of a group, out)."""
     cpu = _choose(w, geometry, _correlated_by_library, _correlated_by_entries, _correlated_by_patches)
-    return _per_platform(cpu, _correlated_by_library, x, w, geometry=geometry)
+    put_together = partial(_per_platform, cpu, _correlated_by_library, geometry=geometry)
+    return by_compiler(put_together, x, w, layouts=lambda: [_of_images(x, layout(w)[-1])])
 
 
 def spread(delta: jax.Array, w: jax.Array, geometry: Geometry, space: tuple[int, ...]) -> jax.Array:
     """dx, (n, *space, in), from δ, (n, *positions, out), and W, (*window, in of a group, out)."""
     cpu = _choose(w, geometry, _spread_by_library, _spread_by_entries, _spread_by_patches)
-    return _per_platform(cpu, _spread_by_library, delta, w, geometry=geometry, space=space)
+    put_together = partial(_per_platform, cpu, _spread_by_library, geometry=geometry, space=space)
+    return by_compiler(put_together, delta, w, layouts=lambda: [_of_images(delta, layout(w)[-2])])
 
 
 def correlate_all(x: jax.Array, delta: jax.Array, geometry: Geometry) -> jax.Array:
@@ -85,7 +88,14 @@ def correlate_all(x: jax.Array, delta: jax.Array, geometry: Geometry) -> jax.Arr
     kernel = jax.ShapeDtypeStruct((*geometry.window, x.shape[-1] // geometry.groups, delta.shape[-1]), x.dtype)
     cpu = _choose(kernel, geometry, _all_by_library, _all_by_entries, _all_by_patches)
     cpu = _all_at_once if math.prod(geometry.window) == 1 else cpu
-    return _per_platform(cpu, _all_by_library, x, delta, geometry=geometry)
+    put_together = partial(_per_platform, cpu, _all_by_library, geometry=geometry)
+    space = [None] * len(geometry.window)
+    return by_compiler(put_together, x, delta, layouts=lambda: [(*space, layout(x)[-1], layout(delta)[-1])])
+
+
+def _of_images(images, channels):
+    """How other images lie that are made of these, one of one, their channels as given."""
+    return layout(images)[0], *[None] * (images.ndim - 2), channels
 
 
 def correlate_each(x: jax.Array, delta: jax.Array, geometry: Geometry) -> jax.Array:
@@ -190,7 +200,7 @@ def _all_by_entries(x, delta, geometry):
         return total + jnp.stack(products), None
 
     start = jnp.zeros((math.prod(geometry.window), *delta.shape[-2:]), wide_dtype(delta))
-    return lax.scan(step, start, (x, delta))[0].sum(1).reshape(*geometry.window, 1, delta.shape[-1])
+    return _over_images(step, start, x, delta).sum(1).reshape(*geometry.window, 1, delta.shape[-1])
 
 
 # In the products: p position of every image, k entry of its window, g group, i and o input and output channel of it.
@@ -205,7 +215,7 @@ def _correlated_by_patches(x, w, geometry):
         y = jnp.einsum("pkgi,kigo->pgo", rows(patches, 3), w, preferred_element_type=wide_dtype(w))
         return y.reshape(*patches.shape[1:-3], y.shape[1] * y.shape[2])
 
-    return lax.map(one, x)
+    return _of_each_image(one, x)
 
 
 def _spread_by_patches(delta, w, geometry, space):
@@ -218,7 +228,7 @@ def _spread_by_patches(delta, w, geometry, space):
         entries = patches.reshape(len(w), 1, *image.shape[:-1], patches.shape[2] * patches.shape[3])
         return _overlapped(entries, geometry, space)[0]
 
-    return lax.map(one, delta)
+    return _of_each_image(one, delta)
 
 
 def _all_by_patches(x, delta, geometry):
@@ -229,7 +239,21 @@ def _all_by_patches(x, delta, geometry):
         return total + _all_at_once(image[None], delta[None], geometry), None
 
     kernel = (*geometry.window, x.shape[-1] // geometry.groups, delta.shape[-1])
-    return lax.scan(step, jnp.zeros(kernel, wide_dtype(x)), (x, delta))[0]
+    return _over_images(step, jnp.zeros(kernel, wide_dtype(x)), x, delta)
+
+
+def _of_each_image(one, images):
+    """one(image) of each, one after another; on a mesh every device takes its own."""
+    return in_shares(lambda share: (lax.map(one, share),), images, axes=(0,), results=(0,))[0]
+
+
+def _over_images(step, start, *images):
+    """What a scan's step makes of the start, image by image; on a mesh every device adds up its own."""
+
+    def scanned(*images):
+        return lax.scan(step, varied_like(start, images), images)[:1]
+
+    return in_shares(scanned, *images, axes=(0,) * len(images), results=(None,))[0]
 
 
 def _each_by_library(x, delta, geometry):

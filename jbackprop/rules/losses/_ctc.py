@@ -36,6 +36,7 @@ from jax import lax
 from jaxtyping import Array, Float, Integer, Num
 
 from jbackprop.rules._arrays import check_floating, check_integers, check_real, cotangent, whole, widen
+from jbackprop.rules._meshes import varied_like
 from jbackprop.rules._softmax import exponentials
 
 from ._classes import check_class_numbers
@@ -78,6 +79,7 @@ def _ctc_fwd(logits, logit_paddings, labels, label_paddings, blank_id):
     log_p = z - largest - jnp.log(_divisor(total))
     emitted, likeliest = _relative(jnp.take_along_axis(log_p, states[..., None, :], axis=-1))
     start = jnp.where(jnp.arange(states.shape[-1]) == 0, 0.0, jnp.full(states.shape, -jnp.inf, emitted.dtype))
+    start = varied_like(start, emitted, logit_paddings)
 
     def step(alpha, frame):
         e, padded = frame
@@ -101,12 +103,13 @@ def _ctc_bwd(blank_id, residuals, dvalues):
 
     most, count = exponentials(last, axis=-1)
     gamma = jnp.exp(last - most) * jnp.where(count == 0, 0, widen(dvalues)[..., None] / _divisor(count))
+    gamma = varied_like(gamma, before, skips, padded)
     _, gamma = lax.scan(step, gamma, (_shares(*_sources(before, skips)), padded), reverse=True)
     gamma = jnp.moveaxis(jnp.where(padded, 0, gamma), 0, -2)
     p = jnp.exp(_frames(logits, logit_paddings) - largest) / _divisor(total)
     dz = p * gamma.sum(axis=-1, keepdims=True) - _by_class(gamma, states, logits.shape[-1])
     of_frames, of_labels = (cotangent(array, jnp.zeros(array.shape)) for array in (logit_paddings, label_paddings))
-    return dz.astype(logits.dtype), of_frames, None, of_labels
+    return cotangent(logits, dz), of_frames, None, of_labels
 
 
 ctc.defvjp(_ctc_fwd, _ctc_bwd)
@@ -132,7 +135,7 @@ def _states(labels, label_paddings, blank_id):
     labels = jnp.where(label_paddings > 0, blank_id, whole(labels))
     blanks = jnp.full_like(labels, blank_id)
     states = jnp.stack([blanks, labels], axis=-1).reshape(*labels.shape[:-1], -1)
-    states = jnp.concatenate([states, jnp.full_like(states, blank_id, shape=(*states.shape[:-1], 1))], axis=-1)
+    states = jnp.pad(states, [(0, 0)] * (states.ndim - 1) + [(0, 1)], constant_values=blank_id)
     skips = (states != blank_id) & (states != _shifted(states, 2, blank_id))
     place, count = jnp.arange(states.shape[-1]), (label_paddings <= 0).sum(axis=-1, keepdims=True)
     return states, skips, (place == 2 * count) | (place == 2 * count - 1)

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jbackprop.rules._arrays import check_floating, check_pair, widen
+from jbackprop.rules._arrays import check_floating, check_pair, cotangent, widen
 
 
 @jax.custom_vjp
@@ -45,7 +45,7 @@ def _kl_divergence_bwd(residuals, dvalues):
     log_predictions, targets = residuals
     t, dvalues = widen(targets), widen(dvalues)[..., None]
     dt = dvalues * jnp.where(t == 0, 0, _log_ratio(log_predictions, targets) + 1)
-    return (dvalues * -t).astype(log_predictions.dtype), dt.astype(targets.dtype)
+    return cotangent(log_predictions, dvalues * -t), cotangent(targets, dt)
 
 
 kl_divergence.defvjp(_kl_divergence_fwd, _kl_divergence_bwd)
@@ -86,7 +86,7 @@ def _kl_divergence_with_log_targets_bwd(residuals, dvalues):
     log_predictions, log_targets = residuals
     (t, ratio), dvalues = _exponential_and_log_ratio(log_predictions, log_targets), widen(dvalues)[..., None]
     dlog = dvalues * t * (ratio + 1)
-    return (dvalues * -t).astype(log_predictions.dtype), dlog.astype(log_targets.dtype)
+    return cotangent(log_predictions, dvalues * -t), cotangent(log_targets, dlog)
 
 
 kl_divergence_with_log_targets.defvjp(_kl_divergence_with_log_targets_fwd, _kl_divergence_with_log_targets_bwd)

@@ -24,8 +24,9 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Integer
 
-from jbackprop.rules._arrays import check_floating, cotangent, given, product, rows, whole, wide_dtype, widen
+from jbackprop.rules._arrays import check_floating, cotangent, given, outer, product, rows, whole, wide_dtype, widen
 from jbackprop.rules._factors import Outer, Summed
+from jbackprop.rules._meshes import by_compiler, in_shares, layout, may_be_spread, varied_like
 from jbackprop.rules._pieces import in_two
 
 from ._classes import check_class_numbers
@@ -50,7 +51,7 @@ def linear_softmax_cross_entropy(
       b: its biases, or None.
       labels: class numbers.
       ignore_index: a class number that says that an example has value and gradient 0.
-      chunk: how many classes at a time; examples × chunk numbers are held at once.
+      chunk: how many classes at a time, on a mesh for each device; examples × chunk numbers are held at once.
 
     Raises:
       TypeError: an argument has the wrong kind of dtype.
@@ -62,40 +63,22 @@ def linear_softmax_cross_entropy(
 
 def _linear_softmax_cross_entropy_fwd(x, w, b, labels, ignore_index, chunk):
     _check(x, w, b, labels, ignore_index, chunk)
-    examples, numbers = _examples(x, labels, ignore_index)
-
-    def step(carry, start, size):
-        largest, total, chosen = carry
-        z = _logits(examples, w, b, start, size)
-        larger = jnp.maximum(largest, lax.stop_gradient(z.max(axis=-1, keepdims=True)))
-        total = total * jnp.exp(largest - larger) + jnp.exp(z - larger).sum(axis=-1, keepdims=True)
-        return larger, total, chosen + jnp.where(_hit(numbers, start, size), z, 0).sum(axis=-1, keepdims=True)
-
-    none = jnp.zeros((len(examples), 1), wide_dtype(x, w))
-    lowest = none + jnp.finfo(none.dtype).min
-    largest, total, chosen = _over_classes(step, (lowest, none, none), w.shape[1], chunk)
-    values = _counted((jnp.log(total) + (largest - chosen))[:, 0], numbers, w.shape[1], ignore_index)
-    largest, total = (row.reshape(*labels.shape, 1) for row in (largest, total))
-    return values.reshape(labels.shape).astype(jnp.result_type(x, w)), (x, w, b, labels, largest, total)
+    of_each = layout(labels)
+    values, largest, total = by_compiler(
+        partial(_values, ignore_index, chunk), x, w, b, labels, layouts=lambda: [of_each, *[(*of_each, None)] * 2]
+    )
+    return values.astype(jnp.result_type(x, w)), (x, w, b, labels, largest, total)
 
 
 def _linear_softmax_cross_entropy_bwd(ignore_index, chunk, residuals, dvalues):
-    x, w, b, labels, _, _ = residuals
-    examples, numbers = _examples(x, labels, ignore_index)
-    signals = _signals(residuals, dvalues, ignore_index)
-
-    def step(carry, start, size):
-        dx, dw, db = carry
-        delta = signals(start, size)
-        dx = dx + product(delta, _columns(w, start, size).T)
-        dw = lax.dynamic_update_slice(dw, product(examples.T, delta).astype(w.dtype), (0, start))
-        return dx, dw, lax.dynamic_update_slice(db, delta.sum(axis=0), (start,))
-
-    wide = wide_dtype(x, w, dvalues)
-    zeros = jnp.zeros(examples.shape, wide), jnp.zeros_like(w), jnp.zeros(w.shape[1], wide)
-    dx, dw, db = _over_classes(step, zeros, w.shape[1], chunk)
-    dx = _without_ignored(dx, numbers, ignore_index)
-    return dx.reshape(x.shape).astype(x.dtype), dw, cotangent(b, db), None
+    arguments = residuals[:3]
+    gradients = by_compiler(
+        partial(_gradients, ignore_index, chunk),
+        *residuals,
+        dvalues,
+        layouts=lambda: [layout(argument) for argument in arguments if argument is not None],
+    )
+    return *map(cotangent, arguments, gradients), None
 
 
 linear_softmax_cross_entropy.defvjp(_linear_softmax_cross_entropy_fwd, _linear_softmax_cross_entropy_bwd)
@@ -103,11 +86,12 @@ linear_softmax_cross_entropy.defvjp(_linear_softmax_cross_entropy_fwd, _linear_s
 
 def _linear_softmax_cross_entropy_travel(ignore_index, chunk, residuals, dvalues):
     """δ of all classes at once: it is a value here."""
-    x, w, _, labels, _, _ = residuals
-    _, numbers = _examples(x, labels, ignore_index)
-    delta = _signals(residuals, dvalues, ignore_index)(0, w.shape[1])
+    x, w, b, labels, largest, total = residuals
+    (examples, numbers), classes = _examples(x, labels, ignore_index), w.shape[1]
+    each = _of_each(numbers, classes, ignore_index, largest, total, dvalues)
+    delta = _delta(_logits(examples, w, b, 0, classes), _hit(numbers, 0, classes), *each)
     dx = _without_ignored(product(delta, w.T), numbers, ignore_index)
-    return (dx.reshape(x.shape).astype(x.dtype), None), delta.reshape(*labels.shape, w.shape[1])
+    return (cotangent(x, dx.reshape(x.shape)), None), delta.reshape(*labels.shape, classes)
 
 
 def _linear_softmax_cross_entropy_factors(ignore_index, chunk, residuals, delta):
@@ -119,29 +103,89 @@ def _linear_softmax_cross_entropy_factors(ignore_index, chunk, residuals, delta)
 in_two(linear_softmax_cross_entropy, _linear_softmax_cross_entropy_travel, _linear_softmax_cross_entropy_factors)
 
 
-def _signals(residuals, dvalues, ignore_index):
-    """(start, size) -> δ of a chunk of the classes, one row for each example."""
-    x, w, b, labels, largest, total = residuals
-    largest, total = (row.reshape(-1, 1) for row in (largest, total))
-    examples, numbers = _examples(x, labels, ignore_index)
-    dvalues = _counted(widen(dvalues).reshape(-1), numbers, w.shape[1], ignore_index)[:, None]
+def _values(ignore_index, chunk, x, w, b, labels):
+    """C, m and t of each example."""
+    (examples, numbers), count = _examples(x, labels, ignore_index), w.shape[1]
 
-    def delta(start, size):
-        e = jnp.exp(_logits(examples, w, b, start, size) - largest)
-        return dvalues / total * e - jnp.where(_hit(numbers, start, size), dvalues, 0)
+    def share(w, b, classes):
+        here = _numbered_from(classes, numbers, count)
 
-    return delta
+        def step(carry, start, size):
+            largest, total, chosen = carry
+            z = _logits(examples, w, b, start, size)
+            larger = jnp.maximum(largest, lax.stop_gradient(z.max(axis=-1, keepdims=True)))
+            total = total * jnp.exp(largest - larger) + jnp.exp(z - larger).sum(axis=-1, keepdims=True)
+            return larger, total, chosen + jnp.where(_hit(here, start, size), z, 0).sum(axis=-1, keepdims=True)
+
+        none = jnp.zeros((*numbers.shape, 1), wide_dtype(x, w))
+        lowest = none + jnp.finfo(none.dtype).min
+        found = _over_classes(step, varied_like((lowest, none, none), x, w, b, labels), len(classes), chunk)
+        return tuple(array[None] for array in found)
+
+    of_shares = in_shares(share, w, b, jnp.arange(count), axes=(1, 0, 0), results=(0, 0, 0))
+    largest, total, chosen = _united(*of_shares)
+    values = _counted((jnp.log(total) + (largest - chosen))[..., 0], numbers, count, ignore_index)
+    return values.reshape(labels.shape), *(array.reshape(*labels.shape, 1) for array in (largest, total))
+
+
+def _gradients(ignore_index, chunk, x, w, b, labels, largest, total, dvalues):
+    """dx, dW and db."""
+    (examples, numbers), count = _examples(x, labels, ignore_index), w.shape[1]
+    each = _of_each(numbers, count, ignore_index, largest, total, dvalues)
+    wide, batch = wide_dtype(x, w, dvalues), tuple(range(numbers.ndim))
+
+    def share(w, b, classes):
+        here = _numbered_from(classes, numbers, count)
+
+        def step(carry, start, size):
+            dx, dw, db = carry
+            delta = _delta(_logits(examples, w, b, start, size), _hit(here, start, size), *each)
+            dx = dx + product(delta, _columns(w, start, size).T)
+            dw = lax.dynamic_update_slice(dw, outer(examples, delta).astype(w.dtype), (0, start))
+            return dx, dw, lax.dynamic_update_slice(db, delta.sum(axis=batch), (start,))
+
+        zeros = jnp.zeros(examples.shape, wide), jnp.zeros_like(w), jnp.zeros(len(classes), wide)
+        return _over_classes(step, varied_like(zeros, x, w, b, labels, each), len(classes), chunk)
+
+    dx, dw, db = in_shares(share, w, b, jnp.arange(count), axes=(1, 0, 0), results=(None, 1, 0))
+    return _without_ignored(dx, numbers, ignore_index).reshape(x.shape), dw, None if b is None else db
+
+
+def _of_each(numbers, classes, ignore_index, largest, total, dvalues):
+    """m, t and the cotangent of each example, with an axis for the classes."""
+    dvalues = _counted(widen(dvalues).reshape(numbers.shape), numbers, classes, ignore_index)
+    return tuple(array.reshape(*numbers.shape, 1) for array in (largest, total, dvalues))
+
+
+def _delta(logits, hit, largest, total, dvalues):
+    """∂C/∂z of some classes."""
+    return dvalues / total * jnp.exp(logits - largest) - jnp.where(hit, dvalues, 0)
 
 
 def _examples(x, labels, ignore_index):
-    """The rows of x and their labels."""
-    numbers = whole(labels).reshape(-1)
-    return _without_ignored(rows(x), numbers, ignore_index), numbers
+    """x and the labels, their batch axes as one if they may be."""
+    numbers = whole(labels)
+    if not may_be_spread(x):
+        x, numbers = rows(x), numbers.reshape(-1)
+    return _without_ignored(x, numbers, ignore_index), numbers
 
 
 def _without_ignored(examples, numbers, ignore_index):
-    """One row for each example, 0 where it is ignored: nothing in it counts then."""
-    return examples if ignore_index is None else jnp.where(numbers[:, None] == ignore_index, 0, examples)
+    """The examples, 0 where they are ignored: nothing in them counts then."""
+    return examples if ignore_index is None else jnp.where(numbers[..., None] == ignore_index, 0, examples)
+
+
+def _numbered_from(classes, numbers, count):
+    """The labels, a share's first class of all `count` being 0."""
+    return numbers if len(classes) == count else numbers - classes[0]
+
+
+def _united(largest, total, chosen):
+    """m, t and the label's logit from those of each share of the classes."""
+    if len(largest) == 1:
+        return largest[0], total[0], chosen[0]
+    larger = lax.stop_gradient(largest.max(axis=0))
+    return larger, (total * jnp.exp(largest - larger)).sum(axis=0), chosen.sum(axis=0)
 
 
 def _over_classes(step, carry, classes, chunk):
@@ -162,8 +206,8 @@ def _columns(w, start, size):
 
 
 def _hit(numbers, start, size):
-    """(examples, size): whether a class of the chunk is the example's label."""
-    return (numbers - start)[:, None] == jnp.arange(size)
+    """(*batch, size): whether a class of the chunk is the example's label."""
+    return (numbers - start)[..., None] == jnp.arange(size)
 
 
 def _counted(array, numbers, classes, ignore_index):

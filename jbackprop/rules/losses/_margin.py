@@ -53,7 +53,7 @@ def _multiclass_hinge_bwd(residuals, dvalues):
     winner, labels, like = residuals
     classes, wide = like.shape[-1], widen(dvalues)[..., None]
     ahead = jax.nn.one_hot(winner, classes, dtype=wide.dtype) - one_hot(labels, classes, wide.dtype)
-    return (wide * ahead).astype(like.dtype), None
+    return cotangent(like, wide * ahead), None
 
 
 multiclass_hinge.defvjp(_multiclass_hinge_fwd, _multiclass_hinge_bwd)
@@ -102,9 +102,9 @@ def _triplet_bwd(residuals, dvalues):
     to_positive = active * (widen(positives) - anchors) / near
     to_negative = active * (widen(anchors) - negatives) / far
     return (
-        (-to_positive - to_negative).astype(anchors.dtype),
-        to_positive.astype(positives.dtype),
-        to_negative.astype(negatives.dtype),
+        cotangent(anchors, -to_positive - to_negative),
+        cotangent(positives, to_positive),
+        cotangent(negatives, to_negative),
         cotangent(margin, active.sum()),
         cotangent(epsilon, (active * (1 / near - 1 / far)).sum() / 2),
     )

@@ -29,6 +29,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
 from jbackprop.rules._arrays import check_floating, check_integers, check_pair, cotangent, magnitude, widen
+from jbackprop.rules._meshes import by_compiler, layout
 from jbackprop.rules._options import Scalar, check_not_negative, check_positive
 
 
@@ -68,7 +69,7 @@ def _cosine_similarity_bwd(residuals, dvalues):
     db = dvalues * over_b * (a - jnp.where(free_b, c, 0) * b)
     clamped = (~free_a).astype(c.dtype) + ~free_b
     depsilon = -(dvalues * clamped * c).sum() / (2 * jnp.where(epsilon == 0, 1, epsilon))
-    return da.astype(predictions.dtype), db.astype(targets.dtype), cotangent(epsilon, depsilon)
+    return cotangent(predictions, da), cotangent(targets, db), cotangent(epsilon, depsilon)
 
 
 cosine_similarity.defvjp(_cosine_similarity_fwd, _cosine_similarity_bwd)
@@ -127,14 +128,28 @@ def nt_xent(
 
 def _nt_xent_fwd(embeddings, labels, temperature):
     _check_nt_xent(embeddings, labels, temperature)
+    value = by_compiler(_nt_xent_value, embeddings, labels, jnp.asarray(temperature), layouts=lambda: [()])
+    return value.astype(embeddings.dtype), (embeddings, labels, temperature)
+
+
+def _nt_xent_value(embeddings, labels, temperature):
     c, positive, negative, largest = _pairs(_direction(embeddings, 0.0)[0], labels, temperature)
     denominator = _denominator(c, negative, largest)
     losses = jnp.where(positive, jnp.log(denominator) - (c - largest), 0)
-    return (losses.sum() / _count(positive)).astype(embeddings.dtype), (embeddings, labels, temperature)
+    return losses.sum() / _count(positive)
 
 
 def _nt_xent_bwd(residuals, dvalue):
     embeddings, labels, temperature = residuals
+    arrays = (embeddings, labels, jnp.asarray(temperature), dvalue)
+    da, dtemperature = by_compiler(_nt_xent_gradients, *arrays, layouts=lambda: [layout(embeddings), ()])
+    return cotangent(embeddings, da), None, cotangent(temperature, dtemperature)
+
+
+nt_xent.defvjp(_nt_xent_fwd, _nt_xent_bwd)
+
+
+def _nt_xent_gradients(embeddings, labels, temperature, dvalue):
     unit, inverse, _ = _direction(embeddings, 0.0)
     c, positive, negative, largest = _pairs(unit, labels, temperature)
     e, denominator = jnp.exp(c - largest), _denominator(c, negative, largest)
@@ -142,11 +157,7 @@ def _nt_xent_bwd(residuals, dvalue):
     dc = jnp.where(positive, e / denominator - 1, jnp.where(negative, e * pull, 0))
     rate = widen(dvalue) / (temperature * _count(positive))
     dunit = (dc + dc.T) @ unit * rate
-    da = inverse * (dunit - unit * (dunit * unit).sum(axis=-1, keepdims=True))
-    return da.astype(embeddings.dtype), None, cotangent(temperature, -(dc * c).sum() * rate)
-
-
-nt_xent.defvjp(_nt_xent_fwd, _nt_xent_bwd)
+    return inverse * (dunit - unit * (dunit * unit).sum(axis=-1, keepdims=True)), -(dc * c).sum() * rate
 
 
 def _pairs(unit, labels, temperature):

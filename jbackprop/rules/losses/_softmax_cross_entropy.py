@@ -29,7 +29,17 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Integer, Num
 
-from jbackprop.rules._arrays import check_floating, check_real, cotangent, given, whole, wide_dtype, widen
+from jbackprop.rules._arrays import (
+    added_at_rows,
+    at_rows,
+    check_floating,
+    check_real,
+    cotangent,
+    given,
+    whole,
+    wide_dtype,
+    widen,
+)
 from jbackprop.rules._options import Scalar, check_number, check_share
 from jbackprop.rules._softmax import exponentials
 
@@ -98,7 +108,7 @@ def _softmax_cross_entropy_bwd(ignore_index, residuals, dvalues):
     if y.share is None:
         dlabels = cotangent(labels, counted(_rest(label_smoothing) * dvalues * _surprise(logits, largest, total)))
     if weights is not None:
-        dweights = _weights_gradient(residuals, y, counted, dvalues, label_smoothing).astype(weights.dtype)
+        dweights = cotangent(weights, _weights_gradient(residuals, y, counted, dvalues, label_smoothing))
     doptions = _options_gradients(residuals, counted, dvalues, y.label)
     return cotangent(logits, counted(delta)), dlabels, dweights, None, *doptions
 
@@ -127,7 +137,7 @@ def _target(logits, labels, weights, ignore_index, label_smoothing):
     label = (label if ignore_index is None else jnp.where(label == ignore_index, 0, label))[..., None]
     of_class = jnp.ones(classes, dtype) if weights is None else widen(weights)
     known = (label >= 0) & (label < classes)
-    share = jnp.where(known, _rest(label_smoothing) * of_class[label], jnp.nan)
+    share = jnp.where(known, _rest(label_smoothing) * at_rows(of_class, label), jnp.nan)
     return _Target(label_smoothing / classes * of_class if _counts(label_smoothing) else None, share, label)
 
 
@@ -168,11 +178,11 @@ def _weights_gradient(residuals, y, counted, dvalues, label_smoothing):
     classes = logits.shape[-1]
     at_label = _rest(label_smoothing) * dvalues * _surprise(_at(logits, y.label), largest, total)
     at_label = counted(jnp.where(jnp.isnan(y.share), jnp.nan, at_label))
-    dweights = jnp.zeros(classes, at_label.dtype).at[y.label].add(at_label)
+    dweights = added_at_rows(classes, y.label, at_label)
     if y.spread is None:
         return dweights
     terms = counted(label_smoothing / classes * dvalues * _wanted(y.spread, _surprise(logits, largest, total)))
-    return dweights + terms.reshape(-1, classes).sum(axis=0)
+    return dweights + terms.sum(axis=range(terms.ndim - 1))
 
 
 def _options_gradients(residuals, counted, dvalues, label):

@@ -27,7 +27,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jbackprop.rules._arrays import check_floating, widen
+from jbackprop.rules._arrays import check_floating, cotangent, widen
 from jbackprop.rules._factors import Mixed, Summed, totals
 from jbackprop.rules._pieces import in_two
 
@@ -141,8 +141,8 @@ def _batch_norm_evaluation_bwd(eps, keep, residuals, dy):
     by_product, by_sum = (scaled(factors[name].total(), kept.scale) for name in ("scale", "offset"))
     return (
         _batch_norm_evaluation_travel(eps, keep, residuals, dy)[0],
-        (-kept.rstd * by_sum).astype(kept.mean.dtype),
-        (-0.5 * jnp.square(kept.rstd) * by_product).astype(variance.dtype),
+        cotangent(kept.mean, -kept.rstd * by_sum),
+        cotangent(variance, -0.5 * jnp.square(kept.rstd) * by_product),
         *totals(factors, scale=kept.scale, offset=kept.offset),
     )
 

@@ -3,7 +3,7 @@
 import jax
 from jaxtyping import Array, Float
 
-from jbackprop.rules._arrays import check_floating, check_numbers, given, within
+from jbackprop.rules._arrays import check_floating, check_numbers, cotangent, given, within
 from jbackprop.rules._factors import Factored, Outer, Summed
 
 from ._through_time import Course, states_before
@@ -19,8 +19,7 @@ def factors(course: Course, reverse: bool, delta: jax.Array, of_state: jax.Array
 
 def like(arguments, gradients):
     """Each gradient in its argument's dtype, None for an argument that was not given."""
-    pairs = zip(arguments, gradients, strict=True)
-    return tuple(None if argument is None else gradient.astype(argument.dtype) for argument, gradient in pairs)
+    return tuple(map(cotangent, arguments, gradients))
 
 
 def check(rule, gates, x, w, u, b, seq_lengths, b_n=None, **carry):

@@ -17,10 +17,14 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jbackprop.rules._arrays import product, rows, whole, wide_dtype, within
+from jbackprop.rules._arrays import cotangent, outer, product, rows, whole, wide_dtype, within
+from jbackprop.rules._meshes import in_shares, varied_like
 
 _STEPS = 32
 """How many time steps a chunk has at most."""
+
+_ROWS = 2
+"""The axis of the rows in an array of (chunks, steps, rows, features)."""
 
 Carry = tuple[jax.Array, ...]
 Start = tuple[jax.Array | None, ...]
@@ -68,7 +72,7 @@ def forward(
     Returns:
       The carry after the last step; h of every step, (*batch, time, hidden); and what to keep.
     """
-    counts, wide = _counting(x.shape[-2], seq_lengths), wide_dtype(x, w, u)
+    wide, dtype = wide_dtype(x, w, u), jnp.result_type(x, w, u)
 
     def one(carry, inputs):
         z, counts = inputs
@@ -81,16 +85,22 @@ def forward(
         z = product(x, w) + (0 if b is None else b)
         return lax.scan(one, carry, (z.astype(wide), counts), reverse=reverse)
 
-    dtype = jnp.result_type(x, w, u)
-    last, (carries, gates) = lax.scan(
-        chunk, _rows(start, x, u, wide), (_in_chunks(within(x, seq_lengths)), counts), reverse=reverse
+    def whole_course(x, start, seq_lengths):
+        counts = _counting(x.shape[-2], seq_lengths)
+        begin = varied_like(_rows(start, x, u, wide), x, w, u, b, start, seq_lengths)
+        inputs = _in_chunks(within(x, seq_lengths)), counts
+        last, (carries, gates) = lax.scan(chunk, begin, inputs, reverse=reverse)
+        y = _in_order(_where(counts, carries[-1], jnp.zeros_like(carries[-1])), (*x.shape[:-1], len(u)))
+        last = tuple(
+            row.reshape(*x.shape[:-2], len(u)).astype(dtype if state is None else state.dtype)
+            for row, state in zip(last, start, strict=True)
+        )
+        return last, y.astype(dtype), carries, gates
+
+    last, y, carries, gates = _over_batch(
+        whole_course, x, start, seq_lengths, axes=(0, 0, 0), results=(0, 0, _ROWS, _ROWS)
     )
-    y = _in_order(_where(counts, carries[-1], jnp.zeros_like(carries[-1])), (*x.shape[:-1], len(u)))
-    last = tuple(
-        row.reshape(*x.shape[:-2], len(u)).astype(dtype if state is None else state.dtype)
-        for row, state in zip(last, start, strict=True)
-    )
-    return last, y.astype(dtype), Course(x, w, u, b, start, seq_lengths, carries, gates)
+    return last, y, Course(x, w, u, b, start, seq_lengths, carries, gates)
 
 
 def backward(
@@ -138,8 +148,14 @@ def error_signals(
 
 def states_before(course: Course, reverse: bool) -> jax.Array:
     """h before each step, (*batch, time, hidden)."""
-    befores = _befores(course, reverse)
-    return _in_order(befores[-1], (*course.x.shape[:-1], len(course.u)))
+    hidden = len(course.u)
+
+    def states(x, start, carries):
+        befores = _before(_rows(start, x, course.u, carries[-1].dtype), carries, reverse)
+        return (_in_order(befores[-1], (*x.shape[:-1], hidden)),)
+
+    given = course.x, course.start, course.carries
+    return _over_batch(states, *given, axes=(0, 0, _ROWS), results=(0,))[0]
 
 
 def gates_of(course: Course) -> jax.Array:
@@ -150,7 +166,7 @@ def gates_of(course: Course) -> jax.Array:
 def _back(step, course, dlast, dy, reverse, each, none):
     """dx; what `each` makes of every chunk, added up and side by side; and the gradient of the first carry."""
     x, w, u, _, start, seq_lengths, carries, gates = course
-    counts, wt, wide = _counting(x.shape[-2], seq_lengths), w.T, wide_dtype(x, w, u)
+    wt, wide = w.T, wide_dtype(x, w, u)
 
     def one(dcarry, inputs):
         dy, counts, gates, after, before = inputs
@@ -165,31 +181,38 @@ def _back(step, course, dlast, dy, reverse, each, none):
         sums, more = each(sums, x, gates, before, delta)
         return (dcarry, sums), (product(delta, wt), more)
 
-    inputs = (
-        _in_chunks(within(x, seq_lengths)),
-        _in_chunks(dy.astype(wide)),
-        counts,
-        gates,
-        carries,
-        _befores(course, reverse),
+    def whole_course(x, start, seq_lengths, carries, gates, dlast, dy):
+        inputs = (
+            _in_chunks(within(x, seq_lengths)),
+            _in_chunks(dy.astype(wide)),
+            _counting(x.shape[-2], seq_lengths),
+            gates,
+            carries,
+            _before(varied_like(_rows(start, x, u, wide), carries), carries, reverse),
+        )
+        end = varied_like((_rows(dlast, x, u, wide), none), course, dlast, dy)
+        (dstart, sums), (dx, more) = lax.scan(chunk, end, inputs, reverse=not reverse)
+        dstart = tuple(
+            None if state is None else row.reshape(state.shape) for row, state in zip(dstart, start, strict=True)
+        )
+        return within(_in_order(dx, x.shape), seq_lengths), sums, more, dstart
+
+    given = x, start, seq_lengths, carries, gates, dlast, dy
+    dx, sums, more, dstart = _over_batch(
+        whole_course, *given, axes=(0, 0, 0, _ROWS, _ROWS, 0, 0), results=(0, None, _ROWS, 0)
     )
-    (dstart, sums), (dx, more) = lax.scan(chunk, (_rows(dlast, x, u, wide), none), inputs, reverse=not reverse)
-    dstart = tuple(
-        None if state is None else row.reshape(state.shape).astype(state.dtype)
-        for row, state in zip(dstart, start, strict=True)
-    )
-    return within(_in_order(dx, x.shape), seq_lengths).astype(x.dtype), sums, more, dstart
+    return cotangent(x, dx), sums, more, tuple(map(cotangent, start, dstart))
 
 
-def _befores(course, reverse):
-    wide = wide_dtype(course.x, course.w, course.u)
-    return _before(_rows(course.start, course.x, course.u, wide), course.carries, reverse)
+def _over_batch(f, x, *others, axes, results):
+    """f(x, *others), on a mesh of each share of the first batch axis."""
+    return in_shares(f, x, *others, axes=axes, results=results) if x.ndim > 2 else f(x, *others)
 
 
 def _contracted(x, h, delta, delta_of_state):
     """xᵀ δ, hᵀ δ', Σ δ and Σ δ' over every step and row."""
     x, h, delta, delta_of_state = map(rows, (x, h, delta, delta_of_state))
-    return product(x.T, delta), product(h.T, delta_of_state), delta.sum(axis=0), delta_of_state.sum(axis=0)
+    return outer(x, delta), outer(h, delta_of_state), delta.sum(axis=0), delta_of_state.sum(axis=0)
 
 
 def _rows(carry, x, u, dtype):

@@ -1,0 +1,150 @@
+"""Arrays that lie on several devices.  JAX tells of a mesh axis in one of three ways, and a rule answers to each.
+
+    manual      inside `jax.shard_map`.  An array is a device's own, and its type names the axes along which it varies.
+                The gradient of an argument that does not vary is the sum over the devices (`gradient_like`), and what a
+                loop carries begins as varied as it ends (`varied_like`).
+    explicit    the mesh of `jax.make_mesh`.  An array's type says how it is spread, and a gradient is spread as its
+                argument is.  Where JAX has no rule for how a result is spread, the compiler finds it (`by_compiler`).
+    automatic   nothing is known when a rule is traced.  So nothing is written that makes sense on one device alone: no
+                axes merged into one, of which the compiler could spread only the first (`may_be_spread`), and no loop
+                over examples, which it could not divide (`in_shares`).
+
+On one device all of these do nothing, and the program is the one without them.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import AbstractMesh, NamedSharding, PartitionSpec
+
+T = TypeVar("T")
+
+
+def varying(*trees: Any) -> frozenset[str]:
+    """The mesh axes along which an array of the trees varies, inside `jax.shard_map`."""
+    return frozenset().union(*(jax.typeof(leaf).manual_axis_type.varying for leaf in jax.tree.leaves(trees)))
+
+
+def varied_like(tree: T, *others: Any) -> T:
+    """The same arrays, as varied as the others are besides."""
+    axes = varying(others)
+
+    def more(leaf):
+        missing = tuple(sorted(axes - varying(leaf)))
+        return jax.lax.pcast(leaf, missing, to="varying") if missing else leaf
+
+    return jax.tree.map(more, tree)
+
+
+def gradient_like(argument: jax.Array, gradient: jax.Array) -> jax.Array:
+    """A gradient as its argument lies: summed over the devices that share it, or spread."""
+    surplus = tuple(sorted(varying(gradient) - varying(argument)))
+    gradient = varied_like(jax.lax.psum(gradient, surplus) if surplus else gradient, argument)
+    mesh, wanted = jax.typeof(argument).sharding.mesh, layout(argument)[jnp.ndim(argument) - gradient.ndim :]
+    if not _explicit_axes(mesh) or layout(gradient) == wanted:
+        return gradient
+    return jax.sharding.reshard(gradient, NamedSharding(mesh, PartitionSpec(*wanted)))
+
+
+def layout(array: jax.Array) -> tuple:
+    """The explicit mesh axes over which each axis of an array is spread, None for none."""
+    return tuple(jax.typeof(array).sharding.spec.partitions)
+
+
+def summed_where(a: jax.Array, b: jax.Array, axes: tuple[tuple[int, ...], tuple[int, ...]]) -> NamedSharding | None:
+    """How a product of a and b lies that is summed over these axes of each; None where JAX knows."""
+    of_a, of_b = layout(a), layout(b)
+    if all(of_a[i] is None or of_b[j] is None for i, j in zip(*axes, strict=True)):
+        return None
+    left = [s for i, s in enumerate(of_a) if i not in axes[0]] + [s for j, s in enumerate(of_b) if j not in axes[1]]
+    return NamedSharding(jax.typeof(a).sharding.mesh, PartitionSpec(*left))
+
+
+def by_compiler(f: Callable[..., T], *arrays: Any, layouts: Callable[[], Any]) -> T:
+    """f(*arrays), the axes of an explicit mesh left to the compiler inside.
+
+    Args:
+      f: a function of these arrays alone, which closes over no other.
+      arrays: trees of arrays.
+      layouts: () -> how each result is spread, as `layout` has it, in a list.
+    """
+    mesh = _mesh(arrays)
+    axes = _explicit_axes(mesh)
+    if not axes:
+        return f(*arrays)
+    results = []
+
+    def flat(*arrays):
+        leaves, tree = jax.tree.flatten(f(*arrays))
+        results.append(tree)
+        return leaves
+
+    places = [NamedSharding(mesh, PartitionSpec(*each)) for each in layouts()]
+    automatic: Any = jax.sharding.auto_axes(flat, axes=axes, out_sharding=places)
+    leaves = automatic(*arrays)
+    return jax.tree.unflatten(results[-1], leaves)
+
+
+def may_be_spread(array: jax.Array) -> bool:
+    """Whether an array's axes have to stay apart, since it may lie on several devices."""
+    return automatic_devices(jax.typeof(array).sharding.mesh) > 1 or any(layout(array))
+
+
+def shares(array: jax.Array, axis: int) -> int:
+    """Into how many equal parts an axis may be divided, so that no device needs another's part to work on its own."""
+    mesh, names = jax.typeof(array).sharding.mesh, layout(array)[axis] or ()
+    known = math.prod(mesh.shape[name] for name in ((names,) if isinstance(names, str) else names))
+    return known * math.gcd(array.shape[axis] // known, automatic_devices(mesh))
+
+
+def in_shares(f: Callable[..., tuple], *arrays: Any, axes: tuple[Any, ...], results: tuple[int | None, ...]) -> tuple:
+    """f(*arrays), taken of each share of an axis at once.
+
+    A loop over that axis then takes as many steps as a device has entries, and none of them waits for another device.
+
+    Args:
+      f: a function of trees of arrays that returns a tuple of such.
+      axes: which axis of each argument is shared out, None for none; that of the first says into how many parts.
+      results: at which axis of each result the shares follow one another; None where they are added up.
+    """
+    count = shares(jax.tree.leaves(arrays[0])[0], axes[0])
+    if count == 1:
+        return f(*arrays)
+    divided = [_each(_divided, tree, axis, count) for tree, axis in zip(arrays, axes, strict=True)]
+    of_shares = jax.vmap(f, in_axes=axes, out_axes=tuple(axis or 0 for axis in results))(*divided)
+    return tuple(_each(_joined, tree, axis) for tree, axis in zip(of_shares, results, strict=True))
+
+
+def _each(f, tree, axis, *more):
+    return jax.tree.map(lambda leaf: f(leaf, axis, *more), tree)
+
+
+def _divided(array, axis, count):
+    if axis is None:
+        return array
+    return array.reshape(*array.shape[:axis], count, array.shape[axis] // count, *array.shape[axis + 1 :])
+
+
+def _joined(array, axis):
+    if axis is None:
+        return array.sum(axis=0)
+    return array.reshape(*array.shape[:axis], array.shape[axis] * array.shape[axis + 1], *array.shape[axis + 2 :])
+
+
+def automatic_devices(mesh: AbstractMesh) -> int:
+    """Over how many devices the compiler may spread an array of this mesh."""
+    if mesh.empty:
+        return jax.device_count()
+    return math.prod(mesh.shape[axis] for axis in mesh.auto_axes)
+
+
+def _explicit_axes(mesh: AbstractMesh) -> tuple[str, ...]:
+    return () if mesh.empty else mesh.explicit_axes
+
+
+def _mesh(arrays):
+    meshes = (jax.typeof(leaf).sharding.mesh for leaf in jax.tree.leaves(arrays))
+    return next((mesh for mesh in meshes if not mesh.empty), jax.sharding.get_abstract_mesh())

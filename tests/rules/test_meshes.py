@@ -1,0 +1,79 @@
+"""On a mesh that is left to the compiler no rule asks for what another device has, but for sums of gradients."""
+
+import re
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import pytest
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+from jbackprop import rules
+
+MESH = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Auto,))
+GATHERING = ("all-gather", "all-to-all", "collective-permute")
+
+
+def normal(*shape):
+    return jax.random.normal(jax.random.key(sum(shape)), shape)
+
+
+def numbers(*shape, below):
+    return jax.random.randint(jax.random.key(below), shape, 0, below)
+
+
+ATTENTION = partial(rules.dot_product_attention, is_causal=True)
+LOSS = partial(rules.linear_softmax_cross_entropy, chunk=4)
+# A rule, its arguments, and of those that are spread over the devices which axis.
+PROGRAMS = {
+    "linear": (rules.linear, (normal(8, 3, 4), normal(4, 5), normal(5)), {0: 0}),
+    "linear, the second batch axis": (rules.linear, (normal(3, 8, 4), normal(4, 5), normal(5)), {0: 1}),
+    "attention, examples": (
+        ATTENTION,
+        (normal(8, 6, 2, 4), normal(8, 6, 2, 4), normal(8, 6, 2, 5)),
+        {0: 0, 1: 0, 2: 0},
+    ),
+    "attention, heads": (ATTENTION, (normal(2, 6, 8, 4), normal(2, 6, 8, 4), normal(2, 6, 8, 5)), {0: 2, 1: 2, 2: 2}),
+    "convolution, groups": (
+        partial(rules.conv, feature_group_count=3),
+        (normal(8, 7, 5, 3), normal(3, 2, 1, 6), normal(6)),
+        {0: 0},
+    ),
+    "convolution, depthwise in space": (
+        partial(rules.conv, feature_group_count=2),
+        (normal(8, 4, 5, 3, 2), normal(3, 2, 2, 1, 2), normal(2)),
+        {0: 0},
+    ),
+    "max_pool": (partial(rules.max_pool, window_shape=(2, 2), strides=(2, 2)), (normal(8, 6, 4, 3),), {0: 0}),
+    "cross-entropy": (rules.softmax_cross_entropy, (normal(8, 7), numbers(8, below=7)), {0: 0, 1: 0}),
+    "output layer and loss, examples": (
+        LOSS,
+        (normal(8, 3), normal(3, 10), normal(10), numbers(8, below=10)),
+        {0: 0, 3: 0},
+    ),
+    "layer_norm": (rules.layer_norm, (normal(8, 3, 6), normal(6), normal(6)), {0: 0}),
+    "embedding": (rules.embedding, (normal(9, 4), numbers(8, 3, below=9)), {1: 0}),
+    "rnn": (rules.rnn, (normal(8, 5, 4), normal(4, 3), normal(3, 3), normal(3), normal(8, 3)), {0: 0, 4: 0}),
+}
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_gradients_on_a_mesh_gather_nothing_and_are_those_of_one_device(name):
+    rule, arguments, spread = PROGRAMS[name]
+    places = tuple(i for i, array in enumerate(arguments) if jnp.issubdtype(array.dtype, jnp.floating))
+
+    def total(*arrays):
+        return sum(jnp.sin(out).sum() for out in jax.tree.leaves(rule(*arrays)))
+
+    on_mesh = [
+        jax.device_put(
+            array, NamedSharding(MESH, PartitionSpec(*[None] * spread[i], "data") if i in spread else PartitionSpec())
+        )
+        for i, array in enumerate(arguments)
+    ]
+    program = jax.jit(jax.grad(total, places)).lower(*on_mesh).compile()
+    assert not re.findall("|".join(GATHERING), str(program.as_text()))
+    wanted = jax.jit(jax.grad(total, places))(*arguments)
+    for i, got, right in zip(places, program(*on_mesh), wanted, strict=True):
+        assert jnp.allclose(got, right, rtol=1e-4, atol=1e-5), arguments[i].shape
+        assert got.sharding.is_equivalent_to(on_mesh[i].sharding, got.ndim)
