@@ -4,6 +4,7 @@ import itertools
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 
+import jax
 import jax.numpy as jnp
 
 from jbackprop.functions import DTYPES, Wrt, error_line, function_name
@@ -61,6 +62,8 @@ def check(
 ) -> Report:
     """Proves the hand-written reverse rules in a function, or says where they are wrong.
 
+    Products of float32 are computed in float32 while it does, also on a GPU or TPU, whose default is TF32 or bfloat16.
+
     Args:
       f: any JAX function of trees of arrays; the rule may be f itself or stand somewhere inside it.
       *args: arguments to try it on, of any shape; generic values are best (random, of both signs, no two sizes equal).
@@ -99,14 +102,15 @@ def check(
     _known(only, "only")
     _known(skip, "skip")
     _check_dtypes(dtypes or ())
-    subject = lay_flat(f, reference, gradient_of, args, wrt, dtypes, seed)
-    results = []
-    for name in CHECKS:
-        if name in only and name not in skip:
-            results.append(_run(name, subject, at_most=1 if raises else None))
-            if raises and results[-1].failures:
-                raise GradientError(function_name(f), name, results[-1].failures[0])
-    return Report(function_name(f), tuple(results), _kept(f, args, wrt), tuple(_notes(subject, dtypes or DTYPES)))
+    with jax.default_matmul_precision("highest"):
+        subject = lay_flat(f, reference, gradient_of, args, wrt, dtypes, seed)
+        results = []
+        for name in CHECKS:
+            if name in only and name not in skip:
+                results.append(_run(name, subject, at_most=1 if raises else None))
+                if raises and results[-1].failures:
+                    raise GradientError(function_name(f), name, results[-1].failures[0])
+        return Report(function_name(f), tuple(results), _kept(f, args, wrt), tuple(_notes(subject, dtypes or DTYPES)))
 
 
 def assert_gradients(f: Callable, *args, **options) -> None:

@@ -406,3 +406,15 @@ def test_no_check_sees_other_numbers_than_it_was_given():
     before = np.asarray(X).copy()
     jb.check(square, X, only=["random inputs", "special inputs", "non-finite inputs", "batches"])
     np.testing.assert_array_equal(before, X)
+
+
+def test_products_of_float32_are_computed_in_float32_on_every_platform():
+    found = set()
+
+    def square(x):
+        found.add(jax.config.jax_default_matmul_precision)
+        return x * x
+
+    jb.check(_ruled(square, lambda arguments, u: (2 * arguments[0] * u,)), X[0])
+    assert found == {"highest"}
+    assert jax.config.jax_default_matmul_precision is None
