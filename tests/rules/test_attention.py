@@ -1,5 +1,9 @@
 """What the table of cases leaves out of attention: `jax.nn`, bad input, empty sequences, masked rows, halves."""
 
+from functools import partial
+from types import SimpleNamespace
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +11,7 @@ import pytest
 
 import jbackprop as jb
 from jbackprop import rules
+from jbackprop.rules.attention import _cudnn
 
 QUERY, KEY, VALUE = (
     jax.random.normal(jax.random.key(seed), shape)
@@ -131,3 +136,49 @@ def test_few_keys_lose_no_digits_in_the_backward_pass():
         np.abs(dvalue(attention, jnp.float32) - wanted).max() for attention in (rules.dot_product_attention, twin)
     ]
     assert errors[0] < 1.2 * errors[1]
+
+
+def test_an_implementation_says_why_it_cannot_be():
+    with pytest.raises(ValueError, match="wanted an NVIDIA GPU as JAX's default device, not cpu for 'cudnn'"):
+        rules.dot_product_attention(QUERY, KEY, VALUE, implementation="cudnn")
+    with pytest.raises(ValueError, match="implementation, wanted 'xla', 'cudnn' or None, got 'flash'"):
+        rules.dot_product_attention(QUERY, KEY, VALUE, implementation="flash")
+
+
+H200 = SimpleNamespace(device_kind="NVIDIA H200", compute_capability="9.0")
+LONG = jnp.zeros((2, 64, 4, 16), jnp.bfloat16)
+REFUSED = {
+    "bfloat16": {"query": LONG.astype(jnp.float32)},
+    "a multiple of 8 up to 256": dict.fromkeys(("query", "key", "value"), LONG[..., :12]),
+    "at least 64": {"key": LONG[:, :63], "value": LONG[:, :63]},
+    "lengths": {"key_value_seq_lengths": jnp.array([3, 64])},
+    "no local_window_size": {"local_window_size": 3},
+    "no block_size": {"block_size": 16},
+    "empty": dict.fromkeys(("query", "key", "value"), LONG[:0]),
+}
+
+
+@pytest.mark.parametrize("reason", REFUSED)
+def test_cudnn_is_not_chosen_for_what_it_cannot_take(reason, monkeypatch):
+    monkeypatch.setattr(_cudnn, "_device", lambda: H200)
+    monkeypatch.setattr(_cudnn, "_OLDEST", (0, 10))
+    given: dict[str, Any] = {"query": LONG, "key": LONG, "value": LONG, **REFUSED[reason]}
+    with pytest.raises(ValueError, match=reason):
+        rules.dot_product_attention(**given, implementation="cudnn")
+    assert rules.dot_product_attention(**given).shape == given["query"].shape
+
+
+def test_the_halves_of_a_kernel_hold_together_and_have_the_second_derivatives_of_the_tiles(monkeypatch):
+    """With JAX's own attention in the kernel's place, which has none of its limits but on derivatives of its halves."""
+
+    def kernel(query, key, value, **options):
+        calls.append(query.dtype)
+        return jax.nn.dot_product_attention(query, key, value, implementation="xla", **options)
+
+    calls = []
+    monkeypatch.setattr(_cudnn, "_attend", kernel)
+    monkeypatch.setattr(_cudnn, "refusal", lambda *_: "")
+    only = ("structure", "gradient", "linearity", "jit", "vmap", "scan", "checkpoint", "second order", "residuals")
+    attention = partial(rules.dot_product_attention, is_causal=True)
+    assert jb.check(attention, QUERY, KEY, VALUE, only=only, dtypes=("float64", "float32")).passed
+    assert {str(dtype) for dtype in calls} == {"float64", "float32"}

@@ -21,6 +21,14 @@ def check_attention(arguments, window, block_size):
     _check_options(window, block_size)
 
 
+def check_implementation(implementation, refusal):
+    """Raises where it is none, or one that cannot take the call, for a reason that is given."""
+    if implementation not in (None, "xla", "cudnn"):
+        raise ValueError(f"{_NAME}: implementation, wanted 'xla', 'cudnn' or None, got {implementation!r}")
+    if implementation == "cudnn" and refusal:
+        raise ValueError(f"{_NAME}: implementation, wanted {refusal} for 'cudnn' (None takes 'xla' here), got 'cudnn'")
+
+
 def _check_heads(query, key, value):
     if query.ndim < 3:
         raise ValueError(f"{_NAME}: query, wanted shape (*batch, time, heads, depth), got {query.shape}")

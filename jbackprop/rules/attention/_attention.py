@@ -31,6 +31,7 @@ M. N. Rabe, C. Staats, "Self-attention does not need O(n²) memory", arXiv:2112.
 """
 
 from functools import partial
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -40,7 +41,8 @@ from jaxtyping import Array, Bool, Float, Integer
 from jbackprop.rules._arrays import computed_once, cotangent, rows, wide_dtype, widen, within
 from jbackprop.rules._meshes import varied_like
 
-from ._arguments import check_attention
+from . import _cudnn
+from ._arguments import check_attention, check_implementation
 from ._shares import (
     for_each_share,
     heads_apart,
@@ -73,9 +75,10 @@ from ._tiles import (
 )
 
 Window = int | tuple[int, int] | None
+Implementation = Literal["xla", "cudnn"] | None
 
 
-@partial(jax.custom_vjp, nondiff_argnames=("scale", "is_causal", "local_window_size", "block_size"))
+@partial(jax.custom_vjp, nondiff_argnames=("scale", "is_causal", "local_window_size", "block_size", "implementation"))
 def dot_product_attention(
     query: Float[Array, "*batch time heads depth"],
     key: Float[Array, "*batch source key_heads depth"],
@@ -88,6 +91,7 @@ def dot_product_attention(
     is_causal: bool = False,
     local_window_size: Window = None,
     block_size: int | None = None,
+    implementation: Implementation = None,
 ) -> Float[Array, "*batch time heads value_depth"]:
     """Attention, with the arguments of `jax.nn.dot_product_attention`, which may all be given by name.
 
@@ -103,30 +107,49 @@ def dot_product_attention(
       is_causal: whether query i sees keys 0 to i only.
       local_window_size: how many keys to the left and to the right of its own place a query sees; one number for both.
       block_size: how many queries and keys to take at a time.
+      implementation: "xla", the tiles of this module, or "cudnn", the kernels of NVIDIA's library; the latter unless
+        given, where it can: on an NVIDIA GPU as JAX's default device when this is traced, with jax 0.11.1 or later, in
+        bfloat16 or float16, for equal depths of key and value that are a multiple of 8 up to 128 (256 since Hopper) and
+        sequences of at least 64, without bias, mask, lengths, window, block size, explicit mesh or `shard_map`.  Its
+        backward half is not deterministic unless XLA is told so; second derivatives are those of the tiles.  For
+        another platform than the default device's (`jax.export`, a CPU beside a GPU) name "xla".
 
     Returns:
       The output in the query's dtype; half precision is computed in float32.
 
     Raises:
       TypeError: an argument has the wrong kind of numbers.
-      ValueError: shapes or options do not belong together, or a length that is known is longer than the sequence.
+      ValueError: shapes or options do not belong together, a length that is known is longer than the sequence, or the
+        implementation cannot take the call.
     """
     arrays = query, key, value, bias, mask, query_seq_lengths, key_value_seq_lengths
-    return _dot_product_attention_fwd(*arrays, scale, is_causal, local_window_size, block_size)[0]
+    options = scale, is_causal, local_window_size, block_size, implementation
+    return _dot_product_attention_fwd(*arrays, *options)[0]
 
 
 def _dot_product_attention_fwd(
-    query, key, value, bias, mask, query_lengths, key_lengths, scale, is_causal, window, block_size
+    query, key, value, bias, mask, query_lengths, key_lengths, scale, is_causal, window, block_size, implementation
 ):
     given = Arguments(query, key, value, bias, mask, query_lengths, key_lengths)
     check_attention(given, window, block_size)
+    refusal = _cudnn.refusal(given, window, block_size)
+    check_implementation(implementation, refusal)
+    if not refusal and implementation != "xla":
+        out, pull = _cudnn.forward(given, _on_tiles(scale, is_causal), scale, is_causal)
+        return out, (given, pull)
     out, largest, total = _forward(given, scale, is_causal, window, block_size)
     return out, (given, out, largest, total)
 
 
-def _dot_product_attention_bwd(scale, is_causal, window, block_size, residuals, dout):
-    gradients = _backward(*residuals, dout, scale, is_causal, window, block_size)
-    return *map(cotangent, residuals[0], gradients), *[None] * 3  # mask and lengths
+def _dot_product_attention_bwd(scale, is_causal, window, block_size, implementation, residuals, dout):
+    given, *kept = residuals
+    if len(kept) == 1:
+        (pull,) = kept
+        gradients = _cudnn.backward(given, pull, dout, _on_tiles(scale, is_causal))
+    else:
+        gradients = _backward(given, *kept, dout, scale, is_causal, window, block_size)
+    gradients = tuple(map(cotangent, given, gradients))
+    return *gradients, *[None] * (len(given) - len(gradients))  # mask and lengths, and a bias that was not given
 
 
 dot_product_attention.defvjp(_dot_product_attention_fwd, _dot_product_attention_bwd)
@@ -243,6 +266,20 @@ def _turned_logits(query, key):
 
 
 _LARGE = 64
+
+
+def _on_tiles(scale, is_causal):
+    """Both halves for query, key and value alone."""
+
+    def out(*arrays):
+        return _forward(Arguments(*arrays, *[None] * 4), scale, is_causal, None, None)[0]
+
+    def gradients(*arrays):
+        given = Arguments(*arrays[:3], *[None] * 4)
+        kept = _forward(given, scale, is_causal, None, None)
+        return _backward(given, *kept, arrays[-1], scale, is_causal, None, None)[:3]
+
+    return out, gradients
 
 
 def _inverse(total):
