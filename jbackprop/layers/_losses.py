@@ -1,12 +1,12 @@
 """The output layer and its loss in one, for a network that ends in its losses.
 
-The forward pass never holds the logits.  The backward pass does hold δ of the output layer, of all classes: here it is
-a value, which the weight's factored gradient keeps.
+The backward pass holds δ of the output layer, of all classes: here it is a value, which the weight's factored gradient
+keeps.
 """
 
 import dataclasses
 import functools
-from typing import Any
+from typing import Any, Literal
 
 import jax
 
@@ -27,12 +27,13 @@ class LinearSoftmaxCrossEntropy(Layer):
     classes: int
     bias: bool = True
     ignore_index: int | None = None
-    chunk: int = 512
+    chunk: int | None = None
+    keep: Literal["nothing", "delta"] | None = None
     weights: Initialize = he_normal()
 
     @property
     def _rule(self) -> Halves:
-        options = {"ignore_index": self.ignore_index, "chunk": self.chunk}
+        options = {"ignore_index": self.ignore_index, "chunk": self.chunk, "keep": self.keep}
         return halves(functools.partial(rules.linear_softmax_cross_entropy, **options), _NAME)
 
     def init(self, key: jax.Array, shape: Shape) -> tuple[Params, Shape]:
@@ -75,7 +76,8 @@ def linear_softmax_cross_entropy(
     *,
     bias: bool = True,
     ignore_index: int | None = None,
-    chunk: int = 512,
+    chunk: int | None = None,
+    keep: Literal["nothing", "delta"] | None = None,
     weights: Initialize = he_normal(),
 ) -> LinearSoftmaxCrossEntropy:
     """−log softmax(x W + b) at the label: the last layer of a network, whose input is a pair (x, labels).
@@ -87,7 +89,8 @@ def linear_softmax_cross_entropy(
       classes: how many.
       bias: whether there is a b.
       ignore_index: a class number that says that a label has loss and gradient 0.
-      chunk: how many classes at a time the forward pass takes.
+      chunk: how many classes at a time the forward pass takes, as in the rule.
+      keep: what the forward pass keeps of examples × classes numbers, as in the rule.
       weights: draws W.
 
     Raises:
@@ -102,6 +105,6 @@ def linear_softmax_cross_entropy(
       >>> tied = layers.shared(net, ("0.0.0.table", "1.w.T"))
     """
     for name, number in {"classes": classes, "chunk": chunk}.items():
-        if number < 1:
+        if number is not None and number < 1:
             raise ValueError(f"{_NAME}: {name}, wanted a positive number, got {number}")
-    return LinearSoftmaxCrossEntropy(classes, bias, ignore_index, chunk, weights)
+    return LinearSoftmaxCrossEntropy(classes, bias, ignore_index, chunk, keep, weights)

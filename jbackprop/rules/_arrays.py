@@ -5,6 +5,7 @@ only a shape.
 """
 
 import math
+from functools import partial
 from typing import Any
 
 import jax
@@ -12,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 
-from ._meshes import by_compiler, gradient_like, layout, may_be_spread, summed_where
+from ._meshes import by_compiler, gradient_like, layout, may_be_spread, summed_where, varying
 
 Axis = int | tuple[int, ...] | None
 
@@ -131,27 +132,40 @@ def rows(x: jax.Array, axes: int = 1) -> jax.Array:
     return x.reshape(math.prod(x.shape[:-axes]), *x.shape[-axes:])
 
 
-def product(a: jax.Array, b: jax.Array) -> jax.Array:
-    """A product over a's last axis and b's first, in float32 at least."""
+def product(a: jax.Array, b: jax.Array, rounded: bool = False) -> jax.Array:
+    """A product over a's last axis and b's first, in float32 at least, or rounded to the common dtype."""
     if a.ndim != 2 and not may_be_spread(a):
-        return _summed(rows(a), b, ((1,), (0,))).reshape(*a.shape[:-1], b.shape[-1])
-    return _summed(a, b, ((a.ndim - 1,), (0,)))
+        return _summed(rows(a), b, ((1,), (0,)), rounded).reshape(*a.shape[:-1], b.shape[-1])
+    return _summed(a, b, ((a.ndim - 1,), (0,)), rounded)
 
 
-def outer(a: jax.Array, b: jax.Array) -> jax.Array:
-    """aᵀ b: a product over all axes but the last of both, in float32 at least.
+def outer(a: jax.Array, b: jax.Array, rounded: bool = False) -> jax.Array:
+    """aᵀ b: a product over all axes but the last of both, in float32 at least, or rounded to the common dtype.
 
     XLA turns a round where it sums over two axes at once; over one, where they can be merged, it does not.
     """
     if a.ndim != 2 and not (may_be_spread(a) or may_be_spread(b)):
         a, b = rows(a), rows(b)
     axes = tuple(range(a.ndim - 1))
-    return _summed(a, b, (axes, axes))
+    return _summed(a, b, (axes, axes), rounded)
 
 
-def _summed(a, b, axes):
-    dtype, where = wide_dtype(a, b), summed_where(a, b, axes)
-    return jax.lax.dot_general(a, b, (axes, ((), ())), preferred_element_type=dtype, out_sharding=where)
+def _summed(a, b, axes, rounded):
+    """An accelerator sums in float32 whatever it returns, and writes half the bytes where that is half precision."""
+    dtype, wide = jnp.result_type(a, b), wide_dtype(a, b)
+    if rounded and dtype != wide and not (varying(a, b) or any(layout(a) + layout(b))):
+        return _rounded(a.astype(dtype), b.astype(dtype), axes)
+    where = summed_where(a, b, axes)
+    z = jax.lax.dot_general(a, b, (axes, ((), ())), preferred_element_type=wide, out_sharding=where)
+    return z.astype(dtype) if rounded else z
+
+
+@partial(jax.jit, static_argnames="axes", inline=True)  # compiled once, also for calls outside jit
+def _rounded(a, b, axes):
+    of = partial(jax.lax.dot_general, dimension_numbers=(axes, ((), ())))
+    return jax.lax.platform_dependent(
+        a, b, cpu=lambda a, b: of(a, b, preferred_element_type=wide_dtype(a)).astype(a.dtype), default=of
+    )
 
 
 def at_rows(table: jax.Array, numbers: jax.Array, **options: Any) -> jax.Array:

@@ -114,7 +114,7 @@ class Outer(Factored):
 
     def total(self) -> jax.Array:
         """Σ aᵀ δ over every axis but the last, in the factors' common dtype; half precision is summed in float32."""
-        return outer(self.a, self.delta).astype(jnp.result_type(self.a, self.delta))
+        return outer(self.a, self.delta, rounded=True)
 
     def products(self) -> tuple[Product, ...]:
         """Itself."""

@@ -49,7 +49,7 @@ def linear(
 
 def _linear_fwd(x, w, b):
     _check(x, w, b)
-    z = product(x, w)
+    z = product(x, w, rounded=True)
     z = (z if b is None else z + b).astype(jnp.result_type(*given(x=x, w=w, b=b).values()))
     return z, (x, w, b)
 
@@ -75,7 +75,7 @@ in_two(linear, _linear_travel, _linear_factors)
 
 def input_gradient(delta: Float[Array, "*batch n_out"], w: Float[Array, "n_in n_out"]) -> Float[Array, "*batch n_in"]:
     """δ Wᵀ: what travels on to the layer before, in the arguments' common dtype."""
-    return product(delta, w.T).astype(jnp.result_type(delta, w))
+    return product(delta, w.T, rounded=True)
 
 
 def weight_gradient(x: Float[Array, "*batch n_in"], delta: Float[Array, "*batch n_out"]) -> Float[Array, "n_in n_out"]:

@@ -147,6 +147,7 @@ def test_options_that_are_no_numbers_are_refused(option, error):
         (lambda x, y: rules.linear_softmax_cross_entropy(x, x.T, None, y + 9), ValueError, "labels, wanted class"),
         (lambda x, y: rules.linear_softmax_cross_entropy(x, x.T, x, y), ValueError, "b, wanted shape"),
         (lambda x, y: rules.linear_softmax_cross_entropy(x, x.T, None, y, chunk=0), ValueError, "chunk, wanted"),
+        (lambda x, y: rules.linear_softmax_cross_entropy(x, x.T, None, y, keep="z"), ValueError, "keep, wanted"),
         (lambda x, y: rules.huber(x, x, 0.0), ValueError, "delta, wanted a positive number"),
         (lambda x, y: rules.absolute_error(x, y), ValueError, "target, wanted shape"),
         (lambda x, y: rules.sigmoid_focal(x, x, gamma=-1.0), ValueError, "gamma, wanted"),

@@ -8,7 +8,7 @@ from jax.test_util import check_grads
 
 import jbackprop as jb
 from jbackprop.cases import CASES, FIRST_CASES, Case
-from jbackprop.functions import DTYPES, count_rules, described, replaced
+from jbackprop.functions import DTYPES, count_rules, described, every_equation, replaced
 from jbackprop.proof import CHECKS
 from jbackprop.rules import _meshes
 
@@ -89,6 +89,15 @@ def test_forward_mode_raises(case: Case):
     x = arguments[place]
     with pytest.raises(TypeError, match="forward-mode"):
         jax.jvp(lambda x: case.rule(*arguments[:place], x, *arguments[place + 1 :]), (x,), (jnp.ones_like(x),))
+
+
+@each_case
+def test_no_product_of_half_precision_mixes_dtypes(case: Case):
+    """It would be one of float32, of twice the bytes and half the speed or less on an accelerator."""
+    arguments = case.draw(jax.random.key(3), jnp.bfloat16)
+    jaxpr = jax.make_jaxpr(jax.grad(total(case), floating(arguments)))(*arguments)
+    products = [e for e in every_equation(jaxpr) if e.primitive.name in ("dot_general", "conv_general_dilated")]
+    assert all(len({str(value.aval).partition("[")[0] for value in product.invars}) == 1 for product in products)
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.variant_of], ids=lambda case: case.name)

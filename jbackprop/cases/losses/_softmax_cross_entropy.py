@@ -148,6 +148,13 @@ SOFTMAX_CROSS_ENTROPY = (
         (normal(8, 512, 256), _fan_in(256, 8192), normal(8192), _with_ignored(8192, 8, 512)),
     ),
     Case(
+        "linear_softmax_cross_entropy, delta kept, ignore_index",
+        partial(rules.linear_softmax_cross_entropy, ignore_index=-1, keep="delta"),
+        _from_inputs,
+        (normal(2, 5, 3), normal(3, 7), normal(7), _with_ignored(7, 2, 5)),
+        ("float32[2,5,3]", "float32[3,7]", "float32[7]", "int32[2,5]", "float32[2,5,7]", "float32[2,5,3]"),
+    ),
+    Case(
         "linear_softmax_cross_entropy, no batch axis",
         partial(rules.linear_softmax_cross_entropy, chunk=3),
         _from_inputs,

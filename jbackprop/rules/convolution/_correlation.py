@@ -101,9 +101,13 @@ def _of_images(images, channels):
 def correlate_each(x: jax.Array, delta: jax.Array, geometry: Geometry) -> jax.Array:
     """V of every image, (n, *window, in of a group, out), from x, (n, *space, in), and δ, (n, *positions, out).
 
-    On a CPU as one product of patches an image: the library takes the images for groups there.
+    As a product of patches an image, one at a time on a CPU, else some: the library would take the images for groups.
     """
-    return _per_platform(_each_by_patches, _each_by_library, x, delta, geometry=geometry)
+    return _per_platform(_each_by_patches, partial(_each_by_patches, at_a_time=_IMAGES), x, delta, geometry=geometry)
+
+
+_IMAGES = 256
+"""So many images at a time fill a GPU, whose memory then holds the patches of no more."""
 
 
 def patches_of(x: jax.Array, geometry: Geometry) -> jax.Array:
@@ -119,16 +123,23 @@ def _choose(w, geometry, by_library, by_entries, by_patches):
     return by_entries if w.shape[-2] == 1 and w.shape[-1] == geometry.groups else by_patches
 
 
-def _per_platform(cpu, default, a, b, **options):
-    """Two arrays in their common dtype, put together in the CPU's way or in that of the others."""
+def _per_platform(cpu, library, a, b, **options):
+    """Two arrays in their common dtype, put together in the CPU's way or by the library of the others.
+
+    That sums half precision in float32 whatever it returns, and writes half the bytes where it returns half precision.
+    """
     dtype = jnp.result_type(a, b)
     a, b = a.astype(dtype), b.astype(dtype)
-    if cpu is default:
-        return default(a, b, **options)
-    return lax.platform_dependent(a, b, cpu=partial(cpu, **options), default=partial(default, **options))
+    if dtype == wide_dtype(a):
+        if cpu is library:
+            return library(a, b, **options)
+        return lax.platform_dependent(a, b, cpu=partial(cpu, **options), default=partial(library, **options))
+    return lax.platform_dependent(
+        a, b, cpu=lambda a, b: cpu(a, b, **options).astype(dtype), default=partial(library, **options, rounded=True)
+    )
 
 
-def _correlated_by_library(x, w, geometry):
+def _correlated_by_library(x, w, geometry, rounded=False):
     letters = "DHW"[: len(geometry.window)]
     return lax.conv_general_dilated(
         x,
@@ -139,11 +150,11 @@ def _correlated_by_library(x, w, geometry):
         geometry.dilation,
         (f"N{letters}C", f"{letters}IO", f"N{letters}C"),
         geometry.groups,
-        preferred_element_type=wide_dtype(x),
+        preferred_element_type=x.dtype if rounded else wide_dtype(x),
     )
 
 
-def _spread_by_library(delta, w, geometry, space):
+def _spread_by_library(delta, w, geometry, space, rounded=False):
     """A convolution again: δ is stretched and W turned round; strides and stretch change places."""
     padding = []
     for axis, (low, _) in enumerate(geometry.padding):
@@ -151,10 +162,10 @@ def _spread_by_library(delta, w, geometry, space):
         reached = (space[axis] - 1) * geometry.stretch[axis] + reach(geometry, axis)
         padding.append((before, reached - before - stretched(delta.shape[axis + 1], geometry.strides[axis])))
     back = geometry._replace(strides=geometry.stretch, stretch=geometry.strides, padding=tuple(padding))
-    return _correlated_by_library(delta, turned_round(w, geometry.groups), back)
+    return _correlated_by_library(delta, turned_round(w, geometry.groups), back, rounded)
 
 
-def _all_by_library(x, delta, geometry):
+def _all_by_library(x, delta, geometry, rounded=False):
     """The images are what is summed, so they stand where channels do; strides and dilations change places."""
     letters = "DHW"[: len(geometry.window)]
     return lax.conv_general_dilated(
@@ -166,7 +177,7 @@ def _all_by_library(x, delta, geometry):
         geometry.strides,
         (f"C{letters}N", f"I{letters}O", f"{letters}NC"),
         batch_group_count=geometry.groups,
-        preferred_element_type=wide_dtype(x),
+        preferred_element_type=x.dtype if rounded else wide_dtype(x),
     )
 
 
@@ -256,12 +267,12 @@ def _over_images(step, start, *images):
     return in_shares(scanned, *images, axes=(0,) * len(images), results=(None,))[0]
 
 
-def _each_by_library(x, delta, geometry):
-    return jax.vmap(lambda x, delta: _all_by_library(x[None], delta[None], geometry))(x, delta)
-
-
-def _each_by_patches(x, delta, geometry):
-    return lax.map(lambda pair: _all_at_once(pair[0][None], pair[1][None], geometry), (x, delta))
+def _each_by_patches(x, delta, geometry, at_a_time=None, rounded=False):
+    """One product of patches an image, some images at a time."""
+    kernels = lax.map(
+        lambda pair: _all_at_once(pair[0][None], pair[1][None], geometry), (x, delta), batch_size=at_a_time
+    )
+    return kernels.astype(x.dtype) if rounded else kernels
 
 
 def _all_at_once(x, delta, geometry):

@@ -166,7 +166,7 @@ def gates_of(course: Course) -> jax.Array:
 def _back(step, course, dlast, dy, reverse, each, none):
     """dx; what `each` makes of every chunk, added up and side by side; and the gradient of the first carry."""
     x, w, u, _, start, seq_lengths, carries, gates = course
-    wt, wide = w.T, wide_dtype(x, w, u)
+    wt, dtype, wide = w.T, jnp.result_type(x, w), wide_dtype(x, w, u)
 
     def one(dcarry, inputs):
         dy, counts, gates, after, before = inputs
@@ -179,7 +179,7 @@ def _back(step, course, dlast, dy, reverse, each, none):
         x, dy, counts, gates, after, before = inputs
         dcarry, delta = lax.scan(one, dcarry, (dy, counts, gates, after, before), reverse=not reverse)
         sums, more = each(sums, x, gates, before, delta)
-        return (dcarry, sums), (product(delta, wt), more)
+        return (dcarry, sums), (product(delta.astype(dtype), wt), more)
 
     def whole_course(x, start, seq_lengths, carries, gates, dlast, dy):
         inputs = (
@@ -212,7 +212,7 @@ def _over_batch(f, x, *others, axes, results):
 def _contracted(x, h, delta, delta_of_state):
     """xᵀ δ, hᵀ δ', Σ δ and Σ δ' over every step and row."""
     x, h, delta, delta_of_state = map(rows, (x, h, delta, delta_of_state))
-    return outer(x, delta), outer(h, delta_of_state), delta.sum(axis=0), delta_of_state.sum(axis=0)
+    return outer(x, delta.astype(x.dtype)), outer(h, delta_of_state), delta.sum(axis=0), delta_of_state.sum(axis=0)
 
 
 def _rows(carry, x, u, dtype):
