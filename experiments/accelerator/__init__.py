@@ -1,0 +1,16 @@
+"""Is everything right on this accelerator, and how fast?  `python -m experiments.accelerator`.
+
+Every case of the table through `jb.check`, in several processes at once; then, alone, the programs for which people buy
+accelerators, each beside what a user would write instead: JAX's own functions, cuDNN's attention, and PyTorch where it
+is installed.
+"""
+
+from .arrays import Array as Array
+from .checks import Checked as Checked
+from .checks import check_all as check_all
+from .report import document as document
+from .rows import PROGRAMS as PROGRAMS
+from .rows import Measured as Measured
+from .rows import Program as Program
+from .rows import measured as measured
+from .rows import tiny as tiny

@@ -1,0 +1,57 @@
+"""`python -m experiments.accelerator`: checks every case and measures every program on this machine's accelerator."""
+
+import argparse
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from jbackprop.cases import CASES
+from jbackprop.report import forms, save, text
+
+from . import PROGRAMS, check_all, document, measured, tiny
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Reads the command line, checks, measures, prints and saves; 1 if a case is wrong."""
+    options = _parser().parse_args(arguments)
+    start, cases = time.monotonic(), [case.name for case in CASES if not options.only or case.rule_name in options.only]
+    checked = []
+    if not options.skip_check:  # before this process takes the accelerator
+        found = check_all(cases, options.processes, options.limit)
+        checked = list(tqdm(found, "check", total=len(cases), unit="case", disable=None))
+    figures, left_out = {}, []
+    wanted = [name for name in PROGRAMS if not options.only or name.split(",")[0] in options.only]
+    for name in tqdm(wanted, "measure", unit="program", disable=None):
+        if time.monotonic() - start > options.budget:
+            left_out.append(name)
+        else:
+            program = tiny(PROGRAMS[name]) if options.tiny else PROGRAMS[name]
+            figures[name] = tuple(measured(program, options.rounds))
+    found = document(checked, figures, left_out)
+    print(text(found))
+    for file in options.save:
+        save(file, forms(found))
+    return int(any(each.fault for each in checked))
+
+
+def _parser():
+    parser = argparse.ArgumentParser(prog="python -m experiments.accelerator", description=__doc__)
+    parser.add_argument("--only", nargs="*", default=(), help="rules to check and programs to measure, by name")
+    parser.add_argument("--skip-check", action="store_true", help="measure alone")
+    parser.add_argument("--tiny", action="store_true", help="at a sixteenth of the sizes, for a CPU")
+    parser.add_argument("--rounds", type=int, default=9, help="how often each way is timed")
+    parser.add_argument("--processes", type=int, default=12, help="how many check at once")
+    parser.add_argument(
+        "--limit", type=float, default=300, help="seconds without a result after which checks are given up"
+    )
+    parser.add_argument("--budget", type=float, default=float("inf"), help="seconds after which no program is begun")
+    parser.add_argument(
+        "--save", type=Path, nargs="*", default=(), help="files, such as build/accelerator.html and .md"
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
