@@ -99,12 +99,12 @@ def magnitude(x: jax.Array, axis: Axis, least: jax.Array | float = 0.0) -> jax.A
     Args:
       x: any array in float32 at least.
       axis: or axes, as of a sum.
-      least: the largest |x| counts as no less; 1 where that is 0 too.
+      least: the largest |x| counts as no less; 1 where that is 0 too, or so near that its reciprocal is ∞.
     """
     limits = jnp.finfo(x.dtype)
     largest = jax.lax.stop_gradient(jnp.maximum(jnp.abs(x).max(axis, keepdims=True, initial=0), least))
     power = jax.lax.reduce_precision(jnp.minimum(largest, limits.max / 4), limits.nexp, 0)
-    return jnp.where(power == 0, 1, power)
+    return jnp.where(power < limits.tiny, 1, power)
 
 
 def computed_once(statistic: jax.Array) -> jax.Array:

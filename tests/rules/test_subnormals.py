@@ -46,8 +46,22 @@ BY_NUMPY = {
     "reduce_sum": lambda x, axes, **_: x.sum(axes),
     "reduce_max": lambda x, axes, **_: x.max(axes),
     "stop_gradient": lambda x: x,
+    "optimization_barrier": lambda x: x,
+    "reduce_precision": lambda x: np.sign(x) * 2 ** np.rint(np.log2(np.where(x == 0, 1, np.abs(x)))) * (x != 0),
 }
-MOVES = {"broadcast_in_dim", "convert_element_type", "reshape", "squeeze", "and", "or", "not", "erf_inv", "erf", "erfc"}
+MOVES = {
+    "broadcast_in_dim",
+    "convert_element_type",
+    "reshape",
+    "squeeze",
+    "iota",
+    "and",
+    "or",
+    "not",
+    "erf_inv",
+    "erf",
+    "erfc",
+}
 
 
 def _replayed(jaxpr, arguments):
@@ -120,3 +134,28 @@ def test_the_replay_keeps_subnormal_numbers():
     assert np.isinf(reciprocal).all()
     (kept,) = _replayed(jax.make_jaxpr(lambda x: x * 2)(tiny), [tiny])
     assert kept > 0
+
+
+@pytest.mark.parametrize("epsilon", [0.0, 1e-12])
+@pytest.mark.parametrize(("name", "arrays"), [("cosine_similarity", 2), ("cosine_distance", 2), ("triplet", 3)])
+@pytest.mark.parametrize("size", [1e-40, 1e-44])
+def test_lengths_that_are_subnormal_have_finite_gradients(name, arrays, size, epsilon):
+    def function(dout, *arrays):
+        out, pull = jax.vjp(lambda *a: getattr(rules, name)(*a, epsilon=epsilon), *arrays)
+        return out, *pull(dout)
+
+    drawn = np.random.default_rng(0).normal(size=(arrays, 3, 4)) * size
+    arguments = [np.float32([1, 2, 3]), *drawn.astype(np.float32)]
+    for out in _replayed(jax.make_jaxpr(function)(*arguments), arguments):
+        assert np.isfinite(out).all()
+
+
+@pytest.mark.parametrize("rule", [rules.layer_norm, rules.rms_norm, rules.clip_gradient_norm])
+def test_rows_that_are_subnormal_have_finite_gradients(rule):
+    def function(x, dy):
+        y, pull = jax.vjp(lambda x: rule(x, limit=1.0) if rule is rules.clip_gradient_norm else rule(x), x)
+        return y, *pull(dy)
+
+    x, dy = (np.random.default_rng(0).normal(size=(2, 3, 4)) * 1e-40).astype(np.float32)
+    for out in _replayed(jax.make_jaxpr(function)(x, dy), [x, dy]):
+        assert np.isfinite(out).all()

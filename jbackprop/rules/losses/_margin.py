@@ -99,8 +99,8 @@ def _triplet_bwd(residuals, dvalues):
     anchors, positives, negatives, margin, epsilon = residuals
     near, far = (_distance(anchors, other, epsilon) for other in (positives, negatives))
     active = jnp.where(near - far + margin <= 0, 0, widen(dvalues)[..., None])
-    to_positive = active * (widen(positives) - anchors) / near
-    to_negative = active * (widen(anchors) - negatives) / far
+    to_positive = active * (widen(positives) - anchors) / jnp.where(near == 0, 1, near)
+    to_negative = active * (widen(anchors) - negatives) / jnp.where(far == 0, 1, far)
     return (
         cotangent(anchors, -to_positive - to_negative),
         cotangent(positives, to_positive),
