@@ -129,7 +129,7 @@ def test_no_rule_makes_of_a_subnormal_number_what_is_none(name):
 
 
 def test_the_replay_keeps_subnormal_numbers():
-    tiny = np.float32([1e-40])
+    tiny = np.array([1e-40], np.float32)
     (reciprocal,) = _replayed(jax.make_jaxpr(lambda x: 1 / x)(tiny), [tiny])
     assert np.isinf(reciprocal).all()
     (kept,) = _replayed(jax.make_jaxpr(lambda x: x * 2)(tiny), [tiny])
@@ -145,7 +145,7 @@ def test_lengths_that_are_subnormal_have_finite_gradients(name, arrays, size, ep
         return out, *pull(dout)
 
     drawn = np.random.default_rng(0).normal(size=(arrays, 3, 4)) * size
-    arguments = [np.float32([1, 2, 3]), *drawn.astype(np.float32)]
+    arguments = [np.array([1, 2, 3], np.float32), *drawn.astype(np.float32)]
     for out in _replayed(jax.make_jaxpr(function)(*arguments), arguments):
         assert np.isfinite(out).all()
 
