@@ -22,9 +22,10 @@ from typing import Any, NamedTuple, TypeVar, cast, dataclass_transform
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
-from ._arrays import added_at_rows, cotangent, outer, product, whole, wide_dtype, widen
-from ._meshes import by_compiler
+from ._arrays import added_at_rows, cotangent, outer, product, rows, whole, wide_dtype, widen
+from ._meshes import by_compiler, may_be_spread
 
 T = TypeVar("T")
 
@@ -169,7 +170,13 @@ class Looked(Factored):
 
     def total(self) -> jax.Array:
         """δ added to the rows that were looked up, in float32 at least; a row that does not exist gets nothing."""
-        table = added_at_rows(self.rows, whole(self.ids), widen(self.delta), mode="drop", wrap_negative_indices=False)
+        ids, delta = whole(self.ids), self.delta
+        if delta.dtype == wide_dtype(delta) or ids.size >= self.rows or may_be_spread(delta) or may_be_spread(ids):
+            table = _added_up(ids, delta, self.rows)
+        else:
+            table = lax.platform_dependent(
+                ids, delta, cpu=partial(_added_up, count=self.rows), default=partial(_added_apart, count=self.rows)
+            )
         return table if self.padding_index is None else table.at[self.padding_index].set(0)
 
     def products(self) -> tuple[Product, ...]:
@@ -178,6 +185,27 @@ class Looked(Factored):
         counts = (ids >= 0) & (ids < self.rows)
         counts = counts if self.padding_index is None else counts & (ids != self.padding_index)
         return (Product(OneHot(ids, self.rows), jnp.where(counts[..., None], self.delta, 0)),)
+
+
+def _added_up(ids, delta, count):
+    """A table of so many rows in float32 at least, δ added where each lies."""
+    return added_at_rows(count, ids, widen(delta), mode="drop", wrap_negative_indices=False)
+
+
+def _added_apart(ids, delta, count):
+    """The same for fewer ids than rows of half precision: sums in float32 of the rows that were looked up alone.
+
+    They are rounded when they are put into the table, half as many bytes of which are written.
+    """
+    ids, delta = ids.reshape(-1), rows(delta)
+    order = jnp.argsort(ids)
+    found = ids[order]
+    place = jnp.cumsum(jnp.diff(found, prepend=found[:1]) != 0)  # of each id among those that differ
+    sums = jnp.zeros(delta.shape, wide_dtype(delta)).at[jnp.zeros_like(order).at[order].set(place)].add(widen(delta))
+    targets = jnp.full_like(ids, count).at[place].set(found)
+    table = jnp.zeros((count, delta.shape[-1]), delta.dtype)
+    table = table.at[targets].set(sums.astype(delta.dtype), mode="drop", wrap_negative_indices=False)
+    return widen(table)
 
 
 @factored

@@ -9,6 +9,8 @@ import pytest
 
 import jbackprop as jb
 from jbackprop import rules
+from jbackprop.rules import _factors
+from jbackprop.rules._factors import _added_apart, _added_up
 
 TABLE = jnp.arange(6.0).reshape(3, 2)
 
@@ -62,3 +64,26 @@ def test_shapes_and_dtypes_of_the_numbers(ids):
 def test_bad_input_is_named(arguments, error, message):
     with pytest.raises(error, match=message):
         rules.embedding(*arguments)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_adding_rows_apart_from_the_table_is_adding_them_in_it(seed):
+    ids = jax.random.randint(jax.random.key(seed), (9,), -3, 25)
+    delta = jax.random.normal(jax.random.key(7), (9, 4), jnp.bfloat16)
+    wanted = _added_up(ids, delta, 20).astype(delta.dtype)
+    np.testing.assert_array_equal(jax.jit(_added_apart, static_argnames="count")(ids, delta, count=20), wanted)
+
+
+def test_a_gradient_of_half_precision_needs_no_table_of_single_precision_on_an_accelerator(monkeypatch):
+    monkeypatch.setattr(_factors, "may_be_spread", lambda array: False)  # as where there is one device
+
+    def program(platform):
+        table, ids = jnp.zeros((50, 7), jnp.bfloat16), jnp.arange(5)
+        gradient = jax.jit(lambda table, dy: jax.vjp(lambda table: rules.embedding(table, ids), table)[1](dy))
+        return jax.export.export(gradient, platforms=[platform])(table, table[:5]).mlir_module()
+
+    for platform in ("cuda", "tpu"):
+        scattered = [line for line in program(platform).splitlines() if "}) : (tensor<50x7x" in line]
+        assert scattered
+        assert all("tensor<50x7xbf16>" in line for line in scattered)
+    assert "}) : (tensor<50x7xf32>" in program("cpu")
