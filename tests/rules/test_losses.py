@@ -167,3 +167,18 @@ def test_known_labels_may_be_closed_over_by_a_jitted_function():
     labels = jnp.array([2, 0])
     got = jax.jit(lambda logits: rules.softmax_cross_entropy(logits, labels))(jnp.zeros((2, 3)))
     assert got.tolist() == pytest.approx([math.log(3)] * 2)
+
+
+@pytest.mark.parametrize("keep", ["nothing", "delta"])
+def test_the_mean_of_many_losses_keeps_its_gradient_in_float16(keep):
+    """dC of 1e-5 times p of 1e-4 is no number of float16; the weights' gradient of all examples is one."""
+    x, w = (0.01 * jax.random.normal(jax.random.key(i), shape) for i, shape in enumerate([(64, 8), (8, 4096)]))
+    labels, scale = jnp.zeros(64, int), jnp.full(64, 1e-5)
+
+    def gradient(x, w):
+        _, pull = jax.vjp(lambda w: rules.linear_softmax_cross_entropy(x, w, None, labels, keep=keep), w)
+        return pull(scale.astype(x.dtype))[0].astype(jnp.float32)
+
+    half = gradient((100 * x).astype(jnp.float16), (100 * w).astype(jnp.float16))
+    wanted = gradient(100 * x, 100 * w)
+    np.testing.assert_allclose(half, wanted, atol=2e-2 * float(jnp.abs(wanted[:, 1:]).max()))

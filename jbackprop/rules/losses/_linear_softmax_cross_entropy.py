@@ -31,11 +31,23 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Integer
 
-from jbackprop.rules._arrays import check_floating, cotangent, given, outer, product, rows, whole, wide_dtype, widen
+from jbackprop.rules._arrays import check_floating, cotangent, given, outer, product, whole, widen
 from jbackprop.rules._factors import Outer, Summed
-from jbackprop.rules._meshes import by_compiler, in_shares, layout, may_be_spread, varied_like
+from jbackprop.rules._meshes import by_compiler, layout
 from jbackprop.rules._pieces import in_two
 
+from ._class_chunks import (
+    counted,
+    delta_of,
+    examples_of,
+    gradients_by_chunks,
+    hits,
+    logits_of,
+    near_one,
+    values_by_chunks,
+    with_class_axis,
+    without_ignored,
+)
 from ._classes import check_class_numbers
 
 _NAME = "linear_softmax_cross_entropy"
@@ -77,7 +89,12 @@ def _primal(x, w, b, labels, ignore_index, chunk, keep):
     _check(x, w, b, labels, ignore_index, chunk, keep)
     of_each, step = layout(labels), chunk or _chunk(labels.size)
     values, largest, total = by_compiler(
-        partial(_values, ignore_index, step), x, w, b, labels, layouts=lambda: [of_each, *[(*of_each, None)] * 2]
+        partial(values_by_chunks, ignore_index, step),
+        x,
+        w,
+        b,
+        labels,
+        layouts=lambda: [of_each, *[(*of_each, None)] * 2],
     )
     return values.astype(jnp.result_type(x, w)), (x, w, b, labels, largest, total)
 
@@ -101,7 +118,7 @@ def _linear_softmax_cross_entropy_bwd(ignore_index, chunk, keep, residuals, dval
         (dx, _), (dw, db) = _travelled(ignore_index, residuals, dvalues), _from_delta(ignore_index, residuals, dvalues)
         return dx, cotangent(w, dw), cotangent(b, db), None
     gradients = by_compiler(
-        partial(_gradients, ignore_index, chunk or _chunk(residuals[3].size)),
+        partial(gradients_by_chunks, ignore_index, chunk or _chunk(residuals[3].size)),
         *residuals,
         dvalues,
         layouts=lambda: [layout(argument) for argument in arguments if argument is not None],
@@ -118,16 +135,16 @@ def _linear_softmax_cross_entropy_travel(ignore_index, chunk, keep, residuals, d
     if _keeps_delta(keep, x, w, labels):
         return _travelled(ignore_index, residuals, dvalues), _each(dvalues, residuals[4]) * residuals[4]
     largest, total = residuals[4:]
-    (examples, numbers), classes = _examples(x, labels, ignore_index), w.shape[1]
-    each = _of_each(numbers, classes, ignore_index, largest, total, dvalues)
-    delta = _delta(_logits(examples, w, b, 0, classes), _hit(numbers, 0, classes), *each)
-    dx = _without_ignored(product(delta, w.T), numbers, ignore_index)
+    (examples, numbers), classes = examples_of(x, labels, ignore_index), w.shape[1]
+    each = with_class_axis(numbers, classes, ignore_index, largest, total, dvalues)
+    delta = delta_of(logits_of(examples, w, b, 0, classes), hits(numbers, 0, classes), *each)
+    dx = without_ignored(product(delta, w.T), numbers, ignore_index)
     return (cotangent(x, dx.reshape(x.shape)), None), delta.reshape(*labels.shape, classes)
 
 
 def _linear_softmax_cross_entropy_factors(ignore_index, chunk, keep, residuals, delta):
     x, _, _, labels, _, _ = residuals
-    examples, _ = _examples(x, labels, ignore_index)
+    examples, _ = examples_of(x, labels, ignore_index)
     return {"w": Outer(examples.reshape(x.shape), delta), "b": Summed(delta)}
 
 
@@ -156,14 +173,14 @@ _NUMBERS = 2**25
 
 def _values_and_delta(ignore_index, x, w, b, labels):
     """C, Δ and X'."""
-    (examples, numbers), classes = _examples(x, labels, ignore_index), w.shape[1]
-    z, hit = _logits(examples, w, b, 0, classes), _hit(numbers, 0, classes)
+    (examples, numbers), classes = examples_of(x, labels, ignore_index), w.shape[1]
+    z, hit = logits_of(examples, w, b, 0, classes), hits(numbers, 0, classes)
     largest = lax.stop_gradient(z.max(axis=-1, keepdims=True))
     total = jnp.exp(z - largest).sum(axis=-1, keepdims=True)
     chosen = jnp.where(hit, z, 0).sum(axis=-1, keepdims=True)
-    values = _counted((jnp.log(total) + (largest - chosen))[..., 0], numbers, classes, ignore_index)
+    values = counted((jnp.log(total) + (largest - chosen))[..., 0], numbers, classes, ignore_index)
     ones = jnp.ones(numbers.shape, z.dtype)
-    delta = _delta(z, hit, *_of_each(numbers, classes, ignore_index, largest, total, ones))
+    delta = delta_of(z, hit, *with_class_axis(numbers, classes, ignore_index, largest, total, ones))
     delta = delta.astype(jnp.result_type(x, w))
     travelled = product(delta, w.T, rounded=True)
     return values.reshape(labels.shape), delta.reshape(*labels.shape, classes), travelled.reshape(x.shape)
@@ -176,128 +193,16 @@ def _each(dvalues, like):
 def _travelled(ignore_index, residuals, dvalues):
     x, _, _, labels, _, travelled = residuals
     dx = widen(dvalues)[..., None] * travelled
-    return cotangent(x, _without_ignored(dx, whole(labels), ignore_index)), None
+    return cotangent(x, without_ignored(dx, whole(labels), ignore_index)), None
 
 
 def _from_delta(ignore_index, residuals, dvalues):
     """dW and db."""
     x, _, _, labels, delta, _ = residuals
-    examples = _without_ignored(x, whole(labels), ignore_index)
-    scaled = (widen(dvalues)[..., None] * examples).astype(delta.dtype)
-    return outer(scaled, delta, rounded=True), outer(_each(dvalues, delta), delta)[0]
-
-
-def _values(ignore_index, chunk, x, w, b, labels):
-    """C, m and t of each example."""
-    (examples, numbers), count = _examples(x, labels, ignore_index), w.shape[1]
-
-    def share(w, b, classes):
-        here = _numbered_from(classes, numbers, count)
-
-        def step(carry, start, size):
-            largest, total, chosen = carry
-            z = _logits(examples, w, b, start, size)
-            larger = jnp.maximum(largest, lax.stop_gradient(z.max(axis=-1, keepdims=True)))
-            total = total * jnp.exp(largest - larger) + jnp.exp(z - larger).sum(axis=-1, keepdims=True)
-            return larger, total, chosen + jnp.where(_hit(here, start, size), z, 0).sum(axis=-1, keepdims=True)
-
-        none = jnp.zeros((*numbers.shape, 1), wide_dtype(x, w))
-        lowest = none + jnp.finfo(none.dtype).min
-        found = _over_classes(step, varied_like((lowest, none, none), x, w, b, labels), len(classes), chunk)
-        return tuple(array[None] for array in found)
-
-    of_shares = in_shares(share, w, b, jnp.arange(count), axes=(1, 0, 0), results=(0, 0, 0))
-    largest, total, chosen = _united(*of_shares)
-    values = _counted((jnp.log(total) + (largest - chosen))[..., 0], numbers, count, ignore_index)
-    return values.reshape(labels.shape), *(array.reshape(*labels.shape, 1) for array in (largest, total))
-
-
-def _gradients(ignore_index, chunk, x, w, b, labels, largest, total, dvalues):
-    """dx, dW and db."""
-    (examples, numbers), count = _examples(x, labels, ignore_index), w.shape[1]
-    each = _of_each(numbers, count, ignore_index, largest, total, dvalues)
-    dtype, wide, batch = jnp.result_type(x, w), wide_dtype(x, w, dvalues), tuple(range(numbers.ndim))
-
-    def share(w, b, classes):
-        here = _numbered_from(classes, numbers, count)
-
-        def step(carry, start, size):
-            dx, dw, db = carry
-            delta = _delta(_logits(examples, w, b, start, size), _hit(here, start, size), *each).astype(dtype)
-            dx = dx + product(delta, _columns(w, start, size).T)
-            dw = lax.dynamic_update_slice(dw, outer(examples, delta).astype(w.dtype), (0, start))
-            return dx, dw, lax.dynamic_update_slice(db, delta.sum(axis=batch, dtype=wide), (start,))
-
-        zeros = jnp.zeros(examples.shape, wide), jnp.zeros_like(w), jnp.zeros(len(classes), wide)
-        return _over_classes(step, varied_like(zeros, x, w, b, labels, each), len(classes), chunk)
-
-    dx, dw, db = in_shares(share, w, b, jnp.arange(count), axes=(1, 0, 0), results=(None, 1, 0))
-    return _without_ignored(dx, numbers, ignore_index).reshape(x.shape), dw, None if b is None else db
-
-
-def _of_each(numbers, classes, ignore_index, largest, total, dvalues):
-    """m, t and the cotangent of each example, with an axis for the classes."""
-    dvalues = _counted(widen(dvalues).reshape(numbers.shape), numbers, classes, ignore_index)
-    return tuple(array.reshape(*numbers.shape, 1) for array in (largest, total, dvalues))
-
-
-def _delta(logits, hit, largest, total, dvalues):
-    """∂C/∂z of some classes."""
-    return dvalues / total * jnp.exp(logits - largest) - jnp.where(hit, dvalues, 0)
-
-
-def _examples(x, labels, ignore_index):
-    """x and the labels, their batch axes as one if they may be."""
-    numbers = whole(labels)
-    if not may_be_spread(x):
-        x, numbers = rows(x), numbers.reshape(-1)
-    return _without_ignored(x, numbers, ignore_index), numbers
-
-
-def _without_ignored(examples, numbers, ignore_index):
-    """The examples, 0 where they are ignored: nothing in them counts then."""
-    return examples if ignore_index is None else jnp.where(numbers[..., None] == ignore_index, 0, examples)
-
-
-def _numbered_from(classes, numbers, count):
-    """The labels, a share's first class of all `count` being 0."""
-    return numbers if len(classes) == count else numbers - classes[0]
-
-
-def _united(largest, total, chosen):
-    """m, t and the label's logit from those of each share of the classes."""
-    if len(largest) == 1:
-        return largest[0], total[0], chosen[0]
-    larger = lax.stop_gradient(largest.max(axis=0))
-    return larger, (total * jnp.exp(largest - larger)).sum(axis=0), chosen.sum(axis=0)
-
-
-def _over_classes(step, carry, classes, chunk):
-    """step(carry, start, size) -> carry for every chunk of the classes, the last one perhaps shorter."""
-    chunk = min(chunk, classes)
-    full = classes // chunk * chunk
-    carry, _ = lax.scan(lambda c, start: (step(c, start, chunk), None), carry, jnp.arange(0, full, chunk))
-    return step(carry, full, classes - full) if full < classes else carry
-
-
-def _logits(examples, w, b, start, size):
-    z = product(examples, _columns(w, start, size))
-    return z if b is None else z + lax.dynamic_slice(b, (start,), (size,))
-
-
-def _columns(w, start, size):
-    return lax.dynamic_slice(w, (0, start), (len(w), size))
-
-
-def _hit(numbers, start, size):
-    """(*batch, size): whether a class of the chunk is the example's label."""
-    return (numbers - start)[..., None] == jnp.arange(size)
-
-
-def _counted(array, numbers, classes, ignore_index):
-    """One entry for each example: 0 for those that are ignored, NaN for those whose label names no class."""
-    array = jnp.where((numbers >= 0) & (numbers < classes), array, jnp.nan)
-    return array if ignore_index is None else jnp.where(numbers == ignore_index, 0, array)
+    examples, (dvalues, power) = without_ignored(x, whole(labels), ignore_index), near_one(dvalues, delta.dtype)
+    scaled = (dvalues[..., None] * examples).astype(delta.dtype)
+    dw = outer(scaled, delta, rounded=delta.dtype != jnp.float16)  # whose range a sum over examples may leave
+    return dw * power, outer(_each(dvalues, delta), delta)[0] * power
 
 
 def _check(x, w, b, labels, ignore_index, chunk, keep):
