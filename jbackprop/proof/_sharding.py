@@ -27,17 +27,16 @@ _AXIS = "batch"
 def sharding(subject: Subject) -> Iterator[Failure]:
     """Spread along the leading axis over several devices, by the compiler, on an explicit mesh and in `shard_map`.
 
-    On the latter two in float64, and with an allowance far above its rounding: a share of the arguments is another
-    problem, with another conditioning, and what goes wrong on a mesh is a sum over devices, never a rounding.  A rule
-    that refuses either, by raising, is not wrong.
+    On the latter two the rule is compared with itself, in float64 and with an allowance far above its rounding: what
+    goes wrong on a mesh is a sum over devices, never a rounding.  A rule that refuses either, by raising where JAX
+    alone does not, is not wrong.
     """
     devices = jax.devices()
     if len(devices) == 1:
         raise NotApplicableError("there is one device; jax.config.update('jax_num_cpu_devices', 8) simulates eight")
     devices = devices[: _share_count(subject, len(devices))]
     yield from _by_compiler(subject, Mesh(np.array(devices), (_AXIS,), axis_types=(AxisType.Auto,)))
-    if not subject.irreversible:
-        yield from _by_type(subject, Mesh(np.array(devices), (_AXIS,), axis_types=(AxisType.Explicit,)))
+    yield from _by_type(subject, Mesh(np.array(devices), (_AXIS,), axis_types=(AxisType.Explicit,)))
 
 
 def _share_count(subject, most):
@@ -69,24 +68,53 @@ def _by_compiler(subject, mesh):
 
 
 def _by_type(subject, mesh):
-    """On the explicit mesh against one device, and in `shard_map` against automatic differentiation in the same."""
+    """On the explicit mesh and in `shard_map`, against the rule itself on one device, whole and share by share."""
     rule, twin = (_gradients_of_a_sum(subject, f) for f in (subject.function, subject.twin))
-    with precision("float64"), jax.set_mesh(mesh):
-        leaves, specs = _placed(subject, cast("float64", subject.leaves), mesh)
-        of_chosen = tuple(specs[i] for i in subject.wrt)
-        shared = (jax.shard_map(f, in_specs=specs, out_specs=of_chosen) for f in (twin, rule))
-        results = together([(f, leaves) for f in (twin, rule, *shared)])
+    with precision("float64"):
+        leaves = cast("float64", subject.leaves)
+        specs = tuple(_spec(subject, leaf, mesh.size) for leaf in leaves)
+        spread = tuple(specs[i] for i in subject.wrt)
+        alone = together([(rule, leaves), (_share_by_share(rule, specs, spread, mesh.size), leaves)])
+        with jax.set_mesh(mesh):
+            placed, _ = _placed(subject, leaves, mesh)
+            ways = lambda f: f, lambda f: jax.shard_map(f, in_specs=specs, out_specs=spread)
+            results = together([(way(rule), placed) for way in ways])
+            possible = [_takes(way(twin), placed) for way in ways]
     refusals, allowed = [], [FLOAT64_SHARE * scale for scale in typical(subject)]
-    for wanted, got, note in zip(results[::2], results[1::2], ("an explicit mesh", "shard_map"), strict=True):
+    for note, wanted, got, by_jax in zip(("an explicit mesh", "shard_map"), alone, results, possible, strict=True):
         if isinstance(wanted, Exception):
-            continue  # JAX cannot do without a rule either
-        if isinstance(got, Exception):
+            continue  # a share is no argument
+        if not isinstance(got, Exception):
+            arrays = as_float64(got), as_float64(wanted)
+            yield from gradients_agree(subject, "float64", *arrays, lambda: allowed, note)
+        elif by_jax:
             refusals.append(f"{note} ({type(got).__name__})")
-        else:
-            results = as_float64(got), as_float64(wanted)
-            yield from gradients_agree(subject, "float64", *results, lambda: allowed, note)
     if refusals:
         raise NotApplicableError(f"the rule refuses {', '.join(refusals)}")
+
+
+def _share_by_share(f, specs, spread, count):
+    """f of each device's arguments: the gradients of what is spread side by side, of the rest added up."""
+
+    def of_all(*leaves):
+        shares = [
+            leaf.reshape(count, -1, *leaf.shape[1:]) if len(spec) else leaf
+            for leaf, spec in zip(leaves, specs, strict=True)
+        ]
+        each = jax.vmap(f, tuple(0 if len(spec) else None for spec in specs))(*shares)
+        return tuple(
+            g.reshape(-1, *g.shape[2:]) if len(spec) else g.sum(axis=0) for g, spec in zip(each, spread, strict=True)
+        )
+
+    return of_all
+
+
+def _takes(f, arguments):
+    try:
+        jax.eval_shape(f, *arguments)
+    except Exception:
+        return False
+    return True
 
 
 def _gradients_of_a_sum(subject, function):

@@ -417,3 +417,19 @@ def test_products_of_float32_are_computed_in_float32_on_every_platform():
 
     jb.check(_ruled(square, lambda arguments, u: (2 * arguments[0] * u,)), X[0])
     assert found == {True}
+
+
+def test_a_gradient_that_is_wrong_in_shard_map_alone_is_found():
+    """The rule is right on one device and on a mesh that the compiler knows, and twice too large in `shard_map`."""
+
+    def shared(x, b):
+        return x + b
+
+    def pull(arguments, u):
+        db = u.sum(axis=tuple(range(u.ndim - 1)))
+        axes = tuple(jax.typeof(db).manual_axis_type.varying)
+        return u, 2 * jax.lax.psum(db, axes) if axes else db
+
+    x, b = jax.random.normal(jax.random.key(0), (4, 3)), jnp.arange(3.0)
+    with pytest.raises(jb.GradientError, match=r"sharding: gradient of b\[\d\], .* \(shard_map\)"):
+        jb.check(_ruled(shared, pull), x, b, dtypes=("float64", "float32"))
