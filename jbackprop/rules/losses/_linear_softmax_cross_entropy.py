@@ -74,7 +74,7 @@ def linear_softmax_cross_entropy(
       chunk: how many classes at a time, on a mesh for each device; examples × chunk numbers are held at once.  Unless
         given 512, and on an accelerator as many as make 32 Mi numbers, if that is more.
       keep: "nothing" of examples × classes numbers, and four products; or "delta", all of them in the arguments' common
-        dtype, and three products.  Unless given "delta" on an accelerator where they are at most 1 GiB.
+        dtype, and three products.  Unless given "delta" on an accelerator where they are at most 2 GiB.
 
     Raises:
       TypeError: an argument has the wrong kind of dtype.
@@ -159,7 +159,7 @@ def _keeps_delta(keep, x, w, labels):
     return jax.default_backend() != "cpu" and needed <= _MOST_KEPT
 
 
-_MOST_KEPT = 2**30
+_MOST_KEPT = 2**31
 """So many bytes of δ are kept on an accelerator without being asked."""
 
 
