@@ -17,9 +17,16 @@ from ._forms import Form as Form
 from ._forms import Plan as Plan
 from ._forms import plan as plan
 from ._influence import influence as influence
+from ._kfac import KfacState as KfacState
+from ._kfac import kfac as kfac
+from ._kronecker import Kronecker as Kronecker
+from ._kronecker import kronecker_factors as kronecker_factors
 from ._passed import Signals as Signals
 from ._passed import factored_gradient as factored_gradient
 from ._per_example import per_example as per_example
+from ._second_order import fisher_gradient as fisher_gradient
+from ._second_order import ggn_vector_product as ggn_vector_product
+from ._second_order import hessian_vector_product as hessian_vector_product
 from ._squared_norm import squared_norm as squared_norm
 from ._statistics import Noise as Noise
 from ._statistics import cosines as cosines

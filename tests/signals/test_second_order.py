@@ -1,0 +1,228 @@
+"""Curvature against explicit Hessians, Jacobians, and sums over examples."""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from jax.flatten_util import ravel_pytree
+
+import jbackprop as jb
+from jbackprop import layers, rules, signals
+from tests.signals.problems import EVERY, assert_close, draw, each_gradient, in_rows, inner, problem
+
+M, CLASSES = 6, 3
+
+
+@pytest.fixture(autouse=True)
+def float64():
+    with jax.enable_x64(True):
+        yield
+
+
+def updated(transform, gradients, state, curvature) -> Any:
+    return transform.update(gradients, state, curvature=curvature)
+
+
+def classifier():
+    net = layers.chain(layers.linear(4), layers.tanh(), layers.layer_norm(), layers.linear(CLASSES))
+    params, _ = net.init(jax.random.key(0), (5,))
+    params = jax.tree.map(lambda p: p + 0.1 * draw(*p.shape), params)
+    return net, params, draw(M, 5), jnp.arange(M) % CLASSES
+
+
+def in_a_row(f, params):
+    """f as a function of all parameters in a row, and that row."""
+    row, back = ravel_pytree(params)
+    return lambda row: f(back(row)), row
+
+
+def test_hessian_vector_product():
+    net, params, x, labels = classifier()
+    loss = jb.automatic(lambda params: rules.softmax_cross_entropy(net.forward(params, x)[0], labels).mean())
+    f, row = in_a_row(loss, params)
+    vector = jax.tree.map(lambda p: draw(*p.shape), params)
+    product = functools.partial(signals.hessian_vector_product, net, rules.softmax_cross_entropy)
+    got = jax.jit(product)(params, x, labels, vector)
+    assert jax.tree.structure(got) == jax.tree.structure(params)
+    assert_close(ravel_pytree(got)[0], jax.hessian(f)(row) @ ravel_pytree(vector)[0])
+
+
+def gauss_newton(net, params, x):
+    """1/m Σ JᵀHJ of the softmax, from whole Jacobians."""
+    f, row = in_a_row(jb.automatic(lambda params: net.forward(params, x)[0]), params)
+    p = jax.nn.softmax(f(row))
+    hessians = jax.vmap(jnp.diag)(p) - p[:, :, None] * p[:, None, :]
+    jacobians = jax.jacobian(f)(row)
+    return jnp.einsum("ijp,ijk,ikq->pq", jacobians, hessians, jacobians) / len(x)
+
+
+def test_gauss_newton_vector_product():
+    net, params, x, labels = classifier()
+    vector = jax.tree.map(lambda p: draw(*p.shape), params)
+    product = functools.partial(signals.ggn_vector_product, net, rules.softmax_cross_entropy)
+    got = ravel_pytree(jax.jit(product)(params, x, labels, vector))[0]
+    assert_close(got, gauss_newton(net, params, x) @ ravel_pytree(vector)[0])
+
+
+def test_the_fisher_matrix_is_that_of_gauss_newton():
+    """Each class in the place of a sample, with the probability that it is drawn."""
+    net, params, x, _ = classifier()
+    chances = jax.nn.softmax(net.forward(params, x)[0])
+    fisher = 0
+    for label in range(CLASSES):
+        gradient = signals.fisher_gradient(
+            net, rules.softmax_cross_entropy, lambda key, output, label=label: jnp.full(len(output), label)
+        )
+        each = signals.per_example(gradient(params, x, jax.random.key(0)).factors)
+        rows = jax.vmap(lambda tree: ravel_pytree(tree)[0])(each)
+        fisher += jnp.einsum("n,np,nq->pq", chances[:, label], rows, rows) / M
+    assert_close(fisher, gauss_newton(net, params, x))
+
+
+def test_labels_are_drawn_by_the_key():
+    net, params, x, _ = classifier()
+    gradient = jax.jit(signals.fisher_gradient(net, rules.softmax_cross_entropy, jax.random.categorical))
+    one, same, other = (gradient(params, x, jax.random.key(seed)).losses for seed in (0, 0, 1))
+    np.testing.assert_array_equal(one, same)
+    assert (one != other).any()
+
+
+def moments(left, right):
+    """Sums of (1, n)ᵀ (1, n) over rows, in a loop."""
+    return [sum(np.outer(row, row) for row in side.reshape(-1, side.shape[-1])) for side in (left, right)]
+
+
+@pytest.mark.parametrize("times", [(), (4,), (2, 3)])
+def test_expand_and_reduce(times):
+    a, delta = draw(M, *times, 5), draw(M, *times, 3)
+    rows = M * int(np.prod(times))
+    got = signals.kronecker_factors(rules.Outer(a, delta))
+    sum_a, sum_b = moments(a, delta)
+    assert_close(got.a, sum_a / rows)
+    assert_close(got.b, sum_b / M)
+    got = signals.kronecker_factors(rules.Outer(a, delta), "reduce")
+    mean, total = a.reshape(M, -1, 5).mean(1), delta.reshape(M, -1, 3).sum(1)
+    for moment, wanted in zip((got.a, got.b), moments(mean, total), strict=True):
+        assert_close(moment, wanted / M)
+
+
+ONE_USE = ("chain", "stack", "convolutional", "recurrent", "parallel, sum")
+
+
+@pytest.mark.parametrize("case", [case for case in EVERY if case.name in ONE_USE], ids=lambda case: case.name)
+def test_a_tree_like_the_parameters(case):
+    params, x, dy = problem(case)
+    found = signals.factored_gradient(case.layer, inner)(params, x, dy)
+    curvature = jax.jit(signals.kronecker_factors)(found.factors)
+    transform = signals.kfac(curvature)
+    moved, _ = updated(transform, params, transform.init(params), curvature)
+    assert jax.tree.map(jnp.shape, moved) == jax.tree.map(jnp.shape, params)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(moved))
+
+
+def test_one_example_with_one_position_is_exact():
+    """A ⊗ B = gᵀ g, of weights and biases."""
+    net, params, x, labels = classifier()
+    found = signals.factored_gradient(net, rules.softmax_cross_entropy)(params, x[:1], labels[:1])
+    curvature = signals.kronecker_factors(found.factors)
+    each = each_gradient(net, params, x[:1], labels[:1], rules.softmax_cross_entropy)
+    for place, name in ((0, "w"), (0, "b"), (2, "scale"), (3, "w")):
+        factors, row = curvature[place][name], in_rows(each[place][name])[0]
+        assert_close(jnp.kron(factors.a, factors.b), np.outer(row, row))
+
+
+def test_of_a_table_the_first_factor_is_how_often_rows_are_seen():
+    ids = jnp.array([[0, 2], [2, 2], [1, -1]])
+    got = signals.kronecker_factors(rules.Looked(ids, draw(3, 2, 4), rows=5))
+    np.testing.assert_allclose(got.a, np.array([1, 1, 3, 0, 0]) / 6, rtol=1e-6)
+
+
+def test_what_has_no_such_factors_keeps_its_gradient():
+    curvature = signals.kronecker_factors(
+        {"kernel": rules.Summed(draw(M, 2, 3), (2, 3)), "w": rules.Summed(draw(M, 3))}
+    )
+    assert curvature["kernel"] == ()
+    gradients = {"kernel": draw(2, 3), "w": draw(3)}
+    transform = signals.kfac(curvature)
+    moved, _ = updated(transform, gradients, transform.init(gradients), curvature)
+    np.testing.assert_array_equal(moved["kernel"], gradients["kernel"])
+    assert np.abs(moved["w"] - gradients["w"]).max() > 0.1
+
+
+def test_one_step_solves_least_squares():
+    """Where the curvature is A ⊗ I, and that exactly, K-FAC is Newton's method."""
+    net = layers.linear(3, bias=False)
+    x, wanted = draw(40, 5), draw(5, 3)
+    params, _ = net.init(jax.random.key(0), (5,))
+    _, gradients, _ = jb.backprop(net, rules.squared_error)(params, x, x @ wanted)
+    curvature = {"w": signals.Kronecker(x.T @ x / 40, jnp.eye(3))}
+    optimizer = optax.chain(signals.kfac(curvature, damping=1e-14), optax.sgd(1.0))
+    updates, _ = updated(optimizer, gradients, optimizer.init(params), curvature)
+    np.testing.assert_allclose(params["w"] + updates["w"], wanted, rtol=1e-5)
+
+
+def test_the_damped_inverse_and_the_running_average():
+    a, b, gradient = (moments(draw(9, n), draw(9, n))[0] / 9 for n in (4, 3, 2))
+    gradient = draw(4, 3)
+    curvature = signals.Kronecker(jnp.asarray(a), jnp.asarray(b))
+    transform = signals.kfac(curvature, damping=0.1, decay=0.5)
+    state = transform.init(gradient)
+    _, state = updated(transform, gradient, state, jax.tree.map(jnp.zeros_like, curvature))
+    got, state = updated(transform, gradient, state, curvature)
+    a, b = a * 2 / 3, b * 2 / 3  # 0.5² · 0 + 0.5 · 1 of 0.75
+    ratio = np.sqrt(np.trace(a) / 4 / (np.trace(b) / 3))
+    damped = a + ratio * np.sqrt(0.1) * np.eye(4), b + np.sqrt(0.1) / ratio * np.eye(3)
+    assert_close(got.reshape(-1), np.linalg.solve(np.kron(*damped), gradient.reshape(-1)))
+
+
+def test_kfac_trains():
+    """Ten steps with sampled labels, each of which makes the cost smaller; the whole of it jitted once."""
+    net, params, x, labels = classifier()
+    fisher = signals.fisher_gradient(net, rules.softmax_cross_entropy, jax.random.categorical)
+    backpropagate = jb.backprop(net, rules.softmax_cross_entropy)
+
+    def curvature(params, key):
+        return signals.kronecker_factors(fisher(params, x, key).factors)
+
+    like = jax.eval_shape(curvature, params, jax.random.key(0))
+    optimizer = optax.chain(signals.kfac(like, damping=0.01), optax.sgd(0.1))
+
+    @jax.jit
+    def step(params, state, key):
+        cost, gradients, _ = backpropagate(params, x, labels)
+        updates, state = optimizer.update(gradients, state, params, curvature=curvature(params, key))
+        return optax.apply_updates(params, updates), state, cost
+
+    state, costs = optimizer.init(params), []
+    for i in range(10):
+        params, state, cost = step(params, state, jax.random.key(i))
+        costs.append(float(cost))
+    assert costs[-1] < 0.5 * costs[0]
+
+
+def wrong(value) -> Any:
+    return value
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: signals.kfac((), damping=0.0), "kfac: damping, wanted a positive number, got 0.0"),
+        (lambda: signals.kfac((), decay=1.0), r"kfac: decay, wanted a number in \[0, 1\), got 1.0"),
+        (
+            lambda: signals.kronecker_factors((), positions=wrong("contract")),
+            "kronecker_factors: positions, wanted one of expand, reduce, got 'contract'",
+        ),
+        (
+            lambda: signals.kfac(()).update((), signals.kfac(()).init(())),
+            "kfac: curvature, wanted this step's tree of Kronecker as an argument of update, got none",
+        ),
+    ],
+)
+def test_bad_input(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
