@@ -33,3 +33,5 @@ from ._statistics import cosines as cosines
 from ._statistics import noise_scale as noise_scale
 from ._statistics import second_moment as second_moment
 from ._statistics import variance as variance
+from ._tap import sink as sink
+from ._tap import tap as tap
