@@ -21,7 +21,7 @@ class LayerCase:
       name: what a report calls it.
       layer: the layer.
       shape: of one example; of several inputs a tuple of shapes.
-      numbers: for an input of integers, how many there are.
+      numbers: for an input of integers, how many there are; of several inputs one for each, 0 for one of floats.
       mixes_examples: whether an example's output depends on the others.
       draws: whether the layer draws random numbers where it is given a key.
     """
@@ -29,18 +29,23 @@ class LayerCase:
     name: str
     layer: layers.Layer
     shape: Any
-    numbers: int = 0
+    numbers: int | tuple[int, ...] = 0
     mixes_examples: bool = False
     draws: bool = False
 
     def inputs(self, key: jax.Array, examples: int, dtype: DTypeLike = jnp.float32) -> Any:
         """Random inputs of so many examples."""
-        return jax.tree.map(lambda shape: self._drawn(key, (examples, *shape), dtype), self.shape, is_leaf=_is_shape)
+        several = not _is_shape(self.shape)
+        shapes = self.shape if several else (self.shape,)
+        numbers = self.numbers if isinstance(self.numbers, tuple) else (self.numbers,) * len(shapes)
+        drawn = tuple(_drawn(key, (examples, *shape), n, dtype) for shape, n in zip(shapes, numbers, strict=True))
+        return drawn if several else drawn[0]
 
-    def _drawn(self, key, shape, dtype):
-        if self.numbers:
-            return jax.random.randint(key, shape, 0, self.numbers)
-        return jax.random.normal(jax.random.fold_in(key, len(shape)), shape, dtype)
+
+def _drawn(key, shape, numbers, dtype):
+    if numbers:
+        return jax.random.randint(key, shape, 0, numbers)
+    return jax.random.normal(jax.random.fold_in(key, len(shape)), shape, dtype)
 
 
 def _is_shape(node):
@@ -93,6 +98,7 @@ _ENTRIES = [
     layers.logsumexp(-1),
     layers.sinusoidal_positions(),
     layers.glu(),
+    layers.split(1, 3, 2),
 ]
 
 _IMAGES = [
@@ -112,6 +118,8 @@ _SEQUENCES = [
     layers.gru(4),
     layers.lstm(4),
     layers.bidirectional(layers.gru(4)),
+    layers.rnn(4, output="last", reverse=True),
+    layers.lstm(4, output="last"),
 ]
 
 
@@ -135,6 +143,10 @@ LAYERS = (
     LayerCase("cosine_similarity", layers.cosine_similarity(), ((6,), (6,))),
     LayerCase("cosine_distance", layers.cosine_distance(), ((6,), (6,))),
     LayerCase("linear_solve", layers.linear_solve(), ((4, 4), (4,))),
+    LayerCase("lengths", layers.rnn(4, lengths=True), ((5, 3), ()), numbers=(0, 6)),
+    LayerCase(
+        "last of lengths", layers.gru(4, reverse=True, output="last", lengths=True), ((5, 3), ()), numbers=(0, 6)
+    ),
     LayerCase("attention", layers.dot_product_attention(is_causal=True), ((5, 2, 4), (5, 2, 4), (5, 2, 3))),
 )
 """Every layer that is no combinator."""
@@ -190,6 +202,45 @@ NETWORKS = (
         ),
         (6,),
         mixes_examples=True,
+    ),
+    LayerCase(
+        "both directions of lengths",
+        layers.chain(layers.bidirectional(layers.lstm(4, output="last", lengths=True)), layers.linear(3)),
+        ((5, 3), ()),
+        numbers=(0, 6),
+    ),
+    LayerCase("self-attention", layers.self_attention(12, 3, is_causal=True, bias=True), (5, 12)),
+    LayerCase("transformer block", layers.transformer_block(12, 6, 7, kv_heads=2), (5, 12)),
+    LayerCase(
+        "stack of transformer blocks, attention kept",
+        layers.stack(layers.transformer_block(8, 2, keep="attention", rotary=False, norm=layers.layer_norm), 2),
+        (5, 8),
+    ),
+    LayerCase("transformer block, inputs kept", layers.transformer_block(8, 2, keep="inputs"), (5, 8)),
+    LayerCase(
+        "map over time",
+        layers.chain(
+            layers.map_over_time(layers.chain(layers.conv(4, (3, 2)), layers.relu(), layers.flatten())),
+            layers.gru(5, output="last"),
+        ),
+        (5, 3, 4, 2),
+    ),
+    LayerCase("map over time, mixing", layers.map_over_time(layers.batch_norm()), (3, 6), mixes_examples=True),
+    LayerCase(
+        "map over time of two inputs", layers.map_over_time(layers.chain(layers.swiglu(), _block(6))), ((3, 6), (3, 6))
+    ),
+    LayerCase("reversible", layers.reversible(_block(6), layers.linear(6), 3), ((4, 6), (4, 6))),
+    LayerCase(
+        "reversible, mixing",
+        layers.reversible(layers.chain(layers.batch_norm(), layers.tanh()), layers.linear(6), 2),
+        ((6,), (6,)),
+        mixes_examples=True,
+    ),
+    LayerCase(
+        "reversible, with dropout",
+        layers.reversible(layers.dropout(0.4), layers.linear(6), 2),
+        ((6,), (6,)),
+        draws=True,
     ),
     LayerCase("recurrent", layers.chain(layers.lstm(5), layers.residual(layers.gru(5)), layers.linear(3)), (4, 6)),
 )

@@ -88,6 +88,8 @@ from ._normalisation import instance_norm as instance_norm
 from ._normalisation import layer_norm as layer_norm
 from ._normalisation import rms_norm as rms_norm
 from ._of import of as of
+from ._over_time import Grouped as Grouped
+from ._over_time import map_over_time as map_over_time
 from ._parameters import FEATURES as FEATURES
 from ._parameters import Initializer as Initializer
 from ._parameters import Parameter as Parameter
@@ -109,12 +111,14 @@ from ._recurrent import bidirectional as bidirectional
 from ._recurrent import gru as gru
 from ._recurrent import lstm as lstm
 from ._recurrent import rnn as rnn
+from ._reversible import reversible as reversible
 from ._sequences import dot_product_attention as dot_product_attention
 from ._sequences import rotary_embedding as rotary_embedding
 from ._sequences import sinusoidal_positions as sinusoidal_positions
 from ._shapes import flatten as flatten
 from ._shapes import identity as identity
 from ._shapes import reshape as reshape
+from ._shapes import split as split
 from ._shared import Transposed as Transposed
 from ._shared import Uses as Uses
 from ._shared import shared as shared
@@ -122,3 +126,7 @@ from ._stack import Stacked as Stacked
 from ._stack import stack as stack
 from ._summary import Summary as Summary
 from ._summary import summary as summary
+from ._transformer import gated_mlp as gated_mlp
+from ._transformer import self_attention as self_attention
+from ._transformer import transformer_block as transformer_block
+from ._watched import watched as watched

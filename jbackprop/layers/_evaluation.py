@@ -83,9 +83,14 @@ def evaluation(net: Layer) -> Evaluation:
 
 def rebuilt(layer: Layer, change: Callable[[Layer], Layer]) -> Layer:
     """The layer with every part, and then itself, exchanged for what `change` makes of it."""
+    return change(with_parts(layer, lambda part: rebuilt(part, change)))
+
+
+def with_parts(layer: Layer, change: Callable[[Layer], Layer]) -> Layer:
+    """The layer with what `change` makes of each of its own parts."""
     fields = {field.name: getattr(layer, field.name) for field in dataclasses.fields(layer)}
-    changed = {name: _rebuilt_field(value, change) for name, value in fields.items() if _holds_layers(value)}
-    return change(dataclasses.replace(layer, **changed) if changed else layer)
+    changed = {name: _changed(value, change) for name, value in fields.items() if _holds_layers(value)}
+    return dataclasses.replace(layer, **changed) if changed else layer
 
 
 def initial_statistics(net: Layer, params: Params, shape: Shape) -> Any:
@@ -140,10 +145,10 @@ def _holds_layers(value):
     return isinstance(value, Layer) or (isinstance(value, tuple) and any(isinstance(item, Layer) for item in value))
 
 
-def _rebuilt_field(value, change):
+def _changed(value, change):
     if isinstance(value, Layer):
-        return rebuilt(value, change)
-    return tuple(rebuilt(item, change) if isinstance(item, Layer) else item for item in value)
+        return change(value)
+    return tuple(change(item) if isinstance(item, Layer) else item for item in value)
 
 
 def _merged(params, statistics):

@@ -6,12 +6,13 @@ asks for δ, take the steps in chunks.
 
 import dataclasses
 import functools
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
 
 from jbackprop import rules
+from jbackprop.rules import factored, static
 
 from ._branches import Parallel, parallel
 from ._layer import About, Layer, Params, Shape
@@ -19,6 +20,22 @@ from ._of import Of, layer_from
 from ._parameters import FEATURES, Parameter, lecun_normal, orthogonal, zeros
 
 _GATES = {"rnn": 1, "gru": 3, "lstm": 4}
+
+
+Output = Literal["steps", "last"]
+
+
+@factored
+class Recurred:
+    """What a recurrence keeps.
+
+    Attributes:
+      kept: the rule's residuals.
+      steps: how many there are.
+    """
+
+    kept: Any
+    steps: int = static()
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -29,15 +46,20 @@ class Recurrent(Layer):
       cell: which.
       hidden: the size of h.
       options: static ones of the rule, by name.
+      output: whether h of every step comes out, or of the last.
+      lengths: whether the input is a pair (x, lengths).
     """
 
     cell: Literal["rnn", "gru", "lstm"]
     hidden: int
     options: tuple[tuple[str, Any], ...] = ()
+    output: Output = "steps"
+    lengths: bool = False
 
     def __repr__(self) -> str:
         words = [str(self.hidden), *(f"{name}={value!r}" for name, value in self.options)]
-        return f"{self.cell}({', '.join(words)})"
+        words += [f"output={self.output!r}"] if self.output != "steps" else []
+        return f"{self.cell}({', '.join([*words, 'lengths=True'] if self.lengths else words)})"
 
     @property
     def inner(self) -> Of:
@@ -48,59 +70,75 @@ class Recurrent(Layer):
         if self.cell == "gru":
             biases["b_n"] = Parameter(zeros, (self.hidden,))
         rule = functools.partial(getattr(rules, self.cell), **dict(self.options))
-        return layer_from(rule, {"w": w, "u": u, **biases}, inputs=("x",), axes=2)
+        inputs = ("x", "seq_lengths") if self.lengths else ("x",)
+        return layer_from(rule, {"w": w, "u": u, **biases}, inputs=inputs)
 
     def init(self, key: jax.Array, shape: Shape) -> tuple[Params, Shape]:
-        """W by LeCun's variance, U orthogonal, biases 0."""
-        params, (_, out_shape) = self.inner.init(key, shape)
-        return params, out_shape
+        """W by LeCun's variance, U orthogonal, biases 0; ValueError where the input has no such shape."""
+        if self.lengths and (len(shape) != 2 or shape[1] != ()):
+            wanted = "wanted ((time, features), ()), that of a sequence and its length"
+            raise ValueError(f"{self.cell}: shape, {wanted}, got {shape}")
+        steps = dataclasses.replace(self, lengths=False).inner
+        params, (_, out_shape) = dataclasses.replace(steps, axes=2).init(key, shape[0] if self.lengths else shape)
+        return params, out_shape if self.output == "steps" else out_shape[1:]
 
-    def forward(self, params: Params, x: jax.Array, key: jax.Array | None = None) -> tuple[jax.Array, Any]:
-        """h of every step, (batch, time, hidden)."""
-        (_, y), kept = self.inner.forward(params, x)
-        return y, kept
+    def forward(self, params: Params, x: Any, key: jax.Array | None = None) -> tuple[jax.Array, Recurred]:
+        """h of every step, (batch, time, hidden), or of the last, (batch, hidden)."""
+        (carry, y), kept = self.inner.forward(params, x)
+        last = carry[1] if self.cell == "lstm" else carry
+        return y if self.output == "steps" else last, Recurred(kept, y.shape[-2])
 
-    def backward(self, params: Params, cache: Any, dy: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def backward(self, params: Params, cache: Recurred, dy: jax.Array) -> tuple[Any, jax.Array]:
         """∂C/∂x and δ of every step, from the last to the first."""
-        none = jax.tree.map(jnp.zeros_like, self._carry(dy))
-        (dx, *_), delta = self.inner.backward(params, cache, (none, dy))
-        return dx, delta
+        if self.output == "steps":
+            dlast, dsteps = jnp.zeros_like(dy[..., 0, :]), dy
+        else:
+            dlast, dsteps = dy, jnp.zeros((*dy.shape[:-1], cache.steps, self.hidden), dy.dtype)
+        dcarry = (jnp.zeros_like(dlast), dlast) if self.cell == "lstm" else dlast
+        (dx, *_), delta = self.inner.backward(params, cache.kept, (dcarry, dsteps))
+        return (dx, None) if self.lengths else dx, delta
 
-    def factors(self, params: Params, cache: Any, delta: jax.Array) -> Any:
+    def factors(self, params: Params, cache: Recurred, delta: jax.Array) -> Any:
         """xᵀ δ, hᵀ δ and Σ δ over all steps."""
-        return self.inner.factors(params, cache, delta)
+        return self.inner.factors(params, cache.kept, delta)
 
     def about(self) -> About:
         """A cell, step by step."""
         return About(self.cell, f"{self.cell}({{x}})", "through time({dy})", "{delta} W{l}ᵀ")
 
-    def _carry(self, dy):
-        state = dy[..., 0, :]
-        return (state, state) if self.cell == "lstm" else state
 
-
-def rnn(hidden: int, *, activation: Literal["tanh", "relu"] = "tanh", reverse: bool = False) -> Recurrent:
-    """h_t = φ(x_t W + h_{t−1} U + b) from h₀ = 0; the output is h of every step.
+def rnn(
+    hidden: int,
+    *,
+    activation: Literal["tanh", "relu"] = "tanh",
+    reverse: bool = False,
+    output: Output = "steps",
+    lengths: bool = False,
+) -> Recurrent:
+    """h_t = φ(x_t W + h_{t−1} U + b) from h₀ = 0; the output is h of every step, or of the last.
 
     Args:
       hidden: the size of h.
       activation: φ.
       reverse: whether time runs from the last step to the first; each output still stands beside its input.
+      output: "steps", (time, hidden), or "last", (hidden,): h after the last step that time runs to.
+      lengths: whether the input is a pair (x, lengths) of sequences and the numbers of their steps that count; those
+        behind have output 0, change no h and get no gradient.
 
     Raises:
-      ValueError: hidden is not positive.
+      ValueError: hidden is not positive, or there is no such output; `init` raises it where the shape does not fit.
     """
-    return _made("rnn", hidden, activation=(activation, "tanh"), reverse=(reverse, False))
+    return _made("rnn", hidden, output, lengths, activation=(activation, "tanh"), reverse=(reverse, False))
 
 
-def gru(hidden: int, *, reverse: bool = False) -> Recurrent:
+def gru(hidden: int, *, reverse: bool = False, output: Output = "steps", lengths: bool = False) -> Recurrent:
     """The gated recurrent unit; arguments as in `rnn`."""
-    return _made("gru", hidden, reverse=(reverse, False))
+    return _made("gru", hidden, output, lengths, reverse=(reverse, False))
 
 
-def lstm(hidden: int, *, reverse: bool = False) -> Recurrent:
+def lstm(hidden: int, *, reverse: bool = False, output: Output = "steps", lengths: bool = False) -> Recurrent:
     """Long short-term memory; arguments as in `rnn`."""
-    return _made("lstm", hidden, reverse=(reverse, False))
+    return _made("lstm", hidden, output, lengths, reverse=(reverse, False))
 
 
 def bidirectional(layer: Recurrent) -> Parallel:
@@ -115,9 +153,10 @@ def bidirectional(layer: Recurrent) -> Parallel:
     return parallel(layer, back, join="concatenate")
 
 
-def _made(cell, hidden, **options):
+def _made(cell, hidden, output, lengths, **options):
     if hidden < 1:
         raise ValueError(f"{cell}: hidden, wanted a positive number, got {hidden}")
-    return Recurrent(
-        cell, hidden, tuple((name, value) for name, (value, default) in options.items() if value != default)
-    )
+    if output not in get_args(Output):
+        raise ValueError(f"{cell}: output, wanted one of {', '.join(get_args(Output))}, got {output!r}")
+    given = tuple((name, value) for name, (value, default) in options.items() if value != default)
+    return Recurrent(cell, hidden, given, output, lengths)

@@ -1,10 +1,12 @@
 """Layers that only move numbers: the backward pass moves them back."""
 
 import dataclasses
+import itertools
 import math
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from jbackprop.rules import factored, static
 
@@ -71,6 +73,40 @@ class Reshape(Layer):
         return About(repr(self).partition("(")[0], "reshape({x})", input="reshape({dy})")
 
 
+@dataclasses.dataclass(frozen=True, repr=False)
+class Split(Layer):
+    """Parts of the last axis; `split` makes it.
+
+    Attributes:
+      sizes: of the parts.
+    """
+
+    sizes: tuple[int, ...]
+
+    def __repr__(self) -> str:
+        return f"split({', '.join(map(str, self.sizes))})"
+
+    def init(self, key: jax.Array, shape: Shape) -> tuple[Params, Shape]:
+        """No parameters; ValueError where the last axis is not as long as the parts together."""
+        check_shape("split", shape)
+        if not shape or shape[-1] != sum(self.sizes):
+            raise ValueError(f"split: shape, wanted a last axis of {sum(self.sizes)}, got {tuple(shape)}")
+        return (), tuple((*shape[:-1], size) for size in self.sizes)
+
+    def forward(self, params: Params, x: jax.Array, key: jax.Array | None = None) -> tuple[tuple[jax.Array, ...], Any]:
+        """The parts, and nothing kept."""
+        ends = list(itertools.accumulate(self.sizes))[:-1]
+        return tuple(jnp.split(x, ends, axis=-1)), ()
+
+    def backward(self, params: Params, cache: Any, dy: tuple[jax.Array, ...]) -> tuple[jax.Array, Any]:
+        """The parts of dy side by side."""
+        return jnp.concatenate(dy, axis=-1), ()
+
+    def about(self) -> About:
+        """Several outputs."""
+        return About("split", "parts of {x}", input="{dy} side by side")
+
+
 def identity() -> Identity:
     """y = x, a branch of `parallel` that leaves its input as it is."""
     return Identity()
@@ -90,3 +126,17 @@ def reshape(*shape: int) -> Reshape:
     if shape.count(-1) > 1 or any(size < 1 and size != -1 for size in shape):
         raise ValueError(f"reshape: shape, wanted positive sizes, one of them perhaps -1, got {shape}")
     return Reshape(shape)
+
+
+def split(*sizes: int) -> Split:
+    """A tuple of parts of the last axis, such as a gate or attention takes.
+
+    Args:
+      *sizes: of the parts, which together are the axis.
+
+    Raises:
+      ValueError: there is none, or one is not positive; `init` raises it where they are not the axis.
+    """
+    if not sizes or any(size < 1 for size in sizes):
+        raise ValueError(f"split: sizes, wanted positive sizes, got {sizes}")
+    return Split(sizes)

@@ -14,6 +14,8 @@ from ._chain import Chain
 from ._checkpoint import Checkpoint
 from ._evaluation import example_like
 from ._layer import Layer, Params, Shape
+from ._over_time import MapOverTime
+from ._reversible import Reversible
 from ._shared import Shared
 from ._stack import Stack
 
@@ -101,8 +103,18 @@ def _parts(layer, params, x) -> Iterator[tuple[str, Layer, Params, Any]]:
         case Shared(inner):
             yield from _parts(inner, jax.eval_shape(layer.whole, params), x)
         case Stack(block):
-            one = jax.tree.map(lambda p: jax.ShapeDtypeStruct(p.shape[1:], p.dtype), params)
-            yield from _parts(block, one, x) if isinstance(block, Chain) else [("0", block, one, x)]
+            yield from _parts(block, _one(params), x) if isinstance(block, Chain) else [("0", block, _one(params), x)]
+        case Reversible(f, g):
+            one = _one(params)
+            yield from (("f", f, one[0], x[1]), ("g", g, one[1], x[0]))
+        case MapOverTime(inner):
+            steps = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), x)
+            yield from _parts(inner, params, steps) if isinstance(inner, Chain) else [("0", inner, params, steps)]
+
+
+def _one(params):
+    """The parameters of one of several blocks."""
+    return jax.tree.map(lambda p: jax.ShapeDtypeStruct(p.shape[1:], p.dtype), params)
 
 
 def _row(layer, params, x, place):
@@ -119,9 +131,9 @@ def _row(layer, params, x, place):
 
 def _flops(layer, params, x):
     """Of a combinator the sum over its parts: the compiler counts the body of a stack's loop once."""
-    if isinstance(layer, Chain | Residual | Parallel | Checkpoint | Shared | Stack):
+    if isinstance(layer, Chain | Residual | Parallel | Checkpoint | Shared | Stack | MapOverTime | Reversible):
         each = [_flops(*part) for _, *part in _parts(layer, params, x)]
-        times = layer.n if isinstance(layer, Stack) else 1
+        times = layer.n if isinstance(layer, Stack | Reversible) else 1
         return None if None in each else times * sum(flops or 0 for flops in each)
     costs = jax.jit(lambda params, x: layer.forward(params, x)[0]).lower(params, x).cost_analysis()
     return None if costs is None else costs.get("flops", 0.0)

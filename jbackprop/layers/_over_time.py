@@ -1,0 +1,137 @@
+"""A layer of single examples on every step of a sequence, the same parameters at each.
+
+    y_nt = f(p, x_nt)        ∂C_n/∂p = Σ_t of what step t gets
+
+Every step is an example to f, so that it is one call and each gradient one product; the factored gradient knows which
+steps are one example's.
+"""
+
+import dataclasses
+from typing import Any
+
+import jax
+
+from jbackprop.rules import Factored, Mixed, Product, factored, static
+
+from ._layer import Layer, Params, Shape, is_factored
+
+
+@factored
+class Grouped(Factored):
+    """What a parameter gets from rows of which several are one example's.
+
+    Attributes:
+      factor: that of the rows, whose arrays have the axis of an example's rows behind that of the examples.
+      axes: of each array in order; with one less, it is that of one example.
+    """
+
+    factor: Factored
+    axes: tuple[int, ...] = static()
+
+    @classmethod
+    def of(cls, factor: Factored, count: int) -> "Grouped | Mixed":
+        """The factor of rows, so many of them an example; one that mixes its rows stays as it is."""
+        if isinstance(factor, Mixed):
+            return factor
+        grouped = _apart(factor, count)
+        return cls(grouped, tuple(leaf.ndim for leaf in jax.tree.leaves(grouped)))
+
+    def total(self) -> jax.Array:
+        """The gradient of all rows; under `jax.vmap` of those of one example."""
+        if tuple(leaf.ndim for leaf in jax.tree.leaves(self.factor)) == self.axes:
+            return _merged(self.factor).total()
+        return self.factor.total()
+
+    def weighted(self, weights: jax.Array) -> jax.Array:
+        """That of the rows, which have their example's weight."""
+        count = jax.tree.leaves(self.factor)[0].shape[1]
+        return _merged(self.factor).weighted(weights.repeat(count))
+
+    def products(self) -> tuple[Product, ...] | None:
+        """The factor's: a row is one more position."""
+        return self.factor.products()
+
+
+@factored
+class Steps:
+    """What a layer on every step keeps.
+
+    Attributes:
+      kept: the layer's cache, every step an example.
+      count: how many steps a sequence has.
+    """
+
+    kept: Any
+    count: int = static()
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class MapOverTime(Layer):
+    """A layer on every step; `map_over_time` makes it.
+
+    Attributes:
+      inner: the layer, whose parameters are those of the whole.
+    """
+
+    inner: Layer
+
+    def init(self, key: jax.Array, shape: Shape) -> tuple[Params, Shape]:
+        """Those of the layer for a step."""
+        (count, *_) = jax.tree.leaves(shape) or [None]
+        if count is None:
+            raise ValueError(f"map_over_time: shape, wanted (time, …), got {shape}")
+        params, out_shape = self.inner.init(key, _of_shapes(lambda sizes: sizes[1:], shape))
+        return params, _of_shapes(lambda sizes: (count, *sizes), out_shape)
+
+    def forward(self, params: Params, x: Any, key: jax.Array | None = None) -> tuple[Any, Steps]:
+        """The layer on all steps at once."""
+        count = jax.tree.leaves(x)[0].shape[1]
+        y, kept = self.inner.forward(params, _merged(x), key)
+        return _apart(y, count), Steps(kept, count)
+
+    def backward(self, params: Params, cache: Steps, dy: Any) -> tuple[Any, Any]:
+        """The layer's on all steps at once; δ has the axis of steps behind that of the examples."""
+        dx, delta = self.inner.backward(params, cache.kept, _merged(dy))
+        return _apart((dx, delta), cache.count)
+
+    def backpropagate(self, params: Params, cache: Steps, dy: Any) -> tuple[Any, Any, Params]:
+        """The same with the gradients."""
+        dx, delta, gradients = self.inner.backpropagate(params, cache.kept, _merged(dy))
+        return *_apart((dx, delta), cache.count), gradients
+
+    def factors(self, params: Params, cache: Steps, delta: Any) -> Any:
+        """The layer's, the steps of a sequence together."""
+        factors = self.inner.factors(params, cache.kept, _merged(delta))
+        return jax.tree.map(lambda factor: Grouped.of(factor, cache.count), factors, is_leaf=is_factored)
+
+    def statistics(self, params: Params, cache: Steps) -> Any:
+        """The layer's, over the steps of all examples."""
+        return self.inner.statistics(params, cache.kept)
+
+
+def map_over_time(layer: Layer) -> MapOverTime:
+    """A layer for one step, such as a convolution of a frame, on every step of a sequence (time, …).
+
+    A layer of features, as `linear` is, takes sequences by itself.
+
+    Raises:
+      TypeError: layer is not a `Layer`.
+    """
+    if not isinstance(layer, Layer):
+        raise TypeError(f"map_over_time: layer, wanted a Layer, got {layer!r}")
+    return MapOverTime(layer)
+
+
+def _of_shapes(change, shape):
+    """A shape, or each of several."""
+    if all(isinstance(size, int) for size in shape):
+        return change(tuple(shape))
+    return tuple(_of_shapes(change, each) for each in shape)
+
+
+def _merged(tree):
+    return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), tree)
+
+
+def _apart(tree, count):
+    return jax.tree.map(lambda leaf: leaf.reshape(-1, count, *leaf.shape[1:]), tree)
