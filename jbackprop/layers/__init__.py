@@ -129,4 +129,5 @@ from ._summary import summary as summary
 from ._transformer import gated_mlp as gated_mlp
 from ._transformer import self_attention as self_attention
 from ._transformer import transformer_block as transformer_block
+from ._watched import norm as norm
 from ._watched import watched as watched

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from jbackprop.functions import automatic, halves
 
 from ._layer import Layer, Params
+from ._watched import norm, watched
 
 Loss = Callable[..., jax.Array]
 """(output, target) -> one value for each example."""
@@ -61,9 +62,17 @@ class Backpropagate:
         _, deltas, gradients = self.net.backpropagate(params, cache, d_output)
         return Pass(values.mean(), gradients, deltas, self.net.statistics(params, cache))
 
+    def telling_norms(self) -> "Backpropagate":
+        """The same, with ‖δ‖ in place of each δ, which then outlives none: of a stack, one for each block."""
+        return dataclasses.replace(self, net=watched(self.net, norm))
+
 
 class Autodiff(Backpropagate):
     """The same cost and gradients by JAX, which tells no deltas; `autodiff` makes it."""
+
+    def telling_norms(self) -> "Autodiff":
+        """Itself."""
+        return self
 
     def whole(self, params: Params, x: Any, y: Any, key: jax.Array | None = None) -> Pass:
         """Cost, gradients and the batch's statistics; deltas are ()."""

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from ._branches import Residual
 from ._chain import Several
@@ -90,3 +91,11 @@ def watched(net: Layer, quantity: Callable[[Any], Any]) -> Layer:
     if not isinstance(net, _TRANSPARENT):
         return Watched(net, quantity)
     return with_parts(net, lambda part: watched(part, quantity))
+
+
+def norm(array: jax.Array, axis: int | tuple[int, ...] | None = None) -> jax.Array:
+    """The Euclidean norm, in float32 at least; over the largest entry, no square overflows or vanishes."""
+    array = array.astype(jnp.promote_types(array.dtype, jnp.float32))
+    largest = jnp.abs(array).max(axis, initial=0, keepdims=True)
+    scale = jnp.where(largest > 0, largest, 1)
+    return jnp.squeeze(scale, axis) * jnp.sqrt(jnp.square(array / scale).sum(axis))

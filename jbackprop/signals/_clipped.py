@@ -70,6 +70,10 @@ class ClippedGradient(Backpropagate):
         gradients, losses, norms = take(params, (x, y, key, weights), share)
         return Clipped((weights * losses).mean().astype(losses.dtype), like(gradients, params), norms)
 
+    def telling_norms(self) -> "ClippedGradient":
+        """Itself, which tells no δ."""
+        return self
+
     def whole(self, params: Params, x: Any, y: Any, key: jax.Array | None = None) -> Pass:
         """The same as a pass of training; δ stays inside."""
         found = self(params, x, y, key)

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jbackprop.layers import Params
+from jbackprop.layers import Params, norm
 
 
 class Flow(NamedTuple):
@@ -48,11 +48,11 @@ def gradient_flow(params: Params, gradients: Params, deltas: Any, updates: Param
     """
     moved = gradients if updates is None else updates
     return Flow(
-        deltas=jax.tree.map(_norm, deltas),
+        deltas=jax.tree.map(norm, deltas),
         zeros=jax.tree.map(lambda delta: (delta == 0).mean(), deltas),
         dead=jax.tree.map(lambda delta: (delta == 0).all(tuple(range(delta.ndim - 1))).mean(), deltas),
-        gradients=jax.tree.map(_norm, gradients),
-        ratios=jax.tree.map(lambda update, param: _norm(update) / _norm(param), moved, params),
+        gradients=jax.tree.map(norm, gradients),
+        ratios=jax.tree.map(lambda update, param: norm(update) / norm(param), moved, params),
     )
 
 
@@ -66,11 +66,3 @@ def first_non_finite(deltas: Any) -> str | None:
         if not jnp.isfinite(delta).all():
             return jax.tree_util.keystr(path, simple=True, separator=".")
     return None
-
-
-def _norm(array):
-    """The Euclidean norm in float32 at least; over the largest entry, no square overflows or vanishes."""
-    array = array.astype(jnp.promote_types(array.dtype, jnp.float32))
-    largest = jnp.abs(array).max(initial=0)
-    scale = jnp.where(largest > 0, largest, 1)
-    return scale * jnp.sqrt(jnp.square(array / scale).sum())

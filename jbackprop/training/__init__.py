@@ -2,8 +2,11 @@
 
 from ._finite import NonFiniteError as NonFiniteError
 from ._finite import check_finite as check_finite
+from ._mesh import fully_sharded as fully_sharded
 from ._state import Metrics as Metrics
 from ._state import State as State
 from ._state import init as init
 from ._step import epoch as epoch
 from ._step import step as step
+from ._ways import in_parts as in_parts
+from ._ways import mixed_precision as mixed_precision

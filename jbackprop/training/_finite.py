@@ -29,14 +29,23 @@ def check_finite(metrics: Metrics) -> None:
 def _diagnosis(metrics):
     message = f"step {metrics.step}: the cost is {metrics.cost}"
     for what, norms in ("δ of layer", metrics.delta_norms), ("gradient of", metrics.gradient_norms):
-        bad = [path for path, norm in jax.tree_util.tree_leaves_with_path(norms) if not jnp.isfinite(norm)]
+        bad = [
+            (path, norm) for path, norm in jax.tree_util.tree_leaves_with_path(norms) if not jnp.isfinite(norm).all()
+        ]
         if bad:
-            name = jax.tree_util.keystr(bad[-1], simple=True, separator=".")
-            return f"{message}; going backward, the {what} {name} is the first that is not finite"
+            path, norm = bad[-1]
+            name = jax.tree_util.keystr(path, simple=True, separator=".")
+            return f"{message}; going backward, the {what} {name}{_block(norm)} is the first that is not finite"
     return message
+
+
+def _block(norms):
+    """Of a stack the last block whose norm is not finite."""
+    return f", block {int(jnp.flatnonzero(~jnp.isfinite(norms))[-1])}," if norms.ndim else ""
 
 
 def all_finite(metrics):
     """Whether all metrics are finite, for each step."""
-    finite = [jnp.isfinite(leaf) for leaf in jax.tree.leaves(metrics)]
+    steps = jnp.shape(metrics.cost)
+    finite = [jnp.isfinite(leaf).reshape(*steps, -1).all(axis=-1) for leaf in jax.tree.leaves(metrics)]
     return jnp.stack(finite, axis=-1).all(axis=-1)

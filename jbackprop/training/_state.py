@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jbackprop.layers import Params
+from jbackprop.layers import Params, norm
 
 
 class State(NamedTuple):
@@ -32,7 +32,8 @@ class Metrics(NamedTuple):
 
     Attributes:
       cost: the mean loss over the batch, before the step.
-      delta_norms: ‖δˡ‖ over the whole batch, a tree like the deltas; () for automatic gradients.
+      delta_norms: ‖δˡ‖ over the whole batch, a tree like the deltas, of a stack one for each block; () for automatic
+        gradients.
       gradient_norms: ‖∂C/∂p‖ of each parameter, a tree like the parameters.
       step: how many steps had been taken before.
     """
@@ -61,12 +62,5 @@ def init(
 
 
 def norms(tree):
-    """The Euclidean norm of each array, in float32 at least; scaled by the largest entry, no square overflows."""
-
-    def norm(array):
-        array = array.astype(jnp.promote_types(array.dtype, jnp.float32))
-        largest = jnp.abs(array).max(initial=0)
-        scale = jnp.where(largest > 0, largest, 1)
-        return scale * jnp.sqrt(jnp.square(array / scale).sum())
-
+    """The Euclidean norm of each array."""
     return jax.tree.map(norm, tree)

@@ -19,9 +19,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jbackprop.layers import Backpropagate, Pass, moved, starting_statistics
+from jbackprop.layers import Backpropagate, Pass, like, moved, starting_statistics
 
 from ._finite import all_finite
+from ._mesh import put_together, taken
 from ._state import Metrics, State, norms
 
 AVERAGING = 0.9
@@ -82,7 +83,7 @@ def epoch(
         batches = _batches(key, _examples(x, y), batch_size)
 
         def batch(rows):
-            return jax.tree.map(lambda array: array[rows], (x, y))
+            return jax.tree.map(lambda array: taken(array, rows), (x, y))
 
         def next_step(carry, rows):
             state, going = carry
@@ -99,16 +100,21 @@ def epoch(
 
 def _step(backpropagate, optimizer, averaging):
     update = optax.with_extra_args_support(optimizer).update
+    if isinstance(backpropagate, Backpropagate):
+        backpropagate = backpropagate.telling_norms()
 
     def take_step(state, x, y):
         key = jax.random.fold_in(state.key, state.step)
-        found = _passed(backpropagate, state.params, x, y, key)
-        metrics = Metrics(found.cost, norms(found.deltas), norms(found.gradients), state.step)
+        params = put_together(state.params)
+        found = _passed(backpropagate, params, x, y, key)
+        found = found._replace(gradients=like(found.gradients, state.params))
+        delta_norms = found.deltas if isinstance(backpropagate, Backpropagate) else norms(found.deltas)
+        metrics = Metrics(found.cost, delta_norms, norms(found.gradients), state.step)
         # What a line search or a plateau's schedule asks for besides; the others ignore it.
         search = {
             "value": found.cost,
             "grad": found.gradients,
-            "value_fn": lambda params: _passed(backpropagate, params, x, y, key).cost,
+            "value_fn": lambda params: _passed(backpropagate, put_together(params), x, y, key).cost,
         }
         updates, optimizer_state = update(found.gradients, state.optimizer, state.params, **search)
         statistics = moved(state.statistics, found.statistics, averaging) if state.statistics else state.statistics
@@ -129,7 +135,7 @@ def _with_statistics(backpropagate, state, x, y):
     """The state with running averages to start from, where the network wants some and there are none yet."""
     if state.statistics or not isinstance(backpropagate, Backpropagate):
         return state
-    found = jax.eval_shape(backpropagate.whole, state.params, x, y, state.key).statistics
+    found = jax.eval_shape(backpropagate.whole, put_together(state.params), x, y, state.key).statistics
     return state._replace(statistics=starting_statistics(found)) if jax.tree.leaves(found) else state
 
 

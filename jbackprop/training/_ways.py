@@ -1,0 +1,154 @@
+"""Other ways to one batch's gradients: in parts, and in half precision over parameters of float32.
+
+    in parts            ∂C/∂p = 1/n Σ_k ∂C_k/∂p of n equal parts, one after the other     ‖δ‖ = 1/n √Σ_k ‖δ_k‖²
+    half precision      ∂C/∂p = 1/s ∂(s C)/∂p̂ at p̂ = p in the other dtype, s the loss scale
+
+P. Micikevicius et al., "Mixed precision training", ICLR, 2018, for the second.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+
+from jbackprop.layers import Backpropagate, Params, Pass, norm
+
+
+@dataclasses.dataclass(frozen=True)
+class InParts(Backpropagate):
+    """Gradients of a batch in parts; `in_parts` makes it.
+
+    Attributes:
+      way: to the gradients of a part.
+      parts: how many there are.
+      norms: whether deltas are norms.
+    """
+
+    way: Backpropagate
+    parts: int
+    norms: bool = False
+
+    def telling_norms(self) -> "InParts":
+        """The same, with the norm of the whole batch's δ in place of δ."""
+        return dataclasses.replace(self, way=self.way.telling_norms(), norms=True)
+
+    def whole(self, params: Params, x: Any, y: Any, key: jax.Array | None = None) -> Pass:
+        """Cost, gradients and statistics, the means over the parts; deltas of each part's cost, parts in front."""
+        examples = len(jax.tree.leaves(x)[0])
+        if examples == 0 or examples % self.parts:
+            raise ValueError(f"in_parts: x, wanted a number of examples that {self.parts} parts divide, got {examples}")
+        keys = None if key is None else jax.random.split(key, self.parts)
+        parts = *jax.tree.map(self._apart, (x, y)), keys
+
+        def step(sums, part):
+            found = self.way.whole(params, *part)
+            return jax.tree.map(jnp.add, sums, found.gradients), (found.cost, found.deltas, found.statistics)
+
+        none = jax.tree.map(lambda p: jnp.zeros_like(p, jnp.promote_types(p.dtype, jnp.float32)), params)
+        sums, (costs, deltas, statistics) = jax.lax.scan(step, none, parts)
+        return Pass(
+            costs.mean(),
+            jax.tree.map(lambda total, p: (total / self.parts).astype(p.dtype), sums, params),
+            jax.tree.map(self._norm, deltas) if self.norms else deltas,
+            jax.tree.map(lambda array: array.mean(0), statistics),
+        )
+
+    def _apart(self, array):
+        """Each part of examples that lie as far apart as they can: a share of every device's."""
+        return jnp.moveaxis(array.reshape(-1, self.parts, *array.shape[1:]), 1, 0)
+
+    def _norm(self, norms):
+        return norm(norms, axis=0) / self.parts
+
+
+def in_parts(backpropagate: Backpropagate, parts: int) -> InParts:
+    """The gradients of a batch from equal parts of it, one after the other: the memory of a part.
+
+    Args:
+      backpropagate: from `jbackprop.backprop`, `autodiff`, or any other here.
+      parts: how many; they divide the examples.
+
+    Raises:
+      TypeError: backpropagate is none of those.
+      ValueError: parts is not positive; the function raises it where they do not divide the batch.
+
+    The function's deltas are those of each part's own cost, with an axis of parts in front.  A network that normalises
+    by its batch does so by each part, and its statistics are the means over the parts.
+    """
+    _check("in_parts", backpropagate)
+    if parts < 1:
+        raise ValueError(f"in_parts: parts, wanted a positive number, got {parts}")
+    return InParts(backpropagate.net, backpropagate.loss, backpropagate, parts)
+
+
+@dataclasses.dataclass(frozen=True)
+class MixedPrecision(Backpropagate):
+    """Gradients by arithmetic of another dtype than the parameters'; `mixed_precision` makes it.
+
+    Attributes:
+      way: to the gradients, with the scaled loss.
+      dtype: of the arithmetic.
+      scale: of the loss.
+    """
+
+    way: Backpropagate
+    dtype: DTypeLike
+    scale: float = 1.0
+
+    def telling_norms(self) -> "MixedPrecision":
+        """The same, with the norms of δ in place of δ."""
+        return dataclasses.replace(self, way=self.way.telling_norms())
+
+    def whole(self, params: Params, x: Any, y: Any, key: jax.Array | None = None) -> Pass:
+        """Cost and gradients in the parameters' dtype, deltas unscaled."""
+        lower = partial(jax.tree.map, partial(_cast, self.dtype))
+        found = self.way.whole(lower(params), lower(x), y, key)
+        return Pass(
+            found.cost.astype(jnp.float32) / self.scale,
+            jax.tree.map(lambda gradient, p: gradient.astype(p.dtype) / self.scale, found.gradients, params),
+            jax.tree.map(lambda delta: delta / self.scale, found.deltas),
+            found.statistics,
+        )
+
+
+def mixed_precision(
+    backpropagate: Backpropagate, dtype: DTypeLike = jnp.bfloat16, scale: float = 1.0
+) -> MixedPrecision:
+    """Gradients by arithmetic in half precision, for parameters and an optimizer that stay in float32.
+
+    Args:
+      backpropagate: from `jbackprop.backprop`, `autodiff`, or any other here.
+      dtype: what parameters and floating-point inputs become for the two passes.
+      scale: the loss is multiplied by it and the gradients divided, in float32: float16, whose smallest number is 6e-8,
+        wants some 2¹⁰, bfloat16 none.  A step whose gradients overflow is not taken.
+
+    Raises:
+      TypeError: backpropagate is none of those, or dtype is no floating point.
+      ValueError: scale is not positive.
+    """
+    _check("mixed_precision", backpropagate)
+    if not jnp.issubdtype(dtype, jnp.floating):
+        raise TypeError(f"mixed_precision: dtype, wanted a floating point, got {dtype}")
+    if not scale > 0:
+        raise ValueError(f"mixed_precision: scale, wanted a positive number, got {scale}")
+    way = backpropagate
+    if scale != 1:
+        way = dataclasses.replace(way, loss=partial(_scaled, way.loss, scale))
+    return MixedPrecision(way.net, way.loss, way, dtype, scale)
+
+
+def _scaled(loss: Callable, scale, output, y):
+    return loss(output, y) * scale
+
+
+def _cast(dtype, array):
+    return array.astype(dtype) if jnp.issubdtype(jnp.result_type(array), jnp.floating) else array
+
+
+def _check(maker, backpropagate):
+    if not isinstance(backpropagate, Backpropagate):
+        raise TypeError(f"{maker}: backpropagate, wanted what jbackprop.backprop makes, got {backpropagate!r}")
