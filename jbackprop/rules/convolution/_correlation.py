@@ -86,7 +86,7 @@ def spread(delta: jax.Array, w: jax.Array, geometry: Geometry, space: tuple[int,
 def correlate_all(x: jax.Array, delta: jax.Array, geometry: Geometry) -> jax.Array:
     """V, (*window, in of a group, out), from x, (n, *space, in), and δ, (n, *positions, out)."""
     kernel = jax.ShapeDtypeStruct((*geometry.window, x.shape[-1] // geometry.groups, delta.shape[-1]), x.dtype)
-    cpu = _choose(kernel, geometry, _all_by_library, _all_by_entries, _all_by_patches)
+    cpu = _choose(kernel, geometry, _all_by_turning, _all_by_entries, _all_by_patches)
     cpu = _all_at_once if math.prod(geometry.window) == 1 else cpu
     put_together = partial(_per_platform, cpu, _all_by_library, geometry=geometry)
     space = [None] * len(geometry.window)
@@ -140,7 +140,7 @@ def _per_platform(cpu, library, a, b, **options):
 
 
 def _correlated_by_library(x, w, geometry, rounded=False):
-    letters = "DHW"[: len(geometry.window)]
+    letters = "DHW"[: x.ndim - 2]
     return lax.conv_general_dilated(
         x,
         w,
@@ -179,6 +179,19 @@ def _all_by_library(x, delta, geometry, rounded=False):
         batch_group_count=geometry.groups,
         preferred_element_type=x.dtype if rounded else wide_dtype(x),
     )
+
+
+def _all_by_turning(x, delta, geometry):
+    """The same, both arrays turned in memory first, so that XLA on a CPU sees the convolution that it is fast at.
+
+    Left alone it turns them itself, but in a loop, where it takes one entry at a time; and it would undo what is not
+    behind a barrier.
+    """
+    axes = range(1, x.ndim - 1)
+    x, delta = lax.optimization_barrier((x.transpose(x.ndim - 1, *axes, 0), delta.transpose(*axes, 0, x.ndim - 1)))
+    padding = _padding_of_reached(x, delta[None], geometry)
+    turned = Geometry((), geometry.dilation, tuple(padding), geometry.stretch, geometry.strides, 1)
+    return jnp.moveaxis(_correlated_by_library(x, delta, turned), 0, -2)
 
 
 def _padding_of_reached(x, delta, geometry):
