@@ -1,21 +1,18 @@
-"""A classifier trained by mini-batch descent, its gradients by hand, automatically, or by both side by side."""
+"""A classifier of images, and the networks that are tried on them."""
 
 import dataclasses
-from pathlib import Path
+import math
 from typing import Literal
 
 import jax
-import optax
-from tqdm import tqdm
+import jax.numpy as jnp
 
-import jbackprop as jb
-from jbackprop import layers, rules, training
+from jbackprop import layers, rules
 
-from . import comparison, plots, report, runs
+from . import fit, settings
 from .data import Data
 from .errors import InputError
-
-BACKWARD = {"manual": jb.backprop, "automatic": jb.autodiff}
+from .problem import Problem
 
 ACTIVATIONS = {"relu": layers.relu, "tanh": layers.tanh, "sigmoid": layers.sigmoid, "gelu": layers.gelu}
 
@@ -23,34 +20,50 @@ Activation = Literal["relu", "tanh", "sigmoid", "gelu"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class Settings(settings.Settings):
     """What every classifier can be told."""
 
-    backward: Literal["manual", "automatic", "both"] = "both"
-    """Whose gradients to train with; both trains two copies from one seed and compares them."""
-    epochs: int = 20
-    """Passes over the training examples."""
-    batch_size: int | None = 50
-    """Examples a step: 1 is stochastic descent, None full-batch descent."""
-    learning_rate: float = 0.2
-    """η in W ← W − η ∂C/∂W."""
-    momentum: float = 0.0
-    """The share of the last step that goes into the next; 0.0 is plain gradient descent."""
-    weight_decay: float = 0.0
-    """λ: adds λ p to the gradient of each parameter p."""
-    clip_norm: float | None = None
-    """The largest norm that a whole gradient may have; a longer one is scaled down."""
-    seed: int = 0
-    """Draws the initial parameters and the order of the examples."""
     explain: bool = False
     """Write the backprop table of one mini-batch, after the training, as explain.html and explain.txt."""
-    out: Path = Path("runs")
-    """The folder in which the run makes its own."""
 
-    @property
-    def backwards(self) -> tuple[str, ...]:
-        """The names in `BACKWARD` that are to be trained."""
-        return tuple(BACKWARD) if self.backward == "both" else (self.backward,)
+
+@dataclasses.dataclass(frozen=True)
+class Images(Settings):
+    """What every classifier by convolutions can be told."""
+
+    batch_size: int | None = 50
+    """Examples a step: 1 is stochastic descent, None full-batch descent."""
+    optimizer: Literal["sgd", "adam"] = "adam"
+    """What makes a step of a gradient."""
+    learning_rate: float = 2e-3
+    """η in W ← W − η ∂C/∂W; the largest where a schedule changes it."""
+    schedule: Literal["constant", "cosine"] = "cosine"
+    """How η changes: cosine ends at a hundredth."""
+    shift: int = 2
+    """The most pixels by which an image is moved at random, up or down and left or right, anew in every epoch."""
+
+
+def train(experiment: str, settings: Settings, net: layers.Layer, data: Data, shift: int = 0) -> None:
+    """Trains, and writes the run's folder; errors as of `fit.train`."""
+    fit.train(experiment, settings, problem(net, data, shift), explain=settings.explain)
+
+
+def problem(net: layers.Layer, data: Data, shift: int = 0) -> Problem:
+    """Images to classify, moved at random by up to so many pixels."""
+    if shift < 0:
+        raise InputError(f"--shift, wanted at least 0, got {shift}")
+
+    def draw(key):
+        return (_moved(key, data.x, shift) if shift else data.x), data.y
+
+    held_out = data.x_held_out, data.y_held_out
+    return Problem(net, rules.softmax_cross_entropy, data.x.shape[1:], draw, len(data.x), held_out, scores)
+
+
+def scores(logits: jax.Array, y: jax.Array) -> tuple[dict[str, jax.Array], jax.Array]:
+    """Cost and accuracy, every example counted once."""
+    right = (logits.argmax(axis=-1) == y).astype(jnp.float32)
+    return {"cost": rules.softmax_cross_entropy(logits, y), "accuracy": right}, jnp.ones(len(y))
 
 
 def mlp(hidden: tuple[int, ...], activation: str, classes: int) -> layers.Layer:
@@ -65,83 +78,53 @@ def mlp(hidden: tuple[int, ...], activation: str, classes: int) -> layers.Layer:
     return layers.chain(*parts, layers.linear(classes))
 
 
-def train(experiment: str, settings: Settings, net: layers.Layer, data: Data) -> None:
-    """Trains, and writes the run's folder; prints a table and the paths of the plots.
+def cnn(side: int, channels: tuple[int, ...], hidden: int, dropout: float, classes: int) -> layers.Layer:
+    """Convolutions of 3 × 3 with a pooling behind each, and two linear layers.
 
     Raises:
-      InputError: a setting is out of its range.
-      NonFiniteError: the training diverged; the lines up to there are written.
+      InputError: a number is not positive, there are more poolings than the side has halves, or no such dropout.
     """
-    _check(settings, examples=len(data.x))
-    run = runs.start(settings.out, experiment, settings)
-    print(f"{experiment}: {len(data.x)} examples, {len(data.x_held_out)} held out; writing {run.folder}", flush=True)
-    backpropagates = {name: BACKWARD[name](net, rules.softmax_cross_entropy) for name in settings.backwards}
-    states = _fit(settings, net, data, backpropagates, run)
-    batch = slice(0, settings.batch_size)
-    measured = comparison.measure(backpropagates, _optimizer(settings), states, data.x[batch], data.y[batch])
-    print(report.table(run.metrics(), measured))
-    if settings.backward == "both":
-        print(report.agreement(*(state.params for state in states.values())))
-    print(report.paths(plots.draw(run)))
-    if settings.explain:
-        _explain(net, states[settings.backwards[0]].params, data.x[batch], data.y[batch], run)
+    if not channels or min(*channels, hidden) < 1 or side >> len(channels) < 1:
+        raise InputError(f"--channels, wanted 1 to {int(math.log2(side))} positive numbers, got {channels}")
+    if not 0 <= dropout < 1:
+        raise InputError(f"--dropout, wanted a probability below 1, got {dropout}")
+    blocks = [part for n in channels for part in (layers.conv(n, (3, 3)), layers.gelu(), layers.max_pool((2, 2)))]
+    head = layers.linear(hidden), layers.gelu(), layers.dropout(dropout), layers.linear(classes)
+    return layers.chain(layers.reshape(side, side, 1), *blocks, layers.flatten(), *head)
 
 
-def _fit(settings, net, data, backpropagates, run):
-    """The state of each copy after the last epoch; an epoch's key, and so its order, is the same for all."""
-    init_key, order_key = jax.random.split(jax.random.key(settings.seed))
-    params, _ = net.init(init_key, data.x.shape[1:])
-    optimizer, evaluate = _optimizer(settings), jax.jit(_evaluation(net))
-    passes = {name: training.epoch(f, optimizer, settings.batch_size) for name, f in backpropagates.items()}
-    states = {name: training.init(params, optimizer) for name in passes}
-    for epoch in tqdm(range(1, settings.epochs + 1), desc="training", unit="epoch"):
-        key = jax.random.fold_in(order_key, epoch)
-        for name, one_pass in passes.items():
-            states[name], metrics = one_pass(states[name], key, data.x, data.y)
-            held_out = evaluate(states[name].params, data.x_held_out, data.y_held_out)
-            run.log(backward=name, epoch=epoch, step=int(states[name].step), **held_out, **_means(metrics))
-            training.check_finite(metrics)
-    return states
+def resnet(side: int, channels: tuple[int, ...], depth: int, classes: int) -> layers.Layer:
+    """Stages of residual blocks, each half as large as the one before, batch norm before every convolution.
+
+    K. He, X. Zhang, S. Ren, J. Sun, "Identity mappings in deep residual networks", ECCV, 2016.
+
+    Raises:
+      InputError: a number is not positive, or there are more stages than the side has halves.
+    """
+    if not channels or min(*channels, depth) < 1 or side >> (len(channels) - 1) < 1:
+        raise InputError(f"--channels, wanted 1 to {int(math.log2(side)) + 1} positive numbers, got {channels}")
+    first, *others = channels
+    stages = [_stage(first, depth)]
+    stages += [layers.chain(layers.conv(n, (3, 3), strides=(2, 2)), _stage(n, depth)) for n in others]
+    start = layers.reshape(side, side, 1), layers.conv(first, (3, 3))
+    return layers.chain(*start, *stages, *_normalised(), layers.global_avg_pool(), layers.linear(classes))
 
 
-def _explain(net, params, x, y, run):
-    table = jb.explain(net, rules.softmax_cross_entropy)(params, x, y)
-    for name in ("explain.txt", "explain.html"):
-        table.save(run.folder / name, f"{run.folder.name}: one mini-batch after the training")
-        print(f"table: {run.folder / name}")
+def _stage(channels, depth):
+    """Blocks y = x + conv(relu(norm(conv(relu(norm(x))))))."""
+    half = *_normalised(), layers.conv(channels, (3, 3), bias=False)
+    return layers.stack(layers.residual(*half, *half), depth)
 
 
-def _optimizer(settings):
-    clip = optax.identity() if settings.clip_norm is None else optax.clip_by_global_norm(settings.clip_norm)
-    decay = optax.add_decayed_weights(settings.weight_decay)
-    return optax.chain(clip, decay, optax.sgd(settings.learning_rate, settings.momentum))
+def _normalised():
+    return layers.batch_norm(), layers.relu()
 
 
-def _evaluation(net):
-    def evaluate(params, x, y):
-        logits = net.apply(params, x)
-        return {
-            "held_out_cost": rules.softmax_cross_entropy(logits, y).mean(),
-            "held_out_accuracy": (logits.argmax(axis=-1) == y).mean(),
-        }
-
-    return evaluate
-
-
-def _means(metrics):
-    """An epoch's cost and ‖δˡ‖, each the mean over its steps."""
-    deltas = jax.tree_util.tree_leaves_with_path(metrics.delta_norms)
-    norms = {jax.tree_util.keystr(path, simple=True, separator="."): norm.mean() for path, norm in deltas}
-    return {"cost": metrics.cost.mean(), "delta_norms": norms}
-
-
-def _check(settings, examples):
-    for name in ("learning_rate", "momentum", "weight_decay"):
-        if getattr(settings, name) < 0:
-            raise InputError(f"--{name.replace('_', '-')}, wanted at least 0, got {getattr(settings, name)}")
-    if settings.epochs < 1:
-        raise InputError(f"--epochs, wanted at least 1, got {settings.epochs}")
-    if settings.batch_size is not None and not 1 <= settings.batch_size <= examples:
-        raise InputError(f"--batch-size, wanted 1 to {examples} (the examples) or None, got {settings.batch_size}")
-    if settings.clip_norm is not None and not settings.clip_norm > 0:
-        raise InputError(f"--clip-norm, wanted a positive number or None, got {settings.clip_norm}")
+@jax.jit(static_argnames="most")
+def _moved(key, x, most):
+    """Each image moved by up to so many pixels; what comes in is black."""
+    side = math.isqrt(x.shape[1])
+    wide = jnp.pad(x.reshape(-1, side, side), [(0, 0), (most, most), (most, most)])
+    corners = jax.random.randint(key, (len(x), 2), 0, 2 * most + 1)
+    cut = jax.vmap(lambda image, corner: jax.lax.dynamic_slice(image, corner, (side, side)))
+    return cut(wide, corners).reshape(x.shape)

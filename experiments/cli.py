@@ -8,10 +8,29 @@ from collections.abc import Sequence
 
 import tyro
 
-from . import digits_mlp, gallery, mnist_mlp
+from . import (
+    digits_mlp,
+    gallery,
+    mnist_cnn,
+    mnist_mlp,
+    names_lstm,
+    resnet,
+    runs,
+    shakespeare_gpt,
+    vowels_gru,
+)
 from .errors import InputError
 
-EXPERIMENTS = {"digits-mlp": digits_mlp, "gallery": gallery, "mnist-mlp": mnist_mlp}
+EXPERIMENTS = {
+    "digits-mlp": digits_mlp,
+    "gallery": gallery,
+    "mnist-cnn": mnist_cnn,
+    "mnist-mlp": mnist_mlp,
+    "names-lstm": names_lstm,
+    "resnet": resnet,
+    "shakespeare-gpt": shakespeare_gpt,
+    "vowels-gru": vowels_gru,
+}
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -38,9 +57,19 @@ def _listing():
 
 
 def _parsed(experiment, name, arguments):
-    """The settings that the arguments give; tyro's box around an error becomes one line."""
+    """The settings that the arguments give; a run to go on with says what they leave out."""
+    given = _read(experiment, name, arguments, {})
+    if getattr(given, "resume", None) is None:
+        return given
+    stored = runs.stored_settings(given.resume, name, experiment.Settings)
+    found = _read(experiment, name, arguments, {"default": stored})
+    return runs.resumed(stored, found)
+
+
+def _read(experiment, name, arguments, default):
+    """tyro's box around an error becomes one line."""
     usage = {"prog": f"python -m experiments {name}", "description": experiment.SUMMARY}
-    parse = functools.partial(tyro.cli, experiment.Settings, args=arguments, **usage)
+    parse = functools.partial(tyro.cli, experiment.Settings, args=arguments, **usage, **default)
     box = io.StringIO()
     try:
         with contextlib.redirect_stdout(box), contextlib.redirect_stderr(box):

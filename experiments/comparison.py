@@ -12,14 +12,16 @@ from jbackprop import layers, training
 from jbackprop.functions import interleaved, quartiles, time_sample
 
 ROUNDS = 50
-"""Steps of each kind that are timed."""
+"""Steps of each kind that are timed, if they are done in `SECONDS`; three in any case."""
+
+SECONDS = 20.0
 
 
 class Measured(NamedTuple):
     """The cost of one training step.
 
     Attributes:
-      seconds: the median over `ROUNDS` steps.
+      seconds: the median over some steps.
       temporary_bytes: what the compiled step needs beside its arguments and results.
     """
 
@@ -57,7 +59,9 @@ def measure(
         return states[name], cost
 
     samples = {name: partial(time_sample, partial(advance, name), calls=1) for name in steps}
-    seconds = interleaved(samples, ROUNDS)
+    seconds = interleaved(samples, 1)
+    each = sum(took for (took,) in seconds.values())
+    seconds = interleaved(samples, max(3, min(ROUNDS, int(SECONDS / each))))
     return {name: Measured(quartiles(seconds[name]).middle, _temporary_bytes(steps[name])) for name in steps}
 
 

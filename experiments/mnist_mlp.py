@@ -22,5 +22,5 @@ class Settings(classifier.Settings):
 
 def run(settings: Settings) -> None:
     """Trains it."""
-    images = data.mnist_5k() if settings.data_dir is None else data.idx_folder(settings.data_dir)
+    images = data.images(settings.data_dir)
     classifier.train("mnist-mlp", settings, classifier.mlp(settings.hidden, settings.activation, classes=10), images)

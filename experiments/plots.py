@@ -14,6 +14,9 @@ STROKES = {
 }
 """Two curves that agree lie on each other: the thin automatic one inside the wide manual one."""
 
+MOST_NAMES = 12
+"""Of more layers than these the legend names the first and the last."""
+
 RESOLUTION = 120
 """Dots an inch."""
 
@@ -30,16 +33,23 @@ def draw(run: Run) -> list[Path]:
 
 
 def _training(copies):
-    """Cost and accuracy over time."""
+    """Cost and score over time."""
     figure = Figure(figsize=(10, 4), layout="constrained")
-    cost, accuracy = figure.subplots(1, 2)
+    cost, score = figure.subplots(1, 2)
+    name_of_score = _score(next(iter(copies.values())))
     for name, lines in copies.items():
         _curve(cost, lines, "cost", f"training, {name}", color="C0", **STROKES[name])
         _curve(cost, lines, "held_out_cost", f"held out, {name}", color="C1", **STROKES[name])
-        _curve(accuracy, lines, "held_out_accuracy", name, color="C1", **STROKES[name])
+        _curve(score, lines, f"held_out_{name_of_score}", name, color="C1", **STROKES[name])
     _label(cost, "cost, the mean over the examples", log=True)
-    _label(accuracy, "accuracy on the held-out examples")
+    _label(score, f"{name_of_score} on the held-out examples")
     return figure
+
+
+def _score(lines):
+    """The name of what is told of the held-out examples beside the cost."""
+    names = [key.removeprefix("held_out_") for key in lines[0] if key.startswith("held_out_")]
+    return next((name for name in names if name != "cost"), "cost")
 
 
 def _deltas(lines):
@@ -49,7 +59,8 @@ def _deltas(lines):
     names = list(lines[0]["delta_norms"])
     for i, name in enumerate(names):
         norms = [line["delta_norms"][name] for line in lines]
-        style = {"label": f"layer {name}", "color": _shade(i, len(names)), "marker": _marker(lines)}
+        named = len(names) <= MOST_NAMES or i in (0, len(names) - 1)
+        style = {"label": f"layer {name}" if named else None, "color": _shade(i, len(names)), "marker": _marker(lines)}
         axes.plot([line["epoch"] for line in lines], norms, **style)
     _label(axes, "‖δˡ‖ of a batch, the mean over the epoch", log=True)
     return figure

@@ -8,20 +8,20 @@ from . import comparison
 
 
 def table(metrics: Sequence[Mapping[str, Any]], measured: Mapping[str, comparison.Measured]) -> str:
-    """One row for each copy: its last costs and accuracy, the median time of its step and the memory of it.
+    """One row for each copy: its last costs and scores, the median time of its step and the memory of it.
 
     Args:
       metrics: the lines of metrics.jsonl.
       measured: for each copy, by its name.
     """
     last = {line["backward"]: line for line in metrics}
-    rows: list[tuple[str, ...]] = [
-        ("backward", "cost", "held-out cost", "held-out accuracy", "step ms", "temporary kB")
-    ]
+    scores = [key for key in next(iter(last.values())) if key.startswith("held_out_")]
+    scores.sort(key=lambda key: key != "held_out_cost")
+    columns = [key.replace("held_out_", "held-out ") for key in ("cost", *scores)]
+    rows: list[tuple[str, ...]] = [("backward", *columns, "step ms", "temporary kB")]
     for name, (seconds, temporary) in measured.items():
-        line = last[name]
-        scores = [_score(line[key]) for key in ("cost", "held_out_cost", "held_out_accuracy")]
-        rows.append((name, *scores, f"{seconds * 1e3:.3f}", f"{temporary / 1e3:.1f}"))
+        cells = [_score(last[name][key]) for key in ("cost", *scores)]
+        rows.append((name, *cells, f"{seconds * 1e3:.3f}", f"{temporary / 1e3:.1f}"))
     return "\n".join(_aligned(rows))
 
 

@@ -1,10 +1,13 @@
 """A run's folder: config.json, metrics.jsonl and plots.  Every line is on disk before the next one is computed."""
 
+import contextlib
 import dataclasses
 import datetime
+import fcntl
 import itertools
 import json
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +30,86 @@ class Run:
 
     def log(self, **values: Any) -> None:
         """Appends one line to metrics.jsonl; a number that is not finite is null, as JSON has no other."""
-        with self.metrics_path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(_plain(values), allow_nan=False) + "\n")
+        try:
+            with self.metrics_path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(_plain(values), allow_nan=False) + "\n")
+        except OSError as error:
+            raise InputError(f"{self.metrics_path}, wanted to write it, got {error.strerror}") from None
+
+    def forget_after(self, epoch: int) -> None:
+        """Drops the lines of later epochs, which are to come again."""
+        if self.metrics_path.exists():
+            kept = [line for line in self.metrics() if line["epoch"] <= epoch]
+            lines = "".join(json.dumps(line) + "\n" for line in kept)
+            beside = self.metrics_path.with_suffix(".new")
+            beside.write_text(lines, encoding="utf-8")
+            beside.replace(self.metrics_path)
 
     def metrics(self) -> list[dict[str, Any]]:
-        """The lines written so far."""
-        return [json.loads(line) for line in self.metrics_path.read_text(encoding="utf-8").splitlines()]
+        """The lines written so far; one that was cut off is none."""
+        if not self.metrics_path.exists():
+            return []
+        whole, _, _ = self.metrics_path.read_text(encoding="utf-8").rpartition("\n")
+        return [json.loads(line) for line in whole.splitlines()]
+
+
+@contextlib.contextmanager
+def opened(settings: Any, experiment: str) -> Iterator[Run]:
+    """The run of some settings, a new one or one to go on with, for this process alone.
+
+    Raises:
+      InputError: the folder cannot be written to, or another process writes to it.
+    """
+    run = start(settings.out, experiment, settings) if settings.resume is None else Run(settings.resume)
+    with (run.folder / "lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise InputError(f"--resume, wanted a run that no other process writes, got {run.folder}") from None
+        yield run
+
+
+def stored_settings(folder: Path, experiment: str, kind: type) -> Any:
+    """The settings that a run was started with, which say where it is.
+
+    Raises:
+      InputError: the folder is no run of this experiment.
+    """
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        config = {}
+    if not isinstance(config, dict) or config.pop("experiment", None) != experiment:
+        raise InputError(f"--resume, wanted the folder of a run of {experiment}, got {folder}")
+    fields = {field.name: field for field in dataclasses.fields(kind)}
+    if set(config) != set(fields):
+        odd = ", ".join(sorted(set(config) ^ set(fields)))
+        raise InputError(f"--resume, wanted a run with the settings of {experiment}, got other ones: {odd}")
+    values = {name: _typed(value, fields[name].type) for name, value in config.items()}
+    return kind(**{**values, "resume": folder})
+
+
+CHANGEABLE = ("epochs", "keep", "explain", "resume", "out", "devices", "sharded")
+
+
+def resumed(stored: Any, given: Any) -> Any:
+    """The settings to go on with.
+
+    Raises:
+      InputError: one is given that would make another run of it.
+    """
+    for field in dataclasses.fields(stored):
+        was, now = getattr(stored, field.name), getattr(given, field.name)
+        if field.name not in CHANGEABLE and was != now:
+            raise InputError(f"--{field.name.replace('_', '-')}, wanted {was} as the run was started with, got {now}")
+    return given
+
+
+def _typed(value, kind):
+    """A value from JSON: a path is written as text, a tuple as a list."""
+    if isinstance(value, list):
+        return tuple(value)
+    return Path(value) if isinstance(value, str) and "Path" in str(kind) else value
 
 
 def start(root: Path, experiment: str, settings: Any) -> Run:

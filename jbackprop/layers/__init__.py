@@ -119,6 +119,7 @@ from ._shapes import flatten as flatten
 from ._shapes import identity as identity
 from ._shapes import reshape as reshape
 from ._shapes import split as split
+from ._shared import Shared as Shared
 from ._shared import Transposed as Transposed
 from ._shared import Uses as Uses
 from ._shared import shared as shared

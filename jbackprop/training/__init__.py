@@ -8,5 +8,6 @@ from ._state import State as State
 from ._state import init as init
 from ._step import epoch as epoch
 from ._step import step as step
+from ._step import with_statistics as with_statistics
 from ._ways import in_parts as in_parts
 from ._ways import mixed_precision as mixed_precision

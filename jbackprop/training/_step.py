@@ -49,7 +49,7 @@ def step(
     take_step = _step(backpropagate, optimizer, averaging)
 
     def run(state, x, y):
-        state = _with_statistics(backpropagate, state, x, y)
+        state = with_statistics(backpropagate, state, x, y)
         taken, metrics = take_step(state, x, y)
         return _chosen(all_finite(metrics), taken, state), metrics
 
@@ -91,11 +91,28 @@ def epoch(
             going = going & all_finite(metrics)
             return (_chosen(going, taken, state), going), metrics
 
-        state = _with_statistics(backpropagate, state, *batch(batches[0]))
+        state = with_statistics(backpropagate, state, *batch(batches[0]))
         (state, _), metrics = jax.lax.scan(next_step, (state, jnp.array(True)), batches)
         return state, metrics
 
     return jax.jit(run, donate_argnums=0)
+
+
+def with_statistics(backpropagate: Gradients, state: State, x: Any, y: Any) -> State:
+    """The state with running averages to start from, where the network wants some and there are none yet.
+
+    `step` and `epoch` do so by themselves; before the first of them one needs it to read a state back from a file.
+
+    Args:
+      backpropagate: as for `step`.
+      state: of `init`.
+      x: inputs, or their shapes and dtypes.
+      y: targets, or the same of them.
+    """
+    if state.statistics or not isinstance(backpropagate, Backpropagate):
+        return state
+    found = jax.eval_shape(backpropagate.whole, put_together(state.params), x, y, state.key).statistics
+    return state._replace(statistics=starting_statistics(found)) if jax.tree.leaves(found) else state
 
 
 def _step(backpropagate, optimizer, averaging):
@@ -129,14 +146,6 @@ def _passed(backpropagate, params, x, y, key) -> Pass:
         return backpropagate.whole(params, x, y, key)
     cost, gradients, deltas = backpropagate(params, x, y)
     return Pass(cost, gradients, deltas, ())
-
-
-def _with_statistics(backpropagate, state, x, y):
-    """The state with running averages to start from, where the network wants some and there are none yet."""
-    if state.statistics or not isinstance(backpropagate, Backpropagate):
-        return state
-    found = jax.eval_shape(backpropagate.whole, put_together(state.params), x, y, state.key).statistics
-    return state._replace(statistics=starting_statistics(found)) if jax.tree.leaves(found) else state
 
 
 def _chosen(condition, tree, other):

@@ -1,0 +1,135 @@
+"""A run's checkpoints: the states of its copies after an epoch, by orbax, whole or not there.
+
+Orbax writes a checkpoint beside its place and renames it; a run that is killed while it writes leaves the one before.
+Beside the arrays stands their digest, so that a file which was altered is not trained on.
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+import logging
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+from jbackprop.training import State
+
+from .errors import InputError
+
+States = Mapping[str, State]
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoints:
+    """The last few of a run, and the best.
+
+    Attributes:
+      folder: the run's.
+      keep: how many of the last stay; 0 writes none.
+    """
+
+    folder: Path
+    keep: int
+
+    def save(self, epoch: int, states: States) -> None:
+        """Writes the states after an epoch, and drops those that are too many."""
+        if self.keep:
+            self._write("checkpoints", self.keep, epoch, states)
+
+    def save_best(self, epoch: int, states: States) -> None:
+        """Writes the states in the place of those that were best before."""
+        if self.keep:
+            self._write("best", 1, epoch, states)
+
+    def restored(self, like: States) -> tuple[int, dict[str, State]]:
+        """The epoch and the states of the last checkpoint; 0 and those given where there is none.
+
+        Args:
+          like: states of the same network and optimizer.
+
+        Raises:
+          InputError: the checkpoint is broken, was altered, or is another network's.
+        """
+        return self._read("checkpoints", like) or (0, dict(like))
+
+    def best(self, like: States) -> tuple[int, dict[str, State]] | None:
+        """The same of the best, None where there is none."""
+        return self._read("best", like)
+
+    def _write(self, name, most, epoch, states):
+        arrays = _arrays(states)
+        contents = ocp.args.Composite(arrays=ocp.args.StandardSave(arrays), about=ocp.args.JsonSave(_about(arrays)))
+        with _manager(self.folder / name, most) as manager:
+            if epoch not in manager.all_steps():
+                manager.save(epoch, args=contents)
+
+    def _read(self, name, like):
+        place = self.folder / name
+        if not place.is_dir():
+            return None
+        wanted = _arrays(like)
+        contents = ocp.args.Composite(arrays=ocp.args.StandardRestore(wanted), about=ocp.args.JsonRestore())
+        with _manager(place, None) as manager:
+            epoch = manager.latest_step()
+            if epoch is None:
+                return None
+            try:
+                found = manager.restore(epoch, args=contents)
+            except Exception as error:  # orbax and what it reads with have errors of many kinds
+                raise InputError(
+                    f"checkpoint {place / str(epoch)}, wanted one of this network, {_got(error)}"
+                ) from None
+        if found.about != _about(found.arrays):
+            raise InputError(f"checkpoint {place / str(epoch)}, wanted its arrays as they were written, got others")
+        return epoch, _states(found.arrays, like)
+
+
+def _got(error):
+    return f"got {type(error).__name__}: {str(error).strip().partition(chr(10))[0][:200]}"
+
+
+@contextlib.contextmanager
+def _manager(place, most) -> Iterator[Any]:
+    """Orbax's, whose remarks are kept from the progress bar."""
+    logging.getLogger("absl").setLevel(logging.ERROR)
+    options = ocp.CheckpointManagerOptions(max_to_keep=most, enable_async_checkpointing=False)
+    try:
+        with ocp.CheckpointManager(place.absolute(), options=options) as manager:
+            yield manager
+    except OSError as error:
+        raise InputError(f"checkpoint {place}, wanted to write it, got {error.strerror or error}") from None
+
+
+def _arrays(states):
+    """The arrays in order, by number: nothing but numbers is written, and nothing of it is executed."""
+    leaves = [leaf for _, state in sorted(states.items()) for leaf in jax.tree.leaves(state)]
+    return {str(i): np.asarray(_plain(leaf)) for i, leaf in enumerate(leaves)}
+
+
+def _states(arrays, like):
+    """The states of these arrays, each placed as the one that it is like."""
+    names, found = sorted(like), iter(arrays[str(i)] for i in range(len(arrays)))
+    return {name: jax.tree.map(lambda leaf: _placed(next(found), leaf), like[name]) for name in names}
+
+
+def _placed(array, leaf):
+    if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        return jax.random.wrap_key_data(array, impl=jax.random.key_impl(leaf))
+    return jax.device_put(array, leaf.sharding)
+
+
+def _plain(leaf):
+    return jax.random.key_data(leaf) if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf
+
+
+def _about(arrays):
+    """Shapes, dtypes and digest."""
+    digest = hashlib.sha256()
+    for name in sorted(arrays, key=int):
+        digest.update(np.ascontiguousarray(arrays[name]).tobytes())
+    kinds = [f"{arrays[name].dtype}{list(arrays[name].shape)}" for name in sorted(arrays, key=int)]
+    return {"arrays": kinds, "sha256": digest.hexdigest()}
