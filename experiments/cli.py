@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import tyro
 
 from . import (
+    deq,
     digits_mlp,
     gallery,
     mnist_cnn,
@@ -22,6 +23,7 @@ from . import (
 from .errors import InputError
 
 EXPERIMENTS = {
+    "deq": deq,
     "digits-mlp": digits_mlp,
     "gallery": gallery,
     "mnist-cnn": mnist_cnn,

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -62,7 +62,7 @@ def measure(
     seconds = interleaved(samples, 1)
     each = sum(took for (took,) in seconds.values())
     seconds = interleaved(samples, max(3, min(ROUNDS, int(SECONDS / each))))
-    return {name: Measured(quartiles(seconds[name]).middle, _temporary_bytes(steps[name])) for name in steps}
+    return {name: Measured(quartiles(seconds[name]).middle, temporary_bytes(steps[name])) for name in steps}
 
 
 def difference(a: layers.Params, b: layers.Params) -> Difference:
@@ -73,5 +73,6 @@ def difference(a: layers.Params, b: layers.Params) -> Difference:
     return Difference(size, jax.tree_util.keystr(path, simple=True, separator="."))
 
 
-def _temporary_bytes(compiled):
+def temporary_bytes(compiled: Any) -> int:
+    """What a compiled program needs beside its arguments and results."""
     return compiled.memory_analysis().temp_size_in_bytes

@@ -59,7 +59,10 @@ def _fit(settings, problem, run):
     with _devices(settings) as place:
         params, _ = problem.net.init(init_key, problem.shape)
         passes = {name: training.epoch(way, optimizer, settings.batch_size) for name, way in ways.items()}
-        start = {name: place.state(_started(way, params, optimizer, problem, order_key)) for name, way in ways.items()}
+        start = {
+            name: place.state(_started(settings, way, params, optimizer, problem, order_key))
+            for name, way in ways.items()
+        }
         done, states = checkpoints.restored(start)
         run.forget_after(done)
         best = _Best(problem, run)
@@ -84,11 +87,12 @@ def _fit(settings, problem, run):
     return states, asked, ways, optimizer
 
 
-def _started(way, params, optimizer, problem, key):
+def _started(settings, way, params, optimizer, problem, key):
     """The first state; running averages, where the network wants some, are there from the start."""
-    shapes = jax.eval_shape(problem.draw, key)
-    one = jax.tree.map(lambda array: jax.ShapeDtypeStruct((1, *array.shape[1:]), array.dtype), shapes)
-    return training.with_statistics(way, training.init(params, optimizer), *one)
+    size = _batch_size(settings, problem)
+    examples = jax.eval_shape(problem.draw, key)
+    batch = jax.tree.map(lambda array: jax.ShapeDtypeStruct((size, *array.shape[1:]), array.dtype), examples)
+    return training.with_statistics(way, training.init(params, optimizer), *batch)
 
 
 def _batch_size(settings, problem):

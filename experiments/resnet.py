@@ -16,7 +16,7 @@ class Settings(classifier.Images):
     """Passes over the training examples."""
     channels: tuple[int, ...] = (16, 32, 64)
     """Of the stages, each half as large as the one before."""
-    depth: int = 2
+    depth: int = 1
     """Residual blocks a stage."""
     data_dir: Path | None = None
     """A folder with the four IDX files of MNIST or Fashion-MNIST, gzipped or not, in place of the 5,000 images."""

@@ -93,10 +93,9 @@ def run(settings: Settings) -> None:
     """Trains it."""
     size = _size(settings)
     settings = dataclasses.replace(settings, epochs=size.epochs, batch_size=size.batch)
-    text = sequences.text(settings.text)
+    block, text = _block(settings, size), sequences.text(settings.text)
     if len(text.held_out) <= size.length:
         raise InputError(f"--length, wanted at most {len(text.held_out) - 1} (held out), got {size.length}")
-    block = _block(settings, size)
     body = layers.chain(
         layers.embedding(len(text.alphabet), size.width, table=layers.normal(0.02)),
         layers.stack(block, size.depth),

@@ -20,17 +20,17 @@ SUMMARY = "A bidirectional GRU on JapaneseVowels, recordings of 7 to 29 steps; a
 class Settings(classifier.Settings):
     """The settings of vowels-gru."""
 
-    epochs: int = 40
+    epochs: int = 60
     """Passes over the training examples."""
     batch_size: int | None = 30
     """Examples a step: 1 is stochastic descent, None full-batch descent."""
     optimizer: Literal["sgd", "adam"] = "adam"
     """What makes a step of a gradient."""
-    learning_rate: float = 4e-3
+    learning_rate: float = 2e-3
     """η in W ← W − η ∂C/∂W; the largest where a schedule changes it."""
     schedule: Literal["constant", "cosine"] = "cosine"
     """How η changes: cosine ends at a hundredth."""
-    hidden: int = 64
+    hidden: int = 96
     """The size of the state of either direction."""
     dropout: float = 0.5
     """The share of the last states' entries that are dropped in training."""

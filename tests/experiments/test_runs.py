@@ -1,0 +1,197 @@
+"""A run that is stopped, killed or damaged: it goes on as if it had not been, or says why not."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from experiments import __main__, checkpoints, runs
+
+pytest.importorskip("sklearn")
+
+# Orbax leaves tasks of its reader behind where a file is broken.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+SETTINGS = ["digits-mlp", "--hidden", "12", "--batch-size", "100", "--optimizer", "adam", "--learning-rate", "0.01"]
+ROOT = Path(__main__.__file__).parents[1]
+KILLS = int(os.environ.get("JBACKPROP_KILLS", "2"))
+"""How often a run is killed; each costs a start."""
+
+
+def main(*arguments):
+    return __main__.main([str(argument) for argument in arguments])
+
+
+def started(*arguments):
+    """A process of its own, which Ctrl-C reaches even where a shell has its background jobs ignore it."""
+    ours = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    command = [sys.executable, "-m", "experiments", *map(str, arguments)]
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    signal.signal(signal.SIGINT, ours)
+    return process
+
+
+def wait_for(condition, process, seconds=90):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None and time.monotonic() < end
+        time.sleep(0.05)
+
+
+def only_run(root):
+    (run,) = root.iterdir()
+    return run
+
+
+def arrays(run):
+    """The last checkpoint's epoch, and the digest of what it holds."""
+    epoch = max(int(folder.name) for folder in (run / "checkpoints").iterdir())
+    return epoch, (run / "checkpoints" / str(epoch) / "about" / "metadata").read_text()
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run of six epochs that nobody disturbs."""
+    out = tmp_path_factory.mktemp("whole")
+    assert main(*SETTINGS, "--epochs", 6, "--out", out) == 0
+    return only_run(out)
+
+
+def test_resumed_is_as_if_never_stopped(whole, tmp_path, capsys):
+    assert main(*SETTINGS, "--epochs", 3, "--out", tmp_path) == 0
+    run = only_run(tmp_path)
+    assert main("digits-mlp", "--resume", run, "--epochs", 6) == 0
+    assert arrays(run) == arrays(whole)
+    assert runs.Run(run).metrics() == runs.Run(whole).metrics()
+    assert (run / "training.png").stat().st_size > 0
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_asked_to_stop_it_ends_its_epoch_saves_and_draws(number, status, tmp_path):
+    process = started(*SETTINGS, "--epochs", 10**6, "--backward", "manual", "--out", tmp_path)
+    try:
+        wait_for(lambda: list(tmp_path.glob("*/checkpoints/*")), process)
+        process.send_signal(number)
+        _, printed = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    run = only_run(tmp_path)
+    assert process.returncode == status
+    assert printed.splitlines()[-1] == f"experiments: stopped after an epoch; --resume {run} goes on"
+    assert "Traceback" not in printed
+    last = runs.Run(run).metrics()[-1]["epoch"]
+    assert arrays(run)[0] == last and (run / "training.png").exists()
+
+
+def test_killed_at_any_moment_it_goes_on_bit_for_bit(whole, tmp_path):
+    """Also while a checkpoint is written: each epoch writes one, and takes about as long."""
+    draw = random.Random(7)
+    arguments = [*SETTINGS, "--epochs", 6, "--out", tmp_path]
+    for _ in range(KILLS):
+        process = started(*arguments)
+        try:
+            wait_for(lambda: list(tmp_path.glob("*/metrics.jsonl")), process)
+            time.sleep(draw.uniform(0, 0.5))
+        finally:
+            process.kill()
+            process.communicate()
+        arguments = ["digits-mlp", "--resume", only_run(tmp_path), "--epochs", 6]
+    assert main(*arguments) == 0
+    assert arrays(only_run(tmp_path)) == arrays(whole)
+    assert runs.Run(only_run(tmp_path)).metrics() == runs.Run(whole).metrics()
+
+
+def copied(run, tmp_path):
+    return Path(shutil.copytree(run, tmp_path / "copy"))
+
+
+def truncate(run):
+    for file in (run / "checkpoints").rglob("d/*"):
+        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def alter(run):
+    path = run / "checkpoints" / "6" / "about" / "metadata"
+    path.write_text(path.read_text().replace('"sha256": "', '"sha256": "0'))
+
+
+def rename(run):
+    (run / "config.json").write_text((run / "config.json").read_text().replace("digits-mlp", "mnist-mlp"))
+
+
+def another(run):
+    config = json.loads((run / "config.json").read_text())
+    (run / "config.json").write_text(json.dumps({**config, "hidden": [13]}))
+
+
+def empty(run):
+    (run / "config.json").write_text("")
+
+
+DAMAGES = {
+    "truncated": (truncate, [], "wanted one of this network, got"),
+    "altered": (alter, [], "wanted its arrays as they were written, got others"),
+    "another experiment": (rename, [], "--resume, wanted the folder of a run of digits-mlp, got"),
+    "another network": (another, [], "wanted one of this network, got"),
+    "no settings": (empty, [], "--resume, wanted the folder of a run of digits-mlp, got"),
+    "other settings": (lambda run: None, ["--seed", "3"], "--seed, wanted 0 as the run was started with, got 3"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_a_run_that_cannot_go_on_is_left_as_it_is(name, whole, tmp_path, capsys):
+    damage, more, message = DAMAGES[name]
+    run = copied(whole, tmp_path)
+    damage(run)
+    before = {file: file.read_bytes() for file in run.rglob("*") if file.is_file()}
+    assert main("digits-mlp", "--resume", run, *more) == 2
+    printed = capsys.readouterr().err
+    assert message in printed and printed.startswith("experiments: ") and printed.count("\n") == 1
+    after = {file: file.read_bytes() for file in run.rglob("*") if file.is_file()}
+    assert after == before
+
+
+def test_a_run_that_another_process_writes(whole, tmp_path, capsys):
+    run = copied(whole, tmp_path)
+    with runs.opened(
+        runs.stored_settings(run, "digits-mlp", __import__("experiments.digits_mlp").digits_mlp.Settings), "x"
+    ):
+        assert main("digits-mlp", "--resume", run) == 2
+    assert "--resume, wanted a run that no other process writes" in capsys.readouterr().err
+
+
+def test_a_line_that_was_cut_off_is_none(tmp_path):
+    run = runs.Run(tmp_path)
+    run.log(epoch=1, cost=np.float32(2.5))
+    with run.metrics_path.open("a") as file:
+        file.write('{"epoch": 2, "co')
+    assert run.metrics() == [{"epoch": 1, "cost": 2.5}]
+    run.forget_after(0)
+    assert run.metrics() == []
+
+
+def test_a_full_disk_is_one_line(tmp_path, monkeypatch, capsys):
+    def full(*arguments, **options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoints.ocp.CheckpointManager, "save", full)
+    assert main(*SETTINGS, "--epochs", 2, "--out", tmp_path) == 2
+    assert "wanted to write it, got No space left on device" in capsys.readouterr().err
+
+
+def test_on_several_devices_it_learns_the_same(whole, tmp_path):
+    more = ["--devices", "4", "--sharded"]
+    assert main(*SETTINGS, "--epochs", 6, *more, "--out", tmp_path) == 0
+    pairs = zip(runs.Run(only_run(tmp_path)).metrics(), runs.Run(whole).metrics(), strict=True)
+    for one, other in pairs:
+        np.testing.assert_allclose(one["cost"], other["cost"], rtol=0.05)
+    assert jax.device_count() >= 4
