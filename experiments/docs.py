@@ -1,4 +1,4 @@
-"""The API reference as pages, with the derivations from the docstrings and the gallery inside: `make docs`.
+"""The book as the first page, and beside it the reference, the gallery and the tables: `make docs`.
 
 A rule is a `jax.custom_vjp` object and its derivation stands in a private module; neither is what pdoc looks for.  So
 the modules are changed before it looks at them, in this process alone: each rule becomes its plain function, and each
@@ -21,21 +21,24 @@ import jax
 import jbackprop
 from jbackprop import report
 
-from . import gallery
+from . import book, gallery
+from .signatures import readable
 
 _WELCOME = """
 
-[Worked examples, to step through](gallery/index.html)
+[The book: backpropagation from one neuron to attention](index.html)
+· [Worked examples, to step through](gallery/index.html)
 · [How to write and debug a layer](jbackprop/table.html)
 · {pages}
 """
 
+_BESIDE = {"gallery/index.html": "Worked examples, to step through", "jbackprop.html": "The reference"}
 PAGES = Path(__file__).parent / "pages"
 """Tables and examples that are too long for the README, each under the command that prints it."""
 
 
 def write(folder: str | Path) -> Path:
-    """Writes the reference and the gallery.
+    """Writes the book, the reference and the gallery.
 
     Returns:
       The path of the first page.
@@ -44,15 +47,21 @@ def write(folder: str | Path) -> Path:
       OSError: the folder cannot be written.
     """
     from pdoc import pdoc, render
+    from pdoc.render_helpers import format_signature
 
     gallery.write(Path(folder) / "gallery")
+    pages = dict(_pages(Path(folder)))
+    first = book.page(_BESIDE | pages)  # its examples need the rules as they are
     for module in list(public_modules()):
         _prepare(module)
-    pages = dict(_pages(Path(folder)))
     jbackprop.__doc__ = f"{jbackprop.__doc__}{_WELCOME.format(pages=_links(pages))}"
     render.configure(docformat="google", show_source=False, template_directory=Path(__file__).parent / "docs_theme")
+    render.env.filters["format_signature"] = lambda signature, colon: format_signature(readable(signature), colon)
     pdoc("jbackprop", output_directory=Path(folder))
-    return Path(folder) / "index.html"
+    render.env.filters["format_signature"] = format_signature
+    index = Path(folder) / "index.html"
+    index.write_text(first, encoding="utf-8")
+    return index
 
 
 def _pages(folder: Path) -> Iterator[tuple[str, str]]:
@@ -112,18 +121,26 @@ def _families(module: ModuleType) -> Iterator[str]:
         if found.name.startswith("_") and found.name != "__main__":
             family = importlib.import_module(f"{module.__name__}.{found.name}")
             if family.__doc__ and "\n" in family.__doc__.strip():
-                yield f"---\n\n### {found.name.strip('_').replace('_', ' ')}\n\n{_readable(family.__doc__)}"
+                name, text = found.name.strip("_").replace("_", " "), _readable(family.__doc__, _has_formulas(family))
+                yield f"---\n\n### {name}\n\n{text}"
 
 
-def _readable(docstring: str) -> str:
-    """A docstring as Markdown: a paragraph with columns in it is indented, and so left as it is."""
-    return re.sub(r"(?:^\S.*\n?)+", _set_off, inspect.cleandoc(docstring), flags=re.MULTILINE)
+def _has_formulas(module: ModuleType) -> bool:
+    return module.__name__.startswith(("jbackprop.rules.", "jbackprop.signals."))
 
 
-def _set_off(paragraph: re.Match[str]) -> str:
-    text = paragraph[0]
-    has_columns = re.search(r"\S {3,}\S", text) and ">>>" not in text
-    return textwrap.indent(text, "    ") if has_columns else text
+def _readable(docstring: str, typeset: bool = False) -> str:
+    """A docstring as Markdown: a paragraph with columns in it is typeset, or indented and so left as it is."""
+    return re.sub(
+        r"(?:^\S.*\n?|^ {4}.*\n?)+", lambda found: _set_off(found[0], typeset), inspect.cleandoc(docstring), flags=re.M
+    )
+
+
+def _set_off(paragraph: str, typeset: bool) -> str:
+    if typeset and book.is_equations(paragraph):
+        return " ".join(book.equations(paragraph).split("\n")) + "\n"
+    has_columns = re.search(r"\S {3,}\S", paragraph) and ">>>" not in paragraph
+    return textwrap.indent(paragraph, "    ") if has_columns and not paragraph.startswith("    ") else paragraph
 
 
 if __name__ == "__main__":

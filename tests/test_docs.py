@@ -4,6 +4,7 @@ import doctest
 import importlib
 import inspect
 import pkgutil
+import re
 
 import pytest
 
@@ -68,6 +69,7 @@ def test_examples_run(module):
 def test_the_reference(tmp_path, monkeypatch):
     pytest.importorskip("pdoc")
     monkeypatch.setattr(docs.gallery, "write", lambda folder: folder)
+    monkeypatch.setattr(docs.book, "page", lambda pages: "the book")
     for module in MODULES.values():  # what it changes is changed back
         monkeypatch.setattr(module, "__doc__", module.__doc__)
         monkeypatch.setitem(vars(module), "__all__", [])
@@ -75,6 +77,9 @@ def test_the_reference(tmp_path, monkeypatch):
             monkeypatch.setattr(module, key, value)
     assert docs.write(tmp_path) == tmp_path / "index.html"
     page = (tmp_path / "jbackprop" / "rules.html").read_text()
-    assert 'id="linear"' in page and "n_in n_out" in page and "dW = xᵀ δ" in page
+    assert 'id="linear"' in page and 'alttext="dW = xᵀ δ"' in page
+    signature = re.sub(r"<[^>]*>|\s", "", page[page.index('<section id="linear"') :])
+    assert "(x:float[*batch,n_in],w:float[n_in,n_out],b:float[n_out]|None=None)->float[*batch,n_out]" in signature
+    assert (tmp_path / "index.html").read_text() == "the book"
     assert "gallery/index.html" in (tmp_path / "jbackprop.html").read_text()
     assert "DIFFERS by 2.53" in (tmp_path / "jbackprop" / "table.html").read_text()

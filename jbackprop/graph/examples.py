@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.ad_checkpoint import checkpoint_name as named
 
+from . import _blocks
 from ._backpropagate import backpropagate
 from ._backpropagation import Backpropagation
 from ._trace import trace
@@ -135,6 +136,100 @@ EXAMPLES = {
                     [17.0, -6.0, -4.0, 11.0, 9.0],
                 ]
             ),
+        ),
+    ),
+    "softmax-cross-entropy": Example(
+        "Softmax and cross-entropy",
+        "∂C/∂p is −y/p; what arrives at z, over e and over the sum S, is p − y: watch the two messages of e.",
+        _blocks.softmax_cross_entropy,
+        (_array([[2.0, 1.0, -1.0], [0.0, -0.5, 1.5]]), _array([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])),
+    ),
+    "convolution": Example(
+        "A convolution",
+        "Each entry of w is used at every place of y, so its gradient is a sum over places: x correlated with ∂C/∂y.",
+        _blocks.convolution,
+        (
+            _array([[[[1.0, 3.0, -2.0, 0.0], [2.0, -1.0, 1.0, 4.0], [0.0, 2.0, 1.0, -3.0]]]]),
+            _array([[[[2.0, -1.0], [0.5, 1.0]]]]),
+            _array([[[[-1.0, 5.0, -4.0], [6.0, 2.0, 1.0]]]]),
+        ),
+    ),
+    "max-pooling": Example(
+        "Max pooling",
+        "The gradient of each y goes, whole, to the entry of its window that was the largest; the others get nothing.",
+        _blocks.max_pooling,
+        (
+            _array([[[[1.0, 5.0, 2.0, 0.0], [4.0, 3.0, 7.0, 6.0], [-1.0, 0.0, 8.0, 2.0], [-3.0, -2.0, 1.0, 4.0]]]]),
+            _array([[[[4.0, 9.0], [1.0, 5.0]]]]),
+        ),
+    ),
+    "layer-norm": Example(
+        "Layer normalisation",
+        "x − μ is used by the variance and by x̂, and x by μ besides: three ways lead back to x, and their messages "
+        "add up to a row whose sum is 0.",
+        _blocks.layer_norm,
+        (
+            _array([[1.0, 3.0, -2.0, 6.0], [0.0, 4.0, 4.0, 8.0]]),
+            _array([1.0, 2.0, -1.0, 0.5]),
+            _array([0.0, 1.0, 0.0, -1.0]),
+            _array([[1.0, 0.0, 2.0, 1.0], [-1.0, 2.0, 0.0, 1.5]]),
+        ),
+    ),
+    "rnn": Example(
+        "A recurrence through time",
+        "The weights W, U and b are used at every step and receive a message from each; from step to step the signal "
+        "goes through U and the slope of tanh.",
+        _blocks.rnn,
+        (
+            *(_array([[x]]) for x in (1.0, -1.0, 0.5)),
+            _array([[0.5, -1.0]]),
+            _array([[0.25, 0.5], [-0.5, 0.75]]),
+            _array([0.0, 0.25]),
+            _array([[0.5, 0.0]]),
+        ),
+    ),
+    "lstm": Example(
+        "An LSTM through time",
+        "Two ways lead from step 2 to step 1: through the state c, where the message is multiplied with the gate f "
+        "alone, and through h and its weights.",
+        _blocks.lstm,
+        (1.0, -0.5, dict(zip("ifgo", (0.5, 2.0, 1.5, 1.0), strict=True)), dict.fromkeys("ifgo", 0.5), 1.0),
+    ),
+    "attention": Example(
+        "Attention",
+        "O = P V sends P the product with Vᵀ and V that with Pᵀ; then a softmax, row by row; then Q gets from every "
+        "key, and K from every query.",
+        _blocks.attention,
+        (
+            _array([[1.0, 0.0], [0.0, 2.0], [-1.0, 1.0]]),
+            _array([[2.0, 1.0], [0.0, 1.0], [1.0, -1.0], [-2.0, 0.0]]),
+            _array([[1.0, 2.0], [3.0, -1.0], [0.0, 4.0], [-2.0, 1.0]]),
+            _array([[1.0, 1.0], [2.0, 0.0], [0.0, 2.0]]),
+        ),
+    ),
+    "dropout": Example(
+        "Dropout",
+        "The mask is a constant factor: what was dropped on the way forward is dropped on the way back.",
+        _blocks.dropout,
+        (_array([[1.0, 2.0, -1.0, 3.0], [4.0, -2.0, 0.5, 1.0]]), _array([[1.0, 1.0, 0.0, 8.0], [2.0, -1.0, 3.0, 0.0]])),
+    ),
+    "residual": Example(
+        "Round a block",
+        "x is used twice, so it receives two messages: one comes round the block as it is, one through it.",
+        _blocks.residual,
+        (
+            _array([[1.0, -2.0], [0.5, 3.0]]),
+            _array([[0.5, -1.0], [0.25, 0.75]]),
+            _array([[1.0, 0.0], [2.0, 1.0]]),
+        ),
+    ),
+    "tied-table": Example(
+        "A tied table",
+        "E is looked up at one end and multiplied with at the other; its gradient is the sum of what both send.",
+        _blocks.tied_table,
+        (
+            _array([[1.0, 0.5], [-1.0, 2.0], [0.25, -0.5], [1.5, 1.0]]),
+            _array([[0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]]),
         ),
     ),
 }

@@ -56,7 +56,7 @@ def node(back, name):
     return next(node for node in back.graph.nodes if node.name == name)
 
 
-@pytest.mark.parametrize("slug", EXAMPLES)
+@pytest.mark.parametrize("slug", NUMBERS)
 def test_exact_numbers(slug):
     back = EXAMPLES[slug].backpropagate()
     values, gradients = NUMBERS[slug]
@@ -72,8 +72,10 @@ def test_equals_automatic(slug):
     example = EXAMPLES[slug]
     arguments = tuple(range(len(example.arguments)))
     automatic = jax.grad(example.function, argnums=arguments)(*example.arguments)
-    for got, want in zip(example.backpropagate().arguments, automatic, strict=True):
-        np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-7)
+    by_hand = example.backpropagate().arguments
+    assert jax.tree.structure(by_hand) == jax.tree.structure(automatic)
+    for got, want in zip(*map(jax.tree.leaves, (by_hand, automatic)), strict=True):
+        np.testing.assert_allclose(got, want, rtol=2e-6, atol=1e-6)
 
 
 def test_shared_factors_are_computed_once():
