@@ -49,7 +49,7 @@ def write(folder: str | Path) -> Path:
     from pdoc import pdoc, render
     from pdoc.render_helpers import format_signature
 
-    gallery.write(Path(folder) / "gallery")
+    gallery.write(Path(folder) / "gallery", book.chapters_of_graphs())
     pages = dict(_pages(Path(folder)))
     first = book.page(_BESIDE | pages)  # its examples need the rules as they are
     for module in list(public_modules()):

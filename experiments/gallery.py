@@ -1,8 +1,10 @@
 """All worked examples as pages, with an index and the count of products."""
 
 import dataclasses
+from collections.abc import Mapping
 from html import escape
 from pathlib import Path
+from types import MappingProxyType
 
 from jbackprop import graph, report
 from jbackprop.graph.examples import EXAMPLES
@@ -39,8 +41,12 @@ def run(settings: Settings) -> None:
         raise InputError(f"--out, wanted a folder to write to, got {settings.out} ({error.strerror})") from None
 
 
-def write(folder: str | Path) -> Path:
+def write(folder: str | Path, book: Mapping[str, Mapping[str, str]] = MappingProxyType({})) -> Path:
     """Writes every example as a page and a picture, and an index of them.
+
+    Args:
+      folder: where to.
+      book: for an example the chapters of the book beside the folder that speak of it, title and address.
 
     Returns:
       The path of the index.
@@ -50,12 +56,13 @@ def write(folder: str | Path) -> Path:
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    examples = [_write_example(folder, slug, example) for slug, example in EXAMPLES.items()]
+    examples = [_write_example(folder, slug, example, book) for slug, example in EXAMPLES.items()]
     graph.plot_products(folder / "products.svg")
     index = folder / "index.html"
     sections, counts = zip(*examples, strict=True)
     body = [
         f"<p>{_ABOUT}</p>",
+        *(['<p><a href="../index.html">The book</a> derives what is drawn here.</p>'] if book else []),
         *sections,
         f"<h2>Why backward</h2><p>{_WHY}</p>",
         _counted(counts),
@@ -66,14 +73,28 @@ def write(folder: str | Path) -> Path:
     return index
 
 
-def _write_example(folder, slug, example):
+def _write_example(folder, slug, example, book):
     """Writes one example; its section and its row of counts in the index."""
     back = example.backpropagate()
-    (folder / f"{slug}.html").write_text(back.html(example.title, example.about), encoding="utf-8")
+    page = back.html(example.title, example.about, links=_links(slug, book))
+    (folder / f"{slug}.html").write_text(page, encoding="utf-8")
     back.save(folder / f"{slug}.svg")
     link = f'<a href="{slug}.html">'
     heading = f"<h2>{link}{escape(example.title)}</a></h2><p>{escape(example.about)}</p>"
     return f"{heading}{link}{_picture(slug)}</a>", (example.title, graph.count(back))
+
+
+def _links(slug, book):
+    """From an example to the index, to its neighbours and to its chapters."""
+    slugs = list(EXAMPLES)
+    at = slugs.index(slug)
+    before, after = slugs[max(at - 1, 0) : at], slugs[at + 1 : at + 2]
+    return {
+        **{f"← {EXAMPLES[other].title}": f"{other}.html" for other in before},
+        "all examples": "index.html",
+        **{f"the book: {title}": f"../index.html#{anchor}" for title, anchor in book.get(slug, {}).items()},
+        **{f"{EXAMPLES[other].title} →": f"{other}.html" for other in after},
+    }
 
 
 def _picture(slug):

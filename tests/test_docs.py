@@ -68,7 +68,7 @@ def test_examples_run(module):
 
 def test_the_reference(tmp_path, monkeypatch):
     pytest.importorskip("pdoc")
-    monkeypatch.setattr(docs.gallery, "write", lambda folder: folder)
+    monkeypatch.setattr(docs.gallery, "write", lambda folder, book: folder)
     monkeypatch.setattr(docs.book, "page", lambda pages: "the book")
     for module in MODULES.values():  # what it changes is changed back
         monkeypatch.setattr(module, "__doc__", module.__doc__)

@@ -111,6 +111,16 @@ def chapters() -> list[Chapter]:
     return [Chapter(place, title, text) for place, (title, _, text) in enumerate(split, start=1)]
 
 
+def chapters_of_graphs() -> dict[str, dict[str, str]]:
+    """For each example of the gallery the chapters that link to it: title and anchor."""
+    found: dict[str, dict[str, str]] = {}
+    for chapter in chapters():
+        for line in re.findall(r"^@see .*?\| (.*)", chapter.text, re.MULTILINE):
+            for slug in line.split():
+                found.setdefault(slug, {})[chapter.title] = chapter.anchor
+    return found
+
+
 def colours() -> str:
     """The style of code: names that follow the reader's light or dark."""
     light, dark = (

@@ -1,7 +1,9 @@
 """The result of backpropagation, which prints and saves itself."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from jbackprop import report
 
@@ -18,18 +20,21 @@ class Backpropagation(Sweep):
     def __str__(self) -> str:
         return report.text(self._document())
 
-    def html(self, title: str = "", about: str = "", limit: int = LIMIT) -> str:
+    def html(
+        self, title: str = "", about: str = "", limit: int = LIMIT, links: Mapping[str, str] = MappingProxyType({})
+    ) -> str:
         """A page with the drawing, and buttons that go forward and backward, one message at a time.
 
         Args:
           title: the heading.
           about: a sentence below it.
           limit: the largest number of nodes to draw.
+          links: other pages, each one's name with its address, to show above the drawing.
 
         Raises:
           ValueError, ImportError: as `svg`.
         """
-        return page(self, title, about, limit)
+        return page(self, title, about, limit, links)
 
     def save(self, path: str | os.PathLike, title: str = "", limit: int = LIMIT) -> None:
         """Writes the form that the path's suffix names: .txt and .md hold the table, .html, .svg and .png the drawing.

@@ -39,6 +39,7 @@ STYLE = """
 .graph .operation { font-size: 12px; fill: var(--soft) }
 .graph .value, .graph .value text { fill: var(--first) }
 .graph .gradient, .graph .gradient text, .graph .message text { fill: var(--bad) }
+.graph .value .cell, .graph .gradient .cell { font-size: 11px; fill: var(--ink) }
 .graph .caption { font-size: 11px }
 .line { fill: none; stroke: var(--even); stroke-width: 1.3 }
 .arrow { fill: var(--even) }

@@ -1,14 +1,20 @@
-"""Arrays as heat maps: blue below zero, orange above, the stronger the larger |x|, and nothing at zero."""
+"""Arrays as heat maps: blue below zero, orange above, the stronger the larger |x|, and nothing at zero.
+
+A small array has its numbers in its cells.
+"""
 
 import jax
 import numpy as np
 
-from jbackprop.report import plain
+from jbackprop.report import number, plain
 
 MOST = 24
 """Cells a side; a larger array is shown by the means of its blocks."""
 _SIZE = 72.0
 """Pixels a side, at most."""
+_ROWS, _COLUMNS = 8, 6
+"""An array of up to so many has its numbers in its cells."""
+_LETTER, _LINE = 6.6, 19.0  # pixels that a digit takes, and a row of them
 _LEVELS = 8
 """Shades on each side of zero."""
 _NEGATIVE, _POSITIVE, _NOT_A_NUMBER = "first", "second", "ink"  # colours of a report
@@ -17,15 +23,43 @@ _NEGATIVE, _POSITIVE, _NOT_A_NUMBER = "first", "second", "ink"  # colours of a r
 def heat_map(value: jax.Array) -> tuple[str, float, float]:
     """SVG of the map with its corner at (0, 0), its width and its height."""
     numbers = cells(value)
-    side = min(14.0, _SIZE / max(numbers.shape))
     rows, columns = numbers.shape
+    words = _words(numbers) if rows <= _ROWS and columns <= _COLUMNS else []
+    across, down = _sides(numbers.shape, words)
     paths = "".join(
-        f'<path fill="var(--{colour})" fill-opacity="{shade:g}" d="{"".join(_square(i, j, side) for i, j in places)}"/>'
+        f'<path fill="var(--{colour})" fill-opacity="{shade * (0.4 if words else 1):g}" '
+        f'd="{"".join(_square(i, j, across, down) for i, j in places)}"/>'
         for (colour, shade), places in _by_colour(numbers).items()
     )
-    width, height = columns * side, rows * side
+    width, height = columns * across, rows * down
     size = f'width="{width:.1f}" height="{height:.1f}"'
-    return f'<rect class="plate" {size}/>{paths}<rect class="frame" {size}/>', width, height
+    return (
+        f'<rect class="plate" {size}/>{paths}{_written(words, across, down)}<rect class="frame" {size}/>',
+        width,
+        height,
+    )
+
+
+def _sides(shape, words):
+    """The width and the height of a cell, with room for its number."""
+    side = min(14.0, _SIZE / max(shape))
+    longest = max((len(word) for row in words for word in row), default=0)
+    return (max(22.0, _LETTER * longest + 7), _LINE) if longest else (side, side)
+
+
+def _words(numbers):
+    """The numbers, those that are only the rounding of others as 0."""
+    noise = 1e-6 * np.abs(numbers[np.isfinite(numbers)]).max(initial=0.0)
+    return [[number(0.0 if abs(x) <= noise else x, 3) for x in row] for row in numbers]
+
+
+def _written(words, across, down):
+    return "".join(
+        f'<text class="cell" x="{(j + 0.5) * across:.1f}" y="{(i + 0.5) * down + 4:.1f}" '
+        f'text-anchor="middle">{word}</text>'
+        for i, row in enumerate(words)
+        for j, word in enumerate(row)
+    )
 
 
 def cells(value: jax.Array) -> np.ndarray:
@@ -59,5 +93,5 @@ def _colour(x):
     return (_POSITIVE if x > 0 else _NEGATIVE), round(min(abs(x), 1.0) * _LEVELS) / _LEVELS
 
 
-def _square(i, j, side):
-    return f"M{j * side:.1f} {i * side:.1f}h{side:.1f}v{side:.1f}h-{side:.1f}z"
+def _square(i, j, across, down):
+    return f"M{j * across:.1f} {i * down:.1f}h{across:.1f}v{down:.1f}h-{across:.1f}z"

@@ -91,11 +91,53 @@ find("first").onclick = () => show(0);
 find("back").onclick = () => show(at - 1);
 find("next").onclick = () => show(at + 1);
 find("last").onclick = () => show(steps.length);
+const steers = { ArrowRight: () => show(at + 1), ArrowLeft: () => show(at - 1), Home: () => show(0),
+  PageDown: () => show(at + 1), PageUp: () => show(at - 1),  // what a presenter's remote control sends
+  End: () => show(steps.length), "+": () => zoom(1.25), "-": () => zoom(0.8), 0: fit, p: project };
 addEventListener("keydown", event => {
-  const to = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: steps.length }[event.key];
-  if (to !== undefined && !event.ctrlKey && !event.altKey && !event.metaKey) {
+  const steer = steers[event.key];
+  if (steer && !event.ctrlKey && !event.altKey && !event.metaKey) {
     event.preventDefault();
-    show(to);
+    steer();
   }
 });
+
+let scale = 1;
+
+function zoom(factor) {
+  scale = Math.max(0.2, Math.min(4, scale * factor));
+  for (const drawn of document.querySelectorAll(".figure svg")) {
+    drawn.setAttribute("width", drawn.viewBox.baseVal.width * scale);
+    drawn.setAttribute("height", drawn.viewBox.baseVal.height * scale);
+  }
+  reveal();
+}
+
+// As wide as the window, but not so small that nobody can read it.
+function fit() {
+  const drawn = [...document.querySelectorAll(".figure svg")].find(drawn => drawn.getClientRects().length);
+  const room = document.querySelector(".figure").clientWidth - 10;
+  const most = document.body.classList.contains("projected") ? 2.5 : 1;
+  zoom(Math.max(0.75, Math.min(most, room / drawn.viewBox.baseVal.width)) / scale);
+}
+
+function project() {
+  const on = document.body.classList.toggle("projected");
+  find("project").setAttribute("aria-pressed", on);
+  fit();
+}
+find("smaller").onclick = () => zoom(0.8);
+find("larger").onclick = () => zoom(1.25);
+find("fit").onclick = fit;
+find("project").onclick = project;
+
+let touched = null;
+const panel = document.querySelector(".panel");
+panel.addEventListener("touchstart", event => { touched = event.changedTouches[0]; }, { passive: true });
+panel.addEventListener("touchend", event => {
+  const [x, y] = ["clientX", "clientY"].map(side => event.changedTouches[0][side] - touched[side]);
+  if (Math.abs(x) > 40 && Math.abs(x) > 2 * Math.abs(y)) show(at + (x < 0 ? 1 : -1));
+});
+addEventListener("resize", fit);
+fit();
 show(location.hash === "#end" ? steps.length : Number(location.hash.slice(1)) || 0);

@@ -1,6 +1,7 @@
 """A page that steps through the graph, in one file: nothing is loaded from anywhere."""
 
 import json
+from collections.abc import Mapping
 from html import escape
 from importlib.resources import files
 
@@ -15,9 +16,10 @@ _WRITTEN_OUT = 64
 """Arrays of up to so many elements are written out in the panel."""
 
 
-def page(back: Sweep, title: str, about: str, limit: int) -> str:
+def page(back: Sweep, title: str, about: str, limit: int, links: Mapping[str, str]) -> str:
     """The drawing with buttons that go forward and backward; `Backpropagation.html` says what the arguments are."""
     values = {
+        "around": _around(links),
         "about": escape(about),
         "wide": drawing(back, "right", limit),
         "narrow": drawing(back, "down", limit),
@@ -28,6 +30,13 @@ def page(back: Sweep, title: str, about: str, limit: int) -> str:
     name = title or f"Computation graph of {back.cost.name}"
     body = report.filled(_file("_page.html"), values)
     return report.page(name, body, style=f"{STYLE}{_file('_page.css')}", script=_file("_page.js"))
+
+
+def _around(links):
+    if not links:
+        return ""
+    drawn = " ".join(f'<a href="{escape(address)}">{escape(name)}</a>' for name, address in links.items())
+    return f'<nav class="around" aria-label="Other pages">{drawn}</nav>'
 
 
 def _data(back):

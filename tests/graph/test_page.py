@@ -132,7 +132,7 @@ def test_arrays_show_their_numbers_and_maps(page):
     assert not opened.find(f"{node} g.gradient").is_displayed()
     opened.click("last")
     assert opened.find(f"{node} g.gradient").is_displayed()
-    opened.find(f"{node} .outline").click()
+    opened.find(f"{node} .name").click()
     assert "xᵀ ∂J/∂v1" in opened.equation and "4.6667" in opened.equation
     hover(opened, opened.find("h1"))
     assert "xᵀ ∂J/∂v1" in opened.equation
@@ -144,6 +144,57 @@ def test_keys_step_too(page):
     opened = page(EXAMPLES["sigmoid-unit"].backpropagate())
     opened.find("body").send_keys("\ue014")  # the right arrow
     assert opened.find("#place").text.startswith("1 /")
+
+
+def test_small_matrices_have_their_numbers_in_their_cells(page):
+    back = EXAMPLES["two-layer-net"].backpropagate()
+    opened = page(back)
+    node = f"svg.right [data-node='{index(back, 'b1')}']"
+    cells = opened.browser.find_elements("css selector", f"{node} g.value .cell")
+    assert [cell.text for cell in cells] == ["0", "1", "2", "−2"]
+    opened.click("last")
+    gradients = opened.browser.find_elements("css selector", f"{node} g.gradient .cell")
+    assert [cell.text for cell in gradients] == ["−0.667", "1.67", "1.33", "0.667"]
+
+
+def test_a_presenters_keys_zoom_and_projector(page):
+    opened = page(EXAMPLES["two-layer-net"].backpropagate())
+
+    def width():
+        return float(opened.find("svg.right").get_attribute("width"))
+
+    body, fitted = opened.find("body"), width()
+    body.send_keys("\ue00f")  # page down, as a remote control sends it
+    assert opened.find("#place").text.startswith("1 /")
+    opened.click("larger")
+    assert width() == pytest.approx(1.25 * fitted)
+    body.send_keys("0")
+    assert width() == pytest.approx(fitted)
+    body.send_keys("p")
+    assert not opened.find(".legend").is_displayed() and width() >= fitted
+    opened.click("project")
+    assert opened.find(".legend").is_displayed()
+
+
+def test_a_swipe_steps(page):
+    opened = page(EXAMPLES["fan-out"].backpropagate())
+    opened.browser.execute_script(
+        """const panel = document.querySelector(".panel");
+        for (const [kind, x] of [["touchstart", 300], ["touchend", 200]]) {
+          const touch = new Touch({ identifier: 0, target: panel, clientX: x, clientY: 10 });
+          panel.dispatchEvent(new TouchEvent(kind, { changedTouches: [touch] }));
+        }"""
+    )
+    assert opened.find("#place").text.startswith("1 /")
+
+
+@pytest.mark.parametrize("width", [1400, 420])
+def test_nothing_is_wider_than_the_window(page, width):
+    opened = page(EXAMPLES["attention"].backpropagate())
+    opened.browser.set_window_size(width, 900)
+    wide, room = opened.browser.execute_script("return [document.documentElement.scrollWidth, innerWidth]")
+    opened.browser.set_window_size(1400, 900)
+    assert wide <= room
 
 
 def test_narrow_window_gets_the_upright_figure(page):
