@@ -20,6 +20,8 @@ _WEAK = re.compile(r"^[(\[|‖−]*(?:[^\W\d_]|\d+|½|d[a-zA-Zθ]|∞|…)[)\]|�
 _CODE = re.compile(r"[a-z]{2,}_[a-z]{3,}(?:_[a-z]+)*|[a-z]_[a-z]{4,}")
 _MARKS = re.compile(r"(`[^`]+`|\[[^\]]+\]\([^)\s]+\)|\*\*[^*]+\*\*|\$[^$]+\$)")
 _CITATION = re.compile(r"^[A-Z]\.(-[A-Z]\.)? ")
+_SHORT = 24
+"""Signs of a formula that is not torn from the stop after it."""
 Number = Callable[[], str]
 
 
@@ -170,7 +172,9 @@ def _typeset(run, alone):
     if not core or (core in ("a", "A", "I") and not alone) or core.isdigit() or _is_plain(core):
         return escape(text)
     drawn = f"{escape(before)}{mathml(core)}{escape(after)}"
-    return f'<span class="together">{drawn}</span>' if after.strip() or before.strip() else drawn
+    return (
+        f'<span class="together">{drawn}</span>' if (after.strip() or before.strip()) and len(core) < _SHORT else drawn
+    )
 
 
 def _is_plain(core):

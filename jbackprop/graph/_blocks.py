@@ -26,8 +26,8 @@ def max_pooling(x, t):
 
 
 def layer_norm(x, scale, offset, t):
-    """C = ½ Σ (y − t)², y = γ x̂ + β, x̂ = (x − μ) ρ, row by row."""
-    centred = named(x - named(jnp.mean(x, 1, keepdims=True), "μ"), "x − μ")
+    """C = ½ Σ (y − t)², y = γ x̂ + β, x̂ = d ρ, d = x − μ, row by row."""
+    centred = named(x - named(jnp.mean(x, 1, keepdims=True), "μ"), "d")
     variance = named(jnp.mean(centred**2, 1, keepdims=True), "σ²")
     rho = named(lax.rsqrt(variance), "ρ")
     y = named(named(centred * rho, "x̂") * scale + offset, "y")

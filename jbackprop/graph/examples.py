@@ -165,7 +165,7 @@ EXAMPLES = {
     ),
     "layer-norm": Example(
         "Layer normalisation",
-        "x − μ is used by the variance and by x̂, and x by μ besides: three ways lead back to x, and their messages "
+        "d = x − μ is used by the variance and by x̂, and x by μ besides: three ways lead back to x, and their messages "
         "add up to a row whose sum is 0.",
         _blocks.layer_norm,
         (

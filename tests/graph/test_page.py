@@ -1,41 +1,12 @@
 """The page in headless Chromium: the buttons, the hover, and no complaint in the console."""
 
-import shutil
-
 import jax.numpy as jnp
 import pytest
 
 from jbackprop import graph
 from jbackprop.graph.examples import EXAMPLES
-
-webdriver = pytest.importorskip("selenium.webdriver")
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-if CHROMIUM is None or DRIVER is None:
-    pytest.skip("wanted chromium and chromedriver", allow_module_level=True)
-
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--window-size=1400,900",
-)
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
-    yield driver
-    driver.quit()
+from tests.browser import browser as browser
+from tests.browser import overflow, webdriver
 
 
 @pytest.fixture
@@ -191,10 +162,8 @@ def test_a_swipe_steps(page):
 @pytest.mark.parametrize("width", [1400, 420])
 def test_nothing_is_wider_than_the_window(page, width):
     opened = page(EXAMPLES["attention"].backpropagate())
-    opened.browser.set_window_size(width, 900)
-    wide, room = opened.browser.execute_script("return [document.documentElement.scrollWidth, innerWidth]")
+    assert overflow(opened.browser, width) <= 0
     opened.browser.set_window_size(1400, 900)
-    assert wide <= room
 
 
 def test_narrow_window_gets_the_upright_figure(page):
