@@ -25,6 +25,9 @@ class Backpropagation(Sweep):
     ) -> str:
         """A page with the drawing, and buttons that go forward and backward, one message at a time.
 
+        A call of a function, a rule's too, is one node, and a button opens all calls if there are no more nodes than
+        `limit`.
+
         Args:
           title: the heading.
           about: a sentence below it.

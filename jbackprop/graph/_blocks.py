@@ -5,6 +5,8 @@ import jax.numpy as jnp
 from jax import lax
 from jax.ad_checkpoint import checkpoint_name as named
 
+from jbackprop import rules
+
 
 def softmax_cross_entropy(z, y):
     """C = −Σ y log p, p = e^z / Σ e^z, for two examples."""
@@ -12,6 +14,12 @@ def softmax_cross_entropy(z, y):
     total = named(e.sum(1, keepdims=True), "S")
     p = named(e / total, "p")
     return named(-jnp.sum(y * jnp.log(p)), "C")
+
+
+def softmax_regression(x, w, b, y):
+    """C = mean of the cross-entropy of softmax(x W + b), by two rules of the library."""
+    z = named(rules.linear(x, w, b), "z")
+    return named(jnp.sum(named(rules.softmax_cross_entropy(z, y), "costs")) / len(x), "C")
 
 
 def convolution(x, w, t):

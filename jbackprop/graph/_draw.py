@@ -123,14 +123,19 @@ def drawing(back: Sweep, direction: str, limit: int) -> str:
     )
 
 
+def drawn(back: Sweep) -> int:
+    """How many nodes a drawing has."""
+    return len(_drawn(back))
+
+
 def _drawn(back):
     return [node for node in back.graph.nodes if node.operation != CONSTANT or node.shape != ()]
 
 
 def _check_size(back, limit):
-    size = len(_drawn(back))
+    size = drawn(back)
     if size > limit:
-        grouped = len(_drawn(group(back)))
+        grouped = drawn(group(back))
         raise ValueError(
             f"draw: graph, wanted at most {limit} nodes, got {size}; "
             f"group(back) makes one node of each call ({grouped} nodes), "

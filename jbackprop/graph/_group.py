@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import TypeVar
 
-from ._graph import Edge, Sweep
+from ._graph import CONSTANT, Edge, Sweep
 
 S = TypeVar("S", bound=Sweep)
 
@@ -11,8 +11,8 @@ S = TypeVar("S", bound=Sweep)
 def group(back: S, depth: int = 1) -> S:
     """Makes one node of each inlined call (or step of an unrolled loop).
 
-    The gradients stay what they are; the messages inside a group disappear, and those into it are
-    what its nodes sent to the outside.
+    The gradients stay what they are; the messages inside a group disappear, those from it are what
+    its nodes sent to the outside, and constants that it alone uses go with it.
 
     Args:
       back: the result of `backpropagate`.
@@ -35,7 +35,7 @@ def group(back: S, depth: int = 1) -> S:
         inputs=tuple(place[index] for index in back.graph.inputs),
         outputs=tuple(place[index] for index in back.graph.outputs),
     )
-    messages = (_moved(message, edges) for message in back.messages)
+    messages = (_moved(back, message, edges, heads, nodes) for message in back.messages)
     return replace(
         back,
         graph=graph,
@@ -50,7 +50,12 @@ def _heads(graph, depth):
     for node in graph.nodes:
         if len(node.scope) >= depth:
             last[node.scope[:depth]] = node.index
-    return [last.get(node.scope[:depth], node.index) for node in graph.nodes]
+    heads = [last.get(node.scope[:depth], node.index) for node in graph.nodes]
+    for node in graph.nodes:
+        users = {heads[edge.target] for edge in graph.successors[node.index]}
+        if node.operation == CONSTANT and len(users) == 1 and users <= set(last.values()):
+            heads[node.index] = users.pop()
+    return heads
 
 
 def _edges_between(graph, place):
@@ -69,10 +74,16 @@ def _grouped(graph, head, depth, place, edges):
     index = place[head]
     operands = tuple(edge.source for edge in edges.values() if edge.target == index)
     inside = len(node.scope) >= depth
-    operation = node.scope[depth - 1].split(" #")[0] if inside else node.operation
+    operation = node.scope[depth - 1].split(" #")[0].lstrip("_") if inside else node.operation
     return replace(node, index=index, operands=operands, operation=operation)
 
 
-def _moved(message, edges):
+def _moved(back, message, edges, heads, nodes):
+    """The message along its edge's new self; one from inside a group speaks of the group as a whole."""
     edge = edges.get(message.edge)
-    return None if edge is None else replace(message, edge=edge)
+    if edge is None or heads[message.edge.target] == message.edge.target:
+        return edge and replace(message, edge=edge)
+    target = nodes[edge.target]
+    formula = f"∂{back.cost.name}/∂{target.name} through {target.operation}"
+    received = back.gradients[heads[message.edge.target]]
+    return replace(message, edge=edge, received=received, local=None, formula=formula)

@@ -1,8 +1,11 @@
 "use strict";
-const data = JSON.parse(document.getElementById("data").textContent);
+const parts = JSON.parse(document.getElementById("data").textContent);
+const opened = parts.length > 1 && location.hash.startsWith("#open");  // each call written out, or one node
+const data = parts[Number(opened)];
+const figure = document.querySelectorAll(".figure")[Number(opened)];
+document.querySelectorAll(".figure").forEach(other => { other.hidden = other !== figure; });
 const steps = data.steps;
 const find = id => document.getElementById(id);
-const all = (kind, number) => document.querySelectorAll(`[data-${kind}="${number}"]`);
 const values = new Map(steps.flatMap((step, k) => "value" in step ? [[step.value, k + 1]] : []));
 const edges = new Map(steps.flatMap((step, k) => "edge" in step ? [[step.edge, k + 1]] : []));
 const backward = values.size;
@@ -10,7 +13,7 @@ const scalar = /^text$/i;
 let at = 0;
 let kept = null;  // what was last clicked stays in the panel until the next step
 
-for (const text of document.querySelectorAll("text.gradient")) text.dataset.final = text.textContent;
+for (const text of figure.querySelectorAll("text.gradient")) text.dataset.final = text.textContent;
 
 function showValue(node, number) {
   const shown = (values.get(number) ?? 0) <= at;
@@ -31,13 +34,13 @@ function showGradient(node, number) {
 function show(step) {
   at = Math.max(0, Math.min(steps.length, step));
   const now = steps[at - 1];
-  for (const node of document.querySelectorAll(".node")) {
+  for (const node of figure.querySelectorAll(".node")) {
     const number = Number(node.dataset.node);
     showValue(node, number);
     showGradient(node, number);
     node.classList.toggle("now", Boolean(now) && (now.value ?? now.node) === number);
   }
-  for (const edge of document.querySelectorAll(".edge")) {
+  for (const edge of figure.querySelectorAll(".edge")) {
     const number = Number(edge.dataset.edge);
     edge.classList.toggle("unsent", (edges.get(number) ?? Infinity) > at);
     edge.classList.toggle("now", Boolean(now) && now.edge === number);
@@ -57,8 +60,7 @@ function rest() {
 }
 
 function reveal() {
-  const figure = document.querySelector(".figure");
-  const node = [...document.querySelectorAll(".node.now")].find(node => node.getClientRects().length);
+  const node = [...figure.querySelectorAll(".node.now")].find(node => node.getClientRects().length);
   if (!node) return;
   const [outer, inner] = [figure.getBoundingClientRect(), node.getBoundingClientRect()];
   figure.scrollLeft += inner.left + inner.width / 2 - outer.left - outer.width / 2;
@@ -74,7 +76,7 @@ function tell(kind, element) {
 }
 
 for (const kind of ["node", "edge"]) {
-  for (const element of document.querySelectorAll("." + kind)) {
+  for (const element of figure.querySelectorAll("." + kind)) {
     for (const event of ["mouseenter", "focus"]) {
       element.addEventListener(event, () => tell(kind, element));
     }
@@ -106,7 +108,7 @@ let scale = 1;
 
 function zoom(factor) {
   scale = Math.max(0.2, Math.min(4, scale * factor));
-  for (const drawn of document.querySelectorAll(".figure svg")) {
+  for (const drawn of figure.querySelectorAll("svg")) {
     drawn.setAttribute("width", drawn.viewBox.baseVal.width * scale);
     drawn.setAttribute("height", drawn.viewBox.baseVal.height * scale);
   }
@@ -115,8 +117,8 @@ function zoom(factor) {
 
 // As wide as the window, but not so small that nobody can read it.
 function fit() {
-  const drawn = [...document.querySelectorAll(".figure svg")].find(drawn => drawn.getClientRects().length);
-  const room = document.querySelector(".figure").clientWidth - 10;
+  const drawn = [...figure.querySelectorAll("svg")].find(drawn => drawn.getClientRects().length);
+  const room = figure.clientWidth - 10;
   const most = document.body.classList.contains("projected") ? 2.5 : 1;
   zoom(Math.max(0.75, Math.min(most, room / drawn.viewBox.baseVal.width)) / scale);
 }
@@ -138,6 +140,15 @@ panel.addEventListener("touchend", event => {
   const [x, y] = ["clientX", "clientY"].map(side => event.changedTouches[0][side] - touched[side]);
   if (Math.abs(x) > 40 && Math.abs(x) > 2 * Math.abs(y)) show(at + (x < 0 ? 1 : -1));
 });
+const calls = find("calls");
+if (calls) {
+  calls.textContent = opened ? "close calls" : "open calls";
+  calls.onclick = () => {
+    location.hash = opened ? "#end" : "#open-end";
+    location.reload();
+  };
+}
 addEventListener("resize", fit);
 fit();
-show(location.hash === "#end" ? steps.length : Number(location.hash.slice(1)) || 0);
+const place = location.hash.replace(/^#(open-?)?/, "");
+show(place === "end" ? steps.length : Number(place) || 0);

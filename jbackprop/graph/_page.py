@@ -7,8 +7,9 @@ from importlib.resources import files
 
 from jbackprop import report
 
-from ._draw import STYLE, drawing
+from ._draw import STYLE, drawing, drawn
 from ._graph import CONSTANT, INPUT, Sweep
+from ._group import group
 from ._table import table
 from ._text import figure_sum, forward_equation, gradient_equation, message_equation
 
@@ -18,18 +19,33 @@ _WRITTEN_OUT = 64
 
 def page(back: Sweep, title: str, about: str, limit: int, links: Mapping[str, str]) -> str:
     """The drawing with buttons that go forward and backward; `Backpropagation.html` says what the arguments are."""
+    parts = _parts(back, limit)
     values = {
         "around": _around(links),
         "about": escape(about),
-        "wide": drawing(back, "right", limit),
-        "narrow": drawing(back, "down", limit),
+        "figures": "".join(_figure(part, limit) for part in parts),
         "table": report.html_table(table(back)),
         # Inside a script only "<" could end the element.
-        "data": json.dumps(_data(back), ensure_ascii=False).replace("<", "\\u003c"),
+        "data": json.dumps([_data(part) for part in parts], ensure_ascii=False).replace("<", "\\u003c"),
+        "more": ""
+        if len(parts) == 1
+        else '<button id="calls" title="each call one node, or all that it does"></button>',
     }
     name = title or f"Computation graph of {back.cost.name}"
     body = report.filled(_file("_page.html"), values)
     return report.page(name, body, style=f"{STYLE}{_file('_page.css')}", script=_file("_page.js"))
+
+
+def _parts(back, limit):
+    """The graph with each call as one node, if that makes it smaller, and the graph itself, if it can be drawn."""
+    closed = group(back)
+    if drawn(closed) >= drawn(back):
+        return [back]
+    return [closed, back] if drawn(back) <= limit else [closed]
+
+
+def _figure(back, limit):
+    return f'<div class="figure">{drawing(back, "right", limit)}{drawing(back, "down", limit)}</div>'
 
 
 def _around(links):

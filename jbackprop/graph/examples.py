@@ -144,6 +144,18 @@ EXAMPLES = {
         _blocks.softmax_cross_entropy,
         (_array([[2.0, 1.0, -1.0], [0.0, -0.5, 1.5]]), _array([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])),
     ),
+    "softmax-regression": Example(
+        "Softmax regression, a rule a node",
+        "Each rule is one node, and sends back what its derivation says: p − y over the number of examples arrives at "
+        "z. Open the calls to see what is inside.",
+        _blocks.softmax_regression,
+        (
+            _array([[1.0, 2.0], [-1.0, 0.5], [0.0, -2.0], [3.0, 1.0]]),
+            _array([[0.5, -1.0, 0.0], [1.0, 0.25, -0.5]]),
+            _array([0.0, 0.5, -0.5]),
+            _array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [0.0, 1.0, 0.0]]),
+        ),
+    ),
     "convolution": Example(
         "A convolution",
         "Each entry of w is used at every place of y, so its gradient is a sum over places: x correlated with ∂C/∂y.",

@@ -145,6 +145,17 @@ def test_group_keeps_gradients():
         assert message.value == grouped.gradients[node.index]
 
 
+def test_constants_of_a_group_go_with_it():
+    @jax.jit
+    def block(x):
+        return x * jnp.array([1.0, 2.0]) + 3.0
+
+    back = graph.group(graph.backpropagate(graph.trace(lambda x: block(x).sum(), jnp.ones(2))))
+    assert [node.operation for node in back.graph.nodes] == ["input", "block", "reduce_sum"]
+    (message,) = back.received[0]
+    assert message.formula.endswith("through block") and jnp.array_equal(message.value, back.arguments[0])
+
+
 def test_group_of_steps():
     def f(x, w):
         return jax.lax.scan(lambda h, row: (jnp.tanh(h * w + row.sum()), None), 0.5, x)[0]

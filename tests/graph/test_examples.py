@@ -131,12 +131,21 @@ def enumerated(back):
     return len(lengths), sum(lengths)
 
 
+def needed(back):
+    """The messages of nodes that lead to the cost; the others are zeros from where a gradient is stopped."""
+    alive = {back.cost.index}
+    for message in back.messages:
+        if message.edge.target in alive:
+            alive.add(message.edge.source)
+    return [message for message in back.messages if message.edge.target in alive]
+
+
 @pytest.mark.parametrize("slug", EXAMPLES)
 def test_count_equals_enumeration(slug):
     back = EXAMPLES[slug].backpropagate()
     counted = graph.count(back)
     assert (counted.paths, counted.path_by_path) == enumerated(back)
-    assert counted.reverse == len(back.messages)
+    assert counted.reverse == len(needed(back))
 
 
 def test_counts_of_linear_regression():

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 import pytest
 
-from jbackprop import graph
+from jbackprop import graph, rules
 from jbackprop.graph.examples import EXAMPLES
 from tests.browser import browser as browser
 from tests.browser import overflow, webdriver
@@ -164,6 +164,26 @@ def test_nothing_is_wider_than_the_window(page, width):
     opened = page(EXAMPLES["attention"].backpropagate())
     assert overflow(opened.browser, width) <= 0
     opened.browser.set_window_size(1400, 900)
+
+
+def test_calls_are_one_node_until_they_are_opened(page):
+    def regression(x, w, b, labels):
+        return rules.softmax_cross_entropy(rules.linear(x, w, b), labels).mean()
+
+    arguments = jnp.ones((4, 3)), jnp.arange(6.0).reshape(3, 2), jnp.zeros(2), jnp.array([0, 1, 1, 0])
+    opened = page(graph.backpropagate(graph.trace(regression, *arguments)))
+
+    def nodes():
+        names = opened.browser.find_elements("css selector", ".figure:not([hidden]) svg.right .node .name")
+        return [name.text for name in names]
+
+    assert len(nodes()) == 8 and "v3 = linear" in nodes()
+    opened.click("last")
+    assert "∂regression/∂" in opened.equation
+    opened.click("calls")
+    assert len(nodes()) > 12 and opened.find("#calls").text == "close calls"
+    opened.click("calls")
+    assert len(nodes()) == 8
 
 
 def test_narrow_window_gets_the_upright_figure(page):
