@@ -58,7 +58,7 @@ format: $(VENV)/dev ## format the code and mend what the linter can
 	$(BIN)/ruff format .
 
 .PHONY: docs
-docs: $(VENV)/docs ## write the API reference, its derivations and the worked examples to site/
+docs: $(VENV)/docs ## write the book, the reference and the worked examples to site/
 	$(BIN)/python -m experiments.docs site
 
 .PHONY: clean

@@ -78,7 +78,7 @@ def _write_example(folder, slug, example, book):
     back = example.backpropagate()
     page = back.html(example.title, example.about, links=_links(slug, book))
     (folder / f"{slug}.html").write_text(page, encoding="utf-8")
-    back.save(folder / f"{slug}.svg")
+    min(back, graph.group(back), key=lambda drawn: len(drawn.graph.nodes)).save(folder / f"{slug}.svg")
     link = f'<a href="{slug}.html">'
     heading = f"<h2>{link}{escape(example.title)}</a></h2><p>{escape(example.about)}</p>"
     return f"{heading}{link}{_picture(slug)}</a>", (example.title, graph.count(back))

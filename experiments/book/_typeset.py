@@ -124,7 +124,7 @@ def _mixed(text, alone):
     run: list[str] = []
     words = re.findall(r"(?:\{[^}]*\}|1\[[^\]]{1,9}\]|[^ ])+| +", text)
     for at, word in enumerate(words):
-        article = word in ("a", "A") and _is_article(words[at + 2 : at + 3], run)
+        article = word.lstrip("(") in ("a", "A") and _is_article(words[at + 2 : at + 3], run)
         if word.strip() == "":
             (run if run else pieces).append(word)
         elif _is_sign(word) and not article:
