@@ -19,7 +19,7 @@ from typing import Any
 import jax
 
 import jbackprop
-from jbackprop import report
+from jbackprop import proof, report
 
 from . import book, gallery
 from .signatures import readable
@@ -112,7 +112,7 @@ def _prepare(module: ModuleType) -> None:
     parts = [name for name, value in vars(module).items() if isinstance(value, ModuleType) and not name.startswith("_")]
     parts = [name for name in parts if getattr(module, name).__name__ == f"{module.__name__}.{name}"]
     vars(module)["__all__"] = [*parts, *objects]
-    module.__doc__ = "\n\n".join([_readable(module.__doc__ or ""), *_families(module)])
+    module.__doc__ = "\n\n".join([_readable(module.__doc__ or ""), *_families(module), *_checks(module)])
 
 
 def _families(module: ModuleType) -> Iterator[str]:
@@ -123,6 +123,13 @@ def _families(module: ModuleType) -> Iterator[str]:
             if family.__doc__ and "\n" in family.__doc__.strip():
                 name, text = found.name.strip("_").replace("_", " "), _readable(family.__doc__, _has_formulas(family))
                 yield f"---\n\n### {name}\n\n{text}"
+
+
+def _checks(module: ModuleType) -> Iterator[str]:
+    """What `jbackprop.check` checks, in the words of each check, for the package that it is from."""
+    if module is proof:
+        yield "---\n\n### the checks"
+        yield from (f"**{name}**: {_readable(check.__doc__ or '')}" for name, check in proof.CHECKS.items())
 
 
 def _has_formulas(module: ModuleType) -> bool:

@@ -81,5 +81,7 @@ def test_the_reference(tmp_path, monkeypatch):
     signature = re.sub(r"<[^>]*>|\s", "", page[page.index('<section id="linear"') :])
     assert "(x:float[*batch,n_in],w:float[n_in,n_out],b:float[n_out]|None=None)->float[*batch,n_out]" in signature
     assert (tmp_path / "index.html").read_text() == "the book"
+    checks = (tmp_path / "jbackprop" / "proof.html").read_text()
+    assert all(f"<strong>{name}</strong>:" in checks for name in jbackprop.CHECKS)
     assert "gallery/index.html" in (tmp_path / "jbackprop.html").read_text()
     assert "DIFFERS by 2.53" in (tmp_path / "jbackprop" / "table.html").read_text()
