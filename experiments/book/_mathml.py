@@ -112,7 +112,8 @@ class _Reader:
         text = ""
         while self.peek() in signs and self.peek():
             text += signs[self.take()]
-        return '<mi mathvariant="normal">T</mi>' if text == "T" else _Reader(text, small=True).all()
+        turned = '<mspace width="0.1em"/><mi mathvariant="normal">T</mi>' if text.endswith("T") else ""
+        return _Reader(text.removesuffix("T"), small=True).all() + turned
 
     def index(self) -> str:
         """What _ or ^ is followed by: something in brackets, or letters, each a name of its own."""

@@ -13,7 +13,7 @@ from jbackprop import rules
 
 from ._mathml import FUNCTIONS, NAMES, is_word, mathml
 
-_STRONG = re.compile(r"[∂Σδσ√⊙∈ᵀ⁻¹²³ˡᴸ₀₁₂₃ρμεγβαλθφωκτπζηΦηΔ̂]|[A-Za-z]_[a-z{(]|\^|[a-zA-Z]'(?!\w)")
+_STRONG = re.compile(r"[∂Σδσ√⊙∈ᵀ⁻⁰¹²³ˡᴸ₀₁₂₃ρμεγβαλθφωκτπζηΦηΔ̂]|[A-Za-z]_[a-z{(]|\^|[a-zA-Z]'(?!\w)")
 _RELATION = re.compile(r"^[=≤≥<>≈∝→↦≠+−·⊙∈/∗]$")
 _APPLIED = re.compile(r"\w[\[(].|^[\w½]/[\w(]\w?")
 _WEAK = re.compile(r"^[(\[|‖−]*(?:[^\W\d_]|\d+|½|d[a-zA-Zθ]|∞|…)[)\]|‖]*$")
