@@ -11,6 +11,7 @@ from jbackprop.graph.examples import EXAMPLES
 from jbackprop.report import Table
 
 from .errors import InputError
+from .networks import NETWORKS
 
 SUMMARY = "Worked examples of backprop as pages to step through, with an index: a minute."
 
@@ -18,6 +19,8 @@ _ABOUT = """Values go forward, backpropagated gradients come back: each node mul
 gradient and sums over its successors. Open an example to step through it."""
 _WHY = """Products of a message and a local gradient, counted on the graphs: path by path every route from an input to
 the cost is multiplied out; forward mode sweeps once for each input; reverse mode computes each product once."""
+_LAYERS = """The same blocks inside networks, as tables: every value and gradient of the backward pass by hand, beside
+the automatic one."""
 _STYLE = "img { max-width: max(100%, 1000px); max-height: 16rem; height: auto }"
 
 
@@ -42,7 +45,7 @@ def run(settings: Settings) -> None:
 
 
 def write(folder: str | Path, book: Mapping[str, Mapping[str, str]] = MappingProxyType({})) -> Path:
-    """Writes every example as a page and a picture, and an index of them.
+    """Writes every example as a page and a picture, networks as tables, and an index of them.
 
     Args:
       folder: where to.
@@ -56,6 +59,7 @@ def write(folder: str | Path, book: Mapping[str, Mapping[str, str]] = MappingPro
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    tables = [_write_table(folder, slug, network) for slug, network in NETWORKS.items()]
     examples = [_write_example(folder, slug, example, book) for slug, example in EXAMPLES.items()]
     graph.plot_products(folder / "products.svg")
     index = folder / "index.html"
@@ -64,6 +68,7 @@ def write(folder: str | Path, book: Mapping[str, Mapping[str, str]] = MappingPro
         f"<p>{_ABOUT}</p>",
         *(['<p><a href="../index.html">The book</a> derives what is drawn here.</p>'] if book else []),
         *sections,
+        f'<h2 id="tables">Layer by layer</h2><p>{_LAYERS}</p><ul>{"".join(tables)}</ul>',
         f"<h2>Why backward</h2><p>{_WHY}</p>",
         _counted(counts),
         _picture("products"),
@@ -84,14 +89,27 @@ def _write_example(folder, slug, example, book):
     return f"{heading}{link}{_picture(slug)}</a>", (example.title, graph.count(back))
 
 
+def _write_table(folder, slug, network):
+    """Writes a network's table; its line in the index."""
+    links = f'<p><a href="index.html#tables">all tables</a> · <a href="{network.like}.html">as a graph</a></p>'
+    page = network.explain().html(f"{network.title}, layer by layer").replace("</h1>", f"</h1>{links}", 1)
+    (folder / f"table-{slug}.html").write_text(page, encoding="utf-8")
+    return f'<li><a href="table-{slug}.html">{escape(network.title)}</a>: <code>{escape(repr(network.net))}</code></li>'
+
+
 def _links(slug, book):
-    """From an example to the index, to its neighbours and to its chapters."""
+    """From an example to the index, to its neighbours, to its network's table and to its chapters."""
     slugs = list(EXAMPLES)
     at = slugs.index(slug)
     before, after = slugs[max(at - 1, 0) : at], slugs[at + 1 : at + 2]
     return {
         **{f"← {EXAMPLES[other].title}": f"{other}.html" for other in before},
         "all examples": "index.html",
+        **{
+            f"layer by layer: {network.title}": f"table-{name}.html"
+            for name, network in NETWORKS.items()
+            if network.like == slug
+        },
         **{f"the book: {title}": f"../index.html#{anchor}" for title, anchor in book.get(slug, {}).items()},
         **{f"{EXAMPLES[other].title} →": f"{other}.html" for other in after},
     }

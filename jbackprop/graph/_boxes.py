@@ -30,7 +30,7 @@ class Box:
 
 def box(back: Sweep, node: Node, down: bool) -> Box:
     """The picture of a node; `down` says that edges leave it at the bottom, not at the right."""
-    if node.operation == CONSTANT or plain(node.value) is None:
+    if plain(node.value) is None or (node.operation == CONSTANT and node.shape == ()):
         return _pill(node.name, "" if node.shape == () else described(node.value))
     if node.shape == () or node.value.size == 0:
         return _scalar(back, node, down)
@@ -70,7 +70,7 @@ def _pill(name, below):
 
 def _array(back, node, gradient):
     """Name and operation, the two maps side by side, a caption under each."""
-    title = node.name if node.operation == INPUT else f"{node.name} = {_expression(back, node)}"
+    title = node.name if node.operation in (INPUT, CONSTANT) else f"{node.name} = {_expression(back, node)}"
     maps = [("value", described(node.value), heat_map(node.value))]
     if gradient is not None:
         maps.append(("gradient", f"∂{back.cost.name}/∂{node.name}", heat_map(gradient)))

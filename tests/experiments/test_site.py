@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 import pytest
 
 from experiments import book, gallery
+from experiments.networks import NETWORKS
 from jbackprop import rules
 from jbackprop.graph.examples import EXAMPLES
 from tests.browser import browser as browser
@@ -45,14 +46,20 @@ def leads_somewhere(page, link):
 
 def test_every_link_leads_somewhere(site):
     pages = [site / "index.html", *(site / "gallery").glob("*.html")]
-    assert len(pages) == len(EXAMPLES) + 2
+    assert len(pages) == len(EXAMPLES) + len(NETWORKS) + 2
     dead = [(page.name, link) for page in pages for link in _Links(page).links if not leads_somewhere(page, link)]
     assert dead == []
     assert not leads_somewhere(pages[0], "gallery/none.html") and not hasattr(rules, "none")
 
 
+@pytest.mark.parametrize("slug", NETWORKS)
+def test_every_network_agrees_with_automatic_differentiation(slug):
+    table = NETWORKS[slug].explain()
+    assert table.first_difference is None and len(table.rows) > 5
+
+
 @pytest.mark.parametrize("width", [1400, 900, 420])
-@pytest.mark.parametrize("page", ["index.html", "gallery/index.html", "gallery/rnn.html"])
+@pytest.mark.parametrize("page", ["index.html", "gallery/index.html", "gallery/rnn.html", "gallery/table-rnn.html"])
 def test_no_page_is_wider_than_its_window(site, browser, page, width):
     browser.get((site / page).as_uri())
     assert overflow(browser, width) <= 0
