@@ -66,7 +66,7 @@ def scores(logits: jax.Array, y: jax.Array) -> tuple[dict[str, jax.Array], jax.A
     return {"cost": rules.softmax_cross_entropy(logits, y), "accuracy": right}, jnp.ones(len(y))
 
 
-def mlp(hidden: tuple[int, ...], activation: str, classes: int) -> layers.Layer:
+def mlp(hidden: tuple[int, ...], activation: str, classes: int) -> layers.Chain:
     """Linear layers with an activation of `ACTIVATIONS` between them, one logit for each class at the end.
 
     Raises:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import matplotlib
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -26,9 +27,9 @@ def draw(run: Run) -> list[Path]:
     lines = run.metrics()
     copies = {name: [line for line in lines if line["backward"] == name] for name in STROKES}
     copies = {name: own for name, own in copies.items() if own}
-    drawn = [_save(_training(copies), run.folder / "training.png")]
+    drawn = [save(_training(copies), run.folder / "training.png")]
     if "manual" in copies:
-        drawn.append(_save(_deltas(copies["manual"]), run.folder / "deltas.png"))
+        drawn.append(save(_deltas(copies["manual"]), run.folder / "deltas.png"))
     return drawn
 
 
@@ -41,8 +42,8 @@ def _training(copies):
         _curve(cost, lines, "cost", f"training, {name}", color="C0", **STROKES[name])
         _curve(cost, lines, "held_out_cost", f"held out, {name}", color="C1", **STROKES[name])
         _curve(score, lines, f"held_out_{name_of_score}", name, color="C1", **STROKES[name])
-    _label(cost, "cost, the mean over the examples", log=True)
-    _label(score, f"{name_of_score} on the held-out examples")
+    label(cost, "cost, the mean over the examples", log=True)
+    label(score, f"{name_of_score} on the held-out examples")
     return figure
 
 
@@ -62,7 +63,7 @@ def _deltas(lines):
         named = len(names) <= MOST_NAMES or i in (0, len(names) - 1)
         style = {"label": f"layer {name}" if named else None, "color": _shade(i, len(names)), "marker": _marker(lines)}
         axes.plot([line["epoch"] for line in lines], norms, **style)
-    _label(axes, "‖δˡ‖ of a batch, the mean over the epoch", log=True)
+    label(axes, "‖δˡ‖ of a batch, the mean over the epoch", log=True)
     return figure
 
 
@@ -77,7 +78,8 @@ def _marker(lines):
     return "o" if len(lines) == 1 else None
 
 
-def _label(axes, title, log=False):
+def label(axes: Axes, title: str, log: bool = False) -> None:
+    """Finishes a plot over epochs, which may be of the logarithm."""
     axes.set_title(title, fontsize="medium")
     axes.set_xlabel("epoch")
     axes.xaxis.set_major_locator(MaxNLocator(steps=[1, 2, 5, 10], integer=True))
@@ -92,6 +94,7 @@ def _shade(i, count):
     return matplotlib.colormaps["viridis"](0.85 * i / max(count - 1, 1))
 
 
-def _save(figure, path):
+def save(figure: Figure, path: Path) -> Path:
+    """Writes a picture and tells where."""
     figure.savefig(path, dpi=RESOLUTION)
     return path

@@ -2,10 +2,12 @@
 
 import json
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import __main__
+from experiments import __main__, classifier, feedback, learning_rules
 
 PNG = b"\x89PNG\r\n"
 
@@ -38,3 +40,92 @@ def test_gradient_flow(tmp_path, capsys):
 def test_a_size_that_is_none(name, tmp_path, capsys):
     assert main("gradient-flow", f"--{name}", 0, "--out", tmp_path) != 0
     assert f"--{name}, wanted a positive number, got 0" in capsys.readouterr().err
+
+
+SMALL_RULES = ("--hidden", 16, 12, "--examples", 400, "--batch-size", 20)
+
+
+def test_learning_rules(tmp_path, capsys):
+    assert main("learning-rules", *SMALL_RULES, "--epochs", 8, "--learning-rate", 0.2, "--out", tmp_path) == 0
+    (run,) = tmp_path.iterdir()
+    lines = {(line["rule"], line["epoch"]): line for line in lines_of(run)}
+    assert len(lines) == 4 * 9
+    for rule in feedback.RULES:
+        first, last = lines[rule, 0], lines[rule, 8]
+        assert last["accuracy"] > 0.35 > first["accuracy"]
+        assert len(last["angles"]) == 3
+        assert last["angles"][2] == 0
+    assert lines["backprop", 8]["angles"] == [0, 0, 0]
+    assert all(5 < angle < 60 for angle in lines["sign-symmetric", 8]["angles"][:2])
+    assert lines["feedback alignment", 8]["angles"][1] < lines["feedback alignment", 0]["angles"][1]
+    printed = capsys.readouterr().out
+    for picture in ("accuracy.png", "angles.png"):
+        assert (run / picture).read_bytes().startswith(PNG)
+        assert picture in printed
+
+
+@pytest.fixture
+def small_pass():
+    """A chain of two layers, its parameters, cache and an error at its output."""
+    net = classifier.mlp((4,), "tanh", classes=3)
+    params, _ = net.init(jax.random.key(0), (5,))
+    x, error = jax.random.normal(jax.random.key(1), (7, 5)), jax.random.normal(jax.random.key(2), (7, 3))
+    return net, params, net.forward(params, x)[1], x, error
+
+
+def test_each_rule_exchanges_the_matrix_alone(small_pass):
+    net, params, cache, x, error = small_pass
+    slope = 1 - jnp.tanh(x @ params[0]["w"] + params[0]["b"]) ** 2
+    w = params[2]["w"]
+    for rule, matrix in {"backprop": w, "sign-symmetric": jnp.abs(w).mean() * jnp.sign(w)}.items():
+        _, deltas = feedback.RULES[rule](net, 0).backward(params, cache, error)
+        np.testing.assert_allclose(deltas[2], error, rtol=1e-6)
+        np.testing.assert_allclose(deltas[0], error @ matrix.T * slope, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("rule", ["feedback alignment", "direct feedback alignment"])
+def test_fixed_matrices_do_not_know_the_weights(rule, small_pass):
+    net, params, cache, _, error = small_pass
+    taught = feedback.RULES[rule](net, 0)
+    others = jax.tree.map(lambda array: 3 * array + 1, params)
+    _, deltas = taught.backward(params, cache, error)
+    for one, other in zip(deltas, taught.backward(others, cache, error)[1], strict=True):
+        np.testing.assert_array_equal(one, other)
+    _, drawn_anew = feedback.RULES[rule](net, 1).backward(params, cache, error)
+    assert not np.allclose(deltas[0], drawn_anew[0])
+    _, twice = taught.backward(params, cache, 2 * error)
+    np.testing.assert_allclose(twice[0], 2 * deltas[0], rtol=1e-6)
+
+
+def test_direct_feedback_skips_the_layers_above():
+    net = classifier.mlp((4, 6), "tanh", classes=3)
+    params, _ = net.init(jax.random.key(0), (5,))
+    _, cache = net.forward(params, jax.random.normal(jax.random.key(1), (7, 5)))
+    error = jax.random.normal(jax.random.key(2), (7, 3))
+    flat = (*cache[:3], jax.tree.map(jnp.ones_like, cache[3]), cache[4])
+    reaches = {}
+    for rule in ("feedback alignment", "direct feedback alignment"):
+        taught = feedback.RULES[rule](net, 0)
+        first, other = (taught.backward(params, kept, error)[1][0] for kept in (cache, flat))
+        reaches[rule] = not np.allclose(first, other)
+    assert reaches == {"feedback alignment": True, "direct feedback alignment": False}
+
+
+def test_the_angle_between_updates():
+    u, v = {"w": jnp.array([[1.0, 0.0]])}, {"w": jnp.array([[3.0, 3.0]])}
+    np.testing.assert_allclose(learning_rules.angle(u, v), 45, rtol=1e-6)
+    np.testing.assert_allclose(learning_rules.angle(u, {"w": -u["w"]}), 180, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "wanted"),
+    [
+        ("epochs", 0, "wanted at least 1, got 0"),
+        ("examples", 4001, "wanted 1 to 4000 or None, got 4001"),
+        ("batch-size", 0, "wanted 1 to 4000 (the examples), got 0"),
+        ("learning-rate", 0.0, "wanted a positive number, got 0.0"),
+    ],
+)
+def test_bad_learning_rules(option, value, wanted, tmp_path, capsys):
+    assert main("learning-rules", f"--{option}", value, "--out", tmp_path) != 0
+    assert f"--{option}, {wanted}" in capsys.readouterr().err

@@ -1,0 +1,151 @@
+"""Backprop beside rules that send the error back through other matrices: how well, and how near to the gradient."""
+
+import dataclasses
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import optax
+from matplotlib.figure import Figure
+
+import jbackprop as jb
+from jbackprop import layers, rules, training
+
+from . import classifier, data, plots, report, runs
+from .errors import InputError
+from .feedback import RULES
+
+SUMMARY = "Feedback alignment, direct and not, and sign-symmetric feedback beside backprop on MNIST: a minute."
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """The settings of learning-rules."""
+
+    hidden: tuple[int, ...] = (128, 128, 128)
+    """The widths of the hidden layers, each followed by tanh."""
+    epochs: int = 20
+    """Passes over the training images."""
+    batch_size: int = 50
+    """Images a step."""
+    learning_rate: float = 0.1
+    """η in W ← W − η × the rule's update."""
+    examples: int | None = None
+    """How many of the 4,000 training images; None for all."""
+    seed: int = 0
+    """Draws the parameters, the order of the images and the matrices of the rules."""
+    out: Path = Path("runs")
+    """The folder in which the run makes its own."""
+
+
+def run(settings: Settings) -> None:
+    """Trains one network by each rule, writes the run's folder, and prints the table and the paths of the pictures.
+
+    Raises:
+      InputError: a setting is out of its range.
+    """
+    digits = data.mnist_5k()
+    count = len(digits.x) if settings.examples is None else settings.examples
+    _check(settings, count, len(digits.x))
+    net = classifier.mlp(settings.hidden, "tanh", classes=10)
+    folder = runs.start(settings.out, "learning-rules", settings)
+    digits = digits._replace(x=digits.x[:count], y=digits.y[:count])
+    for name, taught in RULES.items():
+        for epoch, params in enumerate(_epochs(taught(net, settings.seed + 1), settings, digits)):
+            accuracy = (net.forward(params, digits.x_held_out)[0].argmax(-1) == digits.y_held_out).mean()
+            angles = update_angles(taught(net, settings.seed + 1), net, params, digits.x, digits.y)
+            folder.log(rule=name, epoch=epoch, accuracy=accuracy, angles=angles.tolist())
+    lines = folder.metrics()
+    print("\n".join(_table(lines)))
+    print(report.paths([_accuracies(lines, folder.folder), _angles(lines, folder.folder)]))
+
+
+def _check(settings, count, most):
+    if settings.epochs < 1:
+        raise InputError(f"--epochs, wanted at least 1, got {settings.epochs}")
+    if not 1 <= count <= most:
+        raise InputError(f"--examples, wanted 1 to {most} or None, got {count}")
+    if not 1 <= settings.batch_size <= count:
+        raise InputError(f"--batch-size, wanted 1 to {count} (the examples), got {settings.batch_size}")
+    if not settings.learning_rate > 0:
+        raise InputError(f"--learning-rate, wanted a positive number, got {settings.learning_rate}")
+
+
+def _epochs(taught: layers.Layer, settings: Settings, digits: data.Data):
+    """The parameters before the first epoch and after each."""
+    init_key, order_key = jax.random.split(jax.random.key(settings.seed))
+    params, _ = taught.init(init_key, digits.x.shape[1:])
+    optimizer = optax.sgd(settings.learning_rate)
+    epoch = training.epoch(jb.backprop(taught, rules.softmax_cross_entropy), optimizer, settings.batch_size)
+    state = training.init(params, optimizer)
+    yield params
+    for i in range(settings.epochs):
+        state, metrics = epoch(state, jax.random.fold_in(order_key, i), digits.x, digits.y)
+        training.check_finite(metrics)
+        yield state.params
+
+
+@jax.jit(static_argnums=(0, 1))
+def update_angles(
+    taught: layers.Layer, net: layers.Layer, params: layers.Params, x: jax.Array, y: jax.Array
+) -> jax.Array:
+    """The angle in degrees between a rule's update and the gradient, for each layer that has parameters.
+
+    Args:
+      taught: the network as the rule teaches it.
+      net: the network itself.
+      params: of both.
+      x: inputs.
+      y: labels.
+    """
+    _, updates, _ = jb.backprop(taught, rules.softmax_cross_entropy)(params, x, y)
+    _, gradients, _ = jb.backprop(net, rules.softmax_cross_entropy)(params, x, y)
+    return jnp.stack([angle(*pair) for pair in zip(updates, gradients, strict=True) if pair[0]])
+
+
+def angle(tree: layers.Params, other: layers.Params) -> jax.Array:
+    """The angle in degrees between two trees of arrays.
+
+    By the half angle's tangent, which is exact where the cosine is flat: between parallel vectors.
+    """
+    u, v = (jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(part)]) for part in (tree, other))
+    u, v = u / jnp.linalg.norm(u), v / jnp.linalg.norm(v)
+    return jnp.degrees(2 * jnp.arctan2(jnp.linalg.norm(u - v), jnp.linalg.norm(u + v)))
+
+
+def _table(lines):
+    width = max(len(name) for name in RULES)
+    yield f"{'rule':{width}}  accuracy  angle to the gradient by layer, first to last, after the last epoch"
+    for line in {line["rule"]: line for line in lines}.values():
+        angles = "  ".join(f"{angle:4.0f}°" for angle in line["angles"])
+        yield f"{line['rule']:{width}}  {line['accuracy']:8.3f}  {angles}"
+
+
+def _accuracies(lines, folder: Path) -> Path:
+    """Accuracy after each epoch, a curve for each rule."""
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    for name in RULES:
+        own = [line for line in lines if line["rule"] == name and line["epoch"]]
+        marker = "o" if len(own) == 1 else None
+        axes.plot([line["epoch"] for line in own], [line["accuracy"] for line in own], label=name, marker=marker)
+    plots.label(axes, "accuracy on the held-out images")
+    return plots.save(figure, folder / "accuracy.png")
+
+
+def _angles(lines, folder: Path) -> Path:
+    """The angle before and after each epoch, a plot for each rule but backprop, in it a curve for each layer."""
+    figure = Figure(figsize=(11, 4), layout="constrained")
+    others = [name for name in RULES if name != "backprop"]
+    all_axes = figure.subplots(1, len(others), sharey=True)
+    for axes, name in zip(all_axes, others, strict=True):
+        own = [line for line in lines if line["rule"] == name]
+        for i, angles in enumerate(zip(*(line["angles"] for line in own), strict=True)):
+            axes.plot([line["epoch"] for line in own], angles, label=f"layer {i + 1}")
+        axes.axhline(90, color="grey", linewidth=0.8, linestyle="dashed", label="no better than chance")
+        axes.set_yticks(range(0, 121, 30))
+        plots.label(axes, name)
+    for axes in all_axes[:-1]:
+        axes.get_legend().remove()
+    all_axes[0].set_ylabel("angle of the update to the gradient, in degrees")
+    return plots.save(figure, folder / "angles.png")
