@@ -9,33 +9,21 @@ import optax
 from matplotlib.figure import Figure
 
 import jbackprop as jb
-from jbackprop import layers, rules, training
+from jbackprop import layers
 
-from . import classifier, data, plots, report, runs
-from .errors import InputError
+from . import plots, report, runs, small_training
 from .feedback import RULES
+from .small_training import COST, accuracy, epochs
 
 SUMMARY = "Feedback alignment, direct and not, and sign-symmetric feedback beside backprop on MNIST: a minute."
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class Settings(small_training.Settings):
     """The settings of learning-rules."""
 
     hidden: tuple[int, ...] = (128, 128, 128)
     """The widths of the hidden layers, each followed by tanh."""
-    epochs: int = 20
-    """Passes over the training images."""
-    batch_size: int = 50
-    """Images a step."""
-    learning_rate: float = 0.1
-    """η in W ← W − η × the rule's update."""
-    examples: int | None = None
-    """How many of the 4,000 training images; None for all."""
-    seed: int = 0
-    """Draws the parameters, the order of the images and the matrices of the rules."""
-    out: Path = Path("runs")
-    """The folder in which the run makes its own."""
 
 
 def run(settings: Settings) -> None:
@@ -43,46 +31,20 @@ def run(settings: Settings) -> None:
 
     Raises:
       InputError: a setting is out of its range.
+      NonFiniteError: a training diverged.
     """
-    digits = data.mnist_5k()
-    count = len(digits.x) if settings.examples is None else settings.examples
-    _check(settings, count, len(digits.x))
-    net = classifier.mlp(settings.hidden, "tanh", classes=10)
+    digits, net = settings.digits(), settings.net()
     folder = runs.start(settings.out, "learning-rules", settings)
-    digits = digits._replace(x=digits.x[:count], y=digits.y[:count])
-    for name, taught in RULES.items():
-        for epoch, params in enumerate(_epochs(taught(net, settings.seed + 1), settings, digits)):
-            accuracy = (net.forward(params, digits.x_held_out)[0].argmax(-1) == digits.y_held_out).mean()
-            angles = update_angles(taught(net, settings.seed + 1), net, params, digits.x, digits.y)
-            folder.log(rule=name, epoch=epoch, accuracy=accuracy, angles=angles.tolist())
+    optimizer = optax.sgd(settings.learning_rate)
+    for name, rule in RULES.items():
+        taught = rule(net, settings.seed + 1)
+        trained = epochs(jb.backprop(taught, COST), optimizer, settings, digits)
+        for epoch, params in enumerate(trained):
+            angles = update_angles(taught, net, params, digits.x, digits.y).tolist()
+            folder.log(rule=name, epoch=epoch, accuracy=accuracy(net, params, digits), angles=angles)
     lines = folder.metrics()
     print("\n".join(_table(lines)))
     print(report.paths([_accuracies(lines, folder.folder), _angles(lines, folder.folder)]))
-
-
-def _check(settings, count, most):
-    if settings.epochs < 1:
-        raise InputError(f"--epochs, wanted at least 1, got {settings.epochs}")
-    if not 1 <= count <= most:
-        raise InputError(f"--examples, wanted 1 to {most} or None, got {count}")
-    if not 1 <= settings.batch_size <= count:
-        raise InputError(f"--batch-size, wanted 1 to {count} (the examples), got {settings.batch_size}")
-    if not settings.learning_rate > 0:
-        raise InputError(f"--learning-rate, wanted a positive number, got {settings.learning_rate}")
-
-
-def _epochs(taught: layers.Layer, settings: Settings, digits: data.Data):
-    """The parameters before the first epoch and after each."""
-    init_key, order_key = jax.random.split(jax.random.key(settings.seed))
-    params, _ = taught.init(init_key, digits.x.shape[1:])
-    optimizer = optax.sgd(settings.learning_rate)
-    epoch = training.epoch(jb.backprop(taught, rules.softmax_cross_entropy), optimizer, settings.batch_size)
-    state = training.init(params, optimizer)
-    yield params
-    for i in range(settings.epochs):
-        state, metrics = epoch(state, jax.random.fold_in(order_key, i), digits.x, digits.y)
-        training.check_finite(metrics)
-        yield state.params
 
 
 @jax.jit(static_argnums=(0, 1))
@@ -98,8 +60,8 @@ def update_angles(
       x: inputs.
       y: labels.
     """
-    _, updates, _ = jb.backprop(taught, rules.softmax_cross_entropy)(params, x, y)
-    _, gradients, _ = jb.backprop(net, rules.softmax_cross_entropy)(params, x, y)
+    _, updates, _ = jb.backprop(taught, COST)(params, x, y)
+    _, gradients, _ = jb.backprop(net, COST)(params, x, y)
     return jnp.stack([angle(*pair) for pair in zip(updates, gradients, strict=True) if pair[0]])
 
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import __main__, classifier, feedback, learning_rules
+from experiments import __main__, classifier, data, feedback, influence, learning_rules, small_training
 
 PNG = b"\x89PNG\r\n"
 
@@ -128,4 +128,52 @@ def test_the_angle_between_updates():
 )
 def test_bad_learning_rules(option, value, wanted, tmp_path, capsys):
     assert main("learning-rules", f"--{option}", value, "--out", tmp_path) != 0
+    assert f"--{option}, {wanted}" in capsys.readouterr().err
+
+
+def test_influence(tmp_path, capsys):
+    arguments = "--hidden", 16, "--examples", 400, "--epochs", 4, "--predictions", 2, "--shown", 3
+    assert main("influence", *arguments, "--out", tmp_path) == 0
+    (run,) = tmp_path.iterdir()
+    lines = lines_of(run)
+    assert [line["label"] == line["predicted"] for line in lines] == [False, False, True, True]
+    labels = np.asarray(data.mnist_5k().y[:400])
+    for line in lines:
+        assert len(set(line["helpful"]) | set(line["harmful"])) == 6
+        helpful, harmful = line["helpful_influences"], line["harmful_influences"]
+        assert helpful == sorted(helpful, reverse=True)
+        assert harmful == sorted(harmful)
+        assert min(helpful) > 0 > max(harmful)
+        assert np.mean(labels[line["helpful"]] == line["label"]) > 0.5
+        assert line["label"] not in labels[line["harmful"]]
+    assert (run / "influence.png").read_bytes().startswith(PNG)
+    assert "influence.png" in capsys.readouterr().out
+
+
+def test_influence_is_what_a_step_on_the_image_does():
+    settings = influence.Settings(hidden=(8,), epochs=2, examples=200, batch_size=20, learning_rate=2e-3)
+    digits, net = settings.digits(), settings.net()
+    test = digits.x_held_out[:2], digits.y_held_out[:2]
+    params = influence.checkpoints(net, settings, digits)
+    found = influence.traced(net, settings, params, digits, np.arange(2))
+    assert found.shape == (2, 200)
+
+    def costs(params):
+        return small_training.COST(net.forward(params, test[0])[0], test[1])
+
+    for image in (0, 7):
+        x, y = digits.x[image, None], digits.y[image, None]
+        step, moved = jax.grad(lambda params, x, y: small_training.COST(net.apply(params, x), y).sum()), jnp.zeros(2)
+        for at in params:
+            there = jax.tree.map(lambda p, g: p - 1e-4 * g, at, step(at, x, y))
+            moved += costs(at) - costs(there)
+        np.testing.assert_allclose(found[:, image], moved, rtol=0.03, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "wanted"),
+    [("predictions", 0, "wanted at least 1, got 0"), ("shown", 51, "wanted 1 to 50 (the examples), got 51")],
+)
+def test_bad_influence(option, value, wanted, tmp_path, capsys):
+    assert main("influence", "--examples", 50, f"--{option}", value, "--out", tmp_path) != 0
     assert f"--{option}, {wanted}" in capsys.readouterr().err
