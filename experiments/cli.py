@@ -11,6 +11,7 @@ import tyro
 from . import (
     deq,
     digits_mlp,
+    dp_mnist,
     gallery,
     gradient_flow,
     influence,
@@ -28,6 +29,7 @@ from .errors import InputError
 EXPERIMENTS = {
     "deq": deq,
     "digits-mlp": digits_mlp,
+    "dp-mnist": dp_mnist,
     "gallery": gallery,
     "gradient-flow": gradient_flow,
     "influence": influence,

@@ -1,13 +1,17 @@
 """The experiments on error signals: what their runs leave behind."""
 
 import json
+import math
+import sys
+from statistics import NormalDist
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import __main__, classifier, data, feedback, influence, learning_rules, small_training
+import jbackprop as jb
+from experiments import __main__, classifier, data, dp_mnist, feedback, influence, learning_rules, small_training
 
 PNG = b"\x89PNG\r\n"
 
@@ -176,4 +180,80 @@ def test_influence_is_what_a_step_on_the_image_does():
 )
 def test_bad_influence(option, value, wanted, tmp_path, capsys):
     assert main("influence", "--examples", 50, f"--{option}", value, "--out", tmp_path) != 0
+    assert f"--{option}, {wanted}" in capsys.readouterr().err
+
+
+SMALL_PRIVATE = {"hidden": (8,), "examples": 60, "epochs": 3, "batch_size": 60, "learning_rate": 0.3}
+
+
+def test_dp_mnist(tmp_path, capsys):
+    pytest.importorskip("dp_accounting")
+    arguments = "--examples", 400, "--batch-size", 100, "--epochs", 10, "--noise", 0.5, 20
+    assert main("dp-mnist", *arguments, "--out", tmp_path) == 0
+    (run,) = tmp_path.iterdir()
+    without, little, much = lines_of(run)
+    assert without["epsilon"] is None
+    assert little["epsilon"] > 10 > 1 > much["epsilon"] > 0
+    assert without["accuracy"] > 0.5 > 0.3 > much["accuracy"]
+    assert (run / "accuracy.png").read_bytes().startswith(PNG)
+    assert "accuracy.png" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("steps", [1, 9])
+def test_epsilon_of_whole_batches_is_that_of_the_gaussian_mechanism(steps):
+    """B. Balle, Y.-X. Wang, ICML, 2018, theorem 8: δ of (ε, δ), where k steps are one of noise σ / √k."""
+    pytest.importorskip("dp_accounting")
+    noise, delta = 4.0, 1e-3
+    found, cdf = dp_mnist.epsilon(noise, 1.0, steps, delta), NormalDist().cdf
+    sigma = noise / math.sqrt(steps)
+    told = cdf(0.5 / sigma - found * sigma) - math.exp(found) * cdf(-0.5 / sigma - found * sigma)
+    np.testing.assert_allclose(told, delta, rtol=0.01)
+
+
+def test_private_training_of_whole_batches_without_a_limit_is_gradient_descent():
+    settings = dp_mnist.Settings(**SMALL_PRIVATE, max_norm=1e6)
+    digits, net = settings.digits(), settings.net()
+    params, _ = net.init(jax.random.key(settings.seed), (784,))
+    for _ in range(3):
+        _, gradients, _ = jb.backprop(net, small_training.COST)(params, digits.x, digits.y)
+        params = jax.tree.map(lambda p, g: p - settings.learning_rate * g, params, gradients)
+    found = dp_mnist.trained(net, settings, digits, noise=0.0)
+    for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(params), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
+
+
+def test_the_noise_of_a_step_is_as_large_as_it_says():
+    settings = dp_mnist.Settings(**{**SMALL_PRIVATE, "epochs": 1}, max_norm=0.5)
+    digits, net = settings.digits(), settings.net()
+    quiet, loud = (dp_mnist.trained(net, settings, digits, noise) for noise in (0.0, 3.0))
+    moved = (loud[0]["w"] - quiet[0]["w"]).ravel()
+    np.testing.assert_allclose(moved.std(), settings.learning_rate * 3.0 * 0.5 / 60, rtol=0.05)
+
+
+def test_batches_hold_each_example_alike():
+    rows, weights = dp_mnist.batches(0, examples=50, share=0.2, steps=2000)
+    assert weights.sum(1).max() == rows.shape[1]
+    assert all(len(set(batch)) == len(batch) for batch in rows[:20])
+    counts = np.bincount(rows[weights == 1], minlength=50)
+    np.testing.assert_allclose(counts / 2000, 0.2, atol=0.05)
+    np.testing.assert_allclose(weights.sum(1).var(), 50 * 0.2 * 0.8, rtol=0.15)
+
+
+def test_dp_mnist_without_its_library(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "dp_accounting", None)
+    assert main("dp-mnist", "--out", tmp_path) != 0
+    assert "wanted dp-accounting (the extra `private` of jbackprop)" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "wanted"),
+    [
+        ("noise", 0.0, "wanted positive numbers, got (0.0,)"),
+        ("max-norm", 0.0, "wanted a positive number, got 0.0"),
+        ("delta", 1.0, "wanted a number between 0 and 1, got 1.0"),
+    ],
+)
+def test_bad_dp_mnist(option, value, wanted, tmp_path, capsys):
+    assert main("dp-mnist", f"--{option}", value, "--out", tmp_path) != 0
     assert f"--{option}, {wanted}" in capsys.readouterr().err
