@@ -39,9 +39,12 @@ def train(experiment: str, settings: Settings, problem: Problem, explain: bool =
         said = f"{problem.examples} examples, {len(jax.tree.leaves(problem.held_out)[0])} held out"
         print(f"{experiment}: {said}; writing {run.folder}", flush=True)
         states, asked, ways, optimizer = _fit(settings, problem, run)
-        print(report.table(run.metrics(), _measured(settings, problem, ways, optimizer, states)))
-        if len(states) > 1:
-            print(report.agreement(*(state.params for state in states.values())))
+        measured = _measured(settings, problem, ways, optimizer, states)
+        print(report.table(run.metrics(), measured))
+        apart = comparison.difference(*(state.params for state in states.values())) if len(states) > 1 else None
+        if apart is not None:
+            print(report.agreement(apart))
+        run.conclude(problem.best, measured, apart)
         _tell_samples(settings, problem, states, run)
         print(report.paths(plots.draw(run)))
         if explain:

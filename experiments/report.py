@@ -25,10 +25,9 @@ def table(metrics: Sequence[Mapping[str, Any]], measured: Mapping[str, compariso
     return "\n".join(_aligned(rows))
 
 
-def agreement(manual: Any, automatic: Any) -> str:
+def agreement(apart: comparison.Difference) -> str:
     """How far apart the parameters of the two copies have ended."""
-    size, name = comparison.difference(manual, automatic)
-    return f"largest difference of a parameter between the two: {size:.1e} (in {name})"
+    return f"largest difference of a parameter between the two: {apart.size:.1e} (in {apart.name})"
 
 
 def paths(plots: Sequence[Path]) -> str:

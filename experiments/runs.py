@@ -7,10 +7,11 @@ import fcntl
 import itertools
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from .comparison import Difference, Measured
 from .errors import InputError
 
 
@@ -35,6 +36,13 @@ class Run:
                 file.write(json.dumps(_plain(values), allow_nan=False) + "\n")
         except OSError as error:
             raise InputError(f"{self.metrics_path}, wanted to write it, got {error.strerror}") from None
+
+    def conclude(self, score: str, measured: Mapping[str, Measured], apart: Difference | None) -> None:
+        """Writes result.json: of each copy its last score and the cost of a step, and how far apart both ended."""
+        last = {line["backward"]: line[f"held_out_{score}"] for line in self.metrics()}
+        copies = {name: {"score": last[name], **cost._asdict()} for name, cost in measured.items()}
+        found = {"score": score, "copies": copies, "apart": None if apart is None else apart.size}
+        (self.folder / "result.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
 
     def forget_after(self, epoch: int) -> None:
         """Drops the lines of later epochs, which are to come again."""

@@ -8,7 +8,7 @@ import numpy as np
 import optax
 import pytest
 
-from experiments import __main__, classifier, deq, fetch, language, sequences
+from experiments import __main__, classifier, deq, fetch, language, results, sequences
 from experiments.errors import InputError
 from experiments.settings import BACKWARD
 from jbackprop import layers, rules, training
@@ -228,3 +228,14 @@ def test_a_text_with_other_characters(tmp_path):
     (tmp_path / "text").write_text("abc?")
     with pytest.raises(InputError, match=r"--text, wanted the 3 characters of the run, got '\?' in "):
         sequences.text(tmp_path / "text", "abc")
+
+
+def test_results_are_those_of_the_runs(data, monkeypatch, capsys):
+    pytest.importorskip("sklearn")
+    monkeypatch.chdir(data)
+    head, rule, row = results.rows(["digits-mlp --epochs 2 --hidden 8"])
+    assert head.count("|") == rule.count("|") == row.count("|")
+    command, score, manual, automatic, apart, *_ = [cell.strip() for cell in row.strip("|").split("|")]
+    assert (command, score) == ("`digits-mlp --epochs 2 --hidden 8`", "accuracy")
+    assert float(manual) == pytest.approx(float(automatic), abs=0.01) and 0.3 < float(manual) <= 1
+    assert float(apart) < 1e-4
