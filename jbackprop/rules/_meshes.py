@@ -110,8 +110,9 @@ def in_shares(f: Callable[..., tuple], *arrays: Any, axes: tuple[Any, ...], resu
       axes: which axis of each argument is shared out, None for none; that of the first says into how many parts.
       results: at which axis of each result the shares follow one another; None where they are added up.
     """
-    count = shares(jax.tree.leaves(arrays[0])[0], axes[0])
-    if count == 1:
+    first = jax.tree.leaves(arrays[0])[0]
+    count = shares(first, axes[0])
+    if count == 1 and not layout(first)[axes[0]]:  # a mesh of one device is in the types all the same
         return f(*arrays)
     divided = [_each(_divided, tree, axis, count) for tree, axis in zip(arrays, axes, strict=True)]
     of_shares = jax.vmap(f, in_axes=axes, out_axes=tuple(axis or 0 for axis in results))(*divided)
@@ -125,13 +126,26 @@ def _each(f, tree, axis, *more):
 def _divided(array, axis, count):
     if axis is None:
         return array
-    return array.reshape(*array.shape[:axis], count, array.shape[axis] // count, *array.shape[axis + 1 :])
+    shape = *array.shape[:axis], count, array.shape[axis] // count, *array.shape[axis + 1 :]
+    spread = layout(array)
+    return _reshaped(array, shape, (*spread[: axis + 1], None, *spread[axis + 1 :]))
 
 
 def _joined(array, axis):
     if axis is None:
         return array.sum(axis=0)
-    return array.reshape(*array.shape[:axis], array.shape[axis] * array.shape[axis + 1], *array.shape[axis + 2 :])
+    shape = *array.shape[:axis], array.shape[axis] * array.shape[axis + 1], *array.shape[axis + 2 :]
+    spread = layout(array)
+    return _reshaped(array, shape, (*spread[: axis + 1], *spread[axis + 2 :]))
+
+
+def _reshaped(array, shape, spread):
+    """In another shape, spread as is said: JAX sees no axis of a mesh in an axis of size 1."""
+    if not any(spread):
+        return array.reshape(shape)
+    return jax.lax.reshape(
+        array, shape, out_sharding=NamedSharding(jax.typeof(array).sharding.mesh, PartitionSpec(*spread))
+    )
 
 
 def automatic_devices(mesh: AbstractMesh) -> int:

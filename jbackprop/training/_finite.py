@@ -19,7 +19,7 @@ def check_finite(metrics: Metrics) -> None:
     Args:
       metrics: of one step or of an epoch.
     """
-    steps = jax.tree.map(jnp.atleast_1d, metrics)
+    steps = jax.tree.map(jnp.atleast_1d, jax.device_get(metrics))  # from whatever mesh
     bad = ~all_finite(steps)
     if bad.any():
         first = int(bad.argmax())
