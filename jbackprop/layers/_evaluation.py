@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from jbackprop.rules import factored
 
-from ._layer import Layer, Params, Shape
+from ._layer import Layer, Params, Shape, is_shape
 
 
 @factored
@@ -110,7 +110,7 @@ def example_like(net: Layer, params: Params, shape: Shape) -> Any:
     """What a batch of one example looks like: floating point numbers, or integers where the network wants those."""
 
     def batch(dtype):
-        return jax.tree.map(lambda size: jax.ShapeDtypeStruct((1, *size), dtype), shape, is_leaf=_is_shape)
+        return jax.tree.map(lambda size: jax.ShapeDtypeStruct((1, *size), dtype), shape, is_leaf=is_shape)
 
     numbers = batch(jnp.result_type(float))
     try:
@@ -135,10 +135,6 @@ def _start(found):
         return found
     mean, variance = found.mean, found.variance
     return Statistics(jnp.zeros(mean.shape, mean.dtype), jnp.ones(variance.shape, variance.dtype))
-
-
-def _is_shape(node):
-    return isinstance(node, tuple) and all(isinstance(size, int) for size in node)
 
 
 def _holds_layers(value):

@@ -199,6 +199,18 @@ def snake_case(name: str) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
 
 
+def check_positive(layer: str, **numbers: int | None) -> None:
+    """Raises ValueError unless each number is positive; None is one that was not given."""
+    for name, number in numbers.items():
+        if number is not None and number < 1:
+            raise ValueError(f"{layer}: {name}, wanted a positive number, got {number}")
+
+
+def is_shape(node: Any) -> bool:
+    """Whether a node is the shape of one input, for `is_leaf`."""
+    return isinstance(node, tuple | list) and all(isinstance(size, int) for size in node)
+
+
 def check_shape(layer: str, shape: Any) -> None:
     """Raises ValueError unless the shape is a tuple of sizes, or of such shapes."""
     if not isinstance(shape, tuple | list) or not all(isinstance(size, int | tuple | list) for size in shape):

@@ -5,7 +5,7 @@ from functools import partial
 
 from jbackprop import rules
 
-from ._layer import About
+from ._layer import About, check_positive
 from ._of import Of, of
 from ._parameters import FEATURES, Initialize, Parameter, he_normal, normal, zeros
 from ._written import written
@@ -39,7 +39,7 @@ def linear(features: int, *, bias: bool = True, weights: Initialize = he_normal(
     Raises:
       ValueError: features is not positive.
     """
-    _check_positive("linear", features=features)
+    check_positive("linear", features=features)
     w, b = Parameter(weights, (FEATURES, features)), Parameter(biases, (features,))
     return of(rules.linear, w=w, b=b, says=_PRODUCT) if bias else of(rules.linear, w=w, says=_unbiased(_PRODUCT))
 
@@ -76,7 +76,7 @@ def conv(
     Raises:
       ValueError: a number is not positive; `init` raises it for shapes that do not fit.
     """
-    _check_positive("conv", features=features, groups=groups)
+    check_positive("conv", features=features, groups=groups)
     rule = partial(
         rules.conv, window_strides=strides, padding=padding, rhs_dilation=dilation, feature_group_count=groups
     )
@@ -100,7 +100,7 @@ def conv_transpose(
     biases: Initialize = zeros,
 ) -> Of:
     """Transposed convolution, which makes the space larger by the strides; arguments and errors as in `conv`."""
-    _check_positive("conv_transpose", features=features)
+    check_positive("conv_transpose", features=features)
     rule = partial(rules.conv_transpose, strides=strides, padding=padding, rhs_dilation=dilation)
     kernel, b = Parameter(kernels, (*window, FEATURES, features)), Parameter(biases, (features,))
     says = About(output="{x} ∗ᵀ W{l} + b{l}", delta="{dy}", input="{delta} ∗ W{l}")
@@ -123,7 +123,7 @@ def embedding(rows: int, features: int, *, padding_index: int | None = None, tab
     Raises:
       ValueError: a number is not positive, or the padding index names no row.
     """
-    _check_positive("embedding", rows=rows, features=features)
+    check_positive("embedding", rows=rows, features=features)
     rule = partial(rules.embedding, padding_index=padding_index)
     return of(rule, table=Parameter(table, (rows, features)), integers=True, says=_TABLE)
 
@@ -139,12 +139,6 @@ def learned_positions(rows: int, *, table: Initialize = normal(0.02)) -> Of:
     Raises:
       ValueError: rows is not positive; `init` raises it for a longer sequence.
     """
-    _check_positive("learned_positions", rows=rows)
+    check_positive("learned_positions", rows=rows)
     says = About(output="{x} + table{l}", delta="{dy}", input="{dy}")
     return of(rules.learned_positions, table=Parameter(table, (rows, FEATURES)), axes=2, says=says)
-
-
-def _check_positive(layer, **numbers):
-    for name, number in numbers.items():
-        if number < 1:
-            raise ValueError(f"{layer}: {name}, wanted a positive number, got {number}")

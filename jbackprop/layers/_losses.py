@@ -14,7 +14,7 @@ from jbackprop import rules
 from jbackprop.functions import Halves, halves
 
 from ._kept import Kept
-from ._layer import About, Layer, Params, Shape
+from ._layer import About, Layer, Params, Shape, check_positive
 from ._parameters import FEATURES, Initialize, Parameter, he_normal, zeros
 
 _NAME = "linear_softmax_cross_entropy"
@@ -104,7 +104,5 @@ def linear_softmax_cross_entropy(
       >>> net = layers.chain(both, layers.linear_softmax_cross_entropy(50, bias=False))
       >>> tied = layers.shared(net, ("0.0.0.table", "1.w.T"))
     """
-    for name, number in {"classes": classes, "chunk": chunk}.items():
-        if number is not None and number < 1:
-            raise ValueError(f"{_NAME}: {name}, wanted a positive number, got {number}")
+    check_positive(_NAME, classes=classes, chunk=chunk)
     return LinearSoftmaxCrossEntropy(classes, bias, ignore_index, chunk, keep, weights)

@@ -13,7 +13,7 @@ import jax
 
 from jbackprop.rules import Factored, Mixed, Product, factored, static
 
-from ._layer import Layer, Params, Shape, is_factored
+from ._layer import Layer, Params, Shape, is_factored, is_shape
 
 
 @factored
@@ -80,8 +80,8 @@ class MapOverTime(Layer):
         (count, *_) = jax.tree.leaves(shape) or [None]
         if count is None:
             raise ValueError(f"map_over_time: shape, wanted (time, …), got {shape}")
-        params, out_shape = self.inner.init(key, _of_shapes(lambda sizes: sizes[1:], shape))
-        return params, _of_shapes(lambda sizes: (count, *sizes), out_shape)
+        params, out_shape = self.inner.init(key, jax.tree.map(lambda sizes: sizes[1:], shape, is_leaf=is_shape))
+        return params, jax.tree.map(lambda sizes: (count, *sizes), out_shape, is_leaf=is_shape)
 
     def forward(self, params: Params, x: Any, key: jax.Array | None = None) -> tuple[Any, Steps]:
         """The layer on all steps at once."""
@@ -120,13 +120,6 @@ def map_over_time(layer: Layer) -> MapOverTime:
     if not isinstance(layer, Layer):
         raise TypeError(f"map_over_time: layer, wanted a Layer, got {layer!r}")
     return MapOverTime(layer)
-
-
-def _of_shapes(change, shape):
-    """A shape, or each of several."""
-    if all(isinstance(size, int) for size in shape):
-        return change(tuple(shape))
-    return tuple(_of_shapes(change, each) for each in shape)
 
 
 def _merged(tree):

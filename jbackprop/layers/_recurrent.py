@@ -15,7 +15,7 @@ from jbackprop import rules
 from jbackprop.rules import factored, static
 
 from ._branches import Parallel, parallel
-from ._layer import About, Layer, Params, Shape
+from ._layer import About, Layer, Params, Shape, check_positive
 from ._of import Of, layer_from
 from ._parameters import FEATURES, Parameter, lecun_normal, orthogonal, zeros
 
@@ -154,8 +154,7 @@ def bidirectional(layer: Recurrent) -> Parallel:
 
 
 def _made(cell, hidden, output, lengths, **options):
-    if hidden < 1:
-        raise ValueError(f"{cell}: hidden, wanted a positive number, got {hidden}")
+    check_positive(cell, hidden=hidden)
     if output not in get_args(Output):
         raise ValueError(f"{cell}: output, wanted one of {', '.join(get_args(Output))}, got {output!r}")
     given = tuple((name, value) for name, (value, default) in options.items() if value != default)

@@ -19,7 +19,7 @@ import jax
 
 from ._branches import added
 from ._chain import with_gradients, without_gradients
-from ._layer import Layer, Params, Shape, is_factored
+from ._layer import Layer, Params, Shape, check_positive, is_factored
 from ._stack import Stacked
 
 Pair = tuple[Any, Any]
@@ -141,8 +141,7 @@ def reversible(f: Layer, g: Layer, n: int) -> Reversible:
     for name, layer in {"f": f, "g": g}.items():
         if not isinstance(layer, Layer):
             raise TypeError(f"reversible: {name}, wanted a Layer, got {layer!r}")
-    if n < 1:
-        raise ValueError(f"reversible: n, wanted a positive number, got {n}")
+    check_positive("reversible", n=n)
     return Reversible(f, g, n)
 
 

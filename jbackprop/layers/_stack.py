@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from jbackprop.rules import Factored, factored, static
 
-from ._layer import Layer, Params, Shape, is_factored
+from ._layer import Layer, Params, Shape, check_positive, is_factored
 
 
 @factored
@@ -121,7 +121,5 @@ def stack(block: Layer, n: int, *, unroll: int = 1) -> Stack:
     """
     if not isinstance(block, Layer):
         raise TypeError(f"stack: block, wanted a Layer, got {block!r}")
-    for name, number in {"n": n, "unroll": unroll}.items():
-        if number < 1:
-            raise ValueError(f"stack: {name}, wanted a positive number, got {number}")
+    check_positive("stack", n=n, unroll=unroll)
     return Stack(block, n, unroll)

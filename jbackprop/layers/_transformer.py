@@ -17,7 +17,7 @@ from ._branches import parallel, residual
 from ._chain import Chain, chain
 from ._checkpoint import checkpoint
 from ._dropout import dropout as dropped
-from ._layer import Layer
+from ._layer import Layer, check_positive
 from ._linear import linear
 from ._normalisation import rms_norm
 from ._sequences import dot_product_attention, rotary_embedding
@@ -55,7 +55,7 @@ def self_attention(
 def _attention(maker, width, heads, kv_heads, is_causal, rotary, bias):
     """What makes queries, keys and values, and the rest."""
     kv_heads = heads if kv_heads is None else kv_heads
-    _check(maker, width=width, heads=heads, kv_heads=kv_heads)
+    check_positive(maker, width=width, heads=heads, kv_heads=kv_heads)
     for name, number, whole in ("heads", heads, width), ("kv_heads", kv_heads, heads):
         if whole % number:
             raise ValueError(f"{maker}: {name}, wanted a number that divides {whole}, got {number}")
@@ -80,7 +80,7 @@ def gated_mlp(width: int, inner: int, *, gate: Callable[[], Layer] = swiglu, bia
     Raises:
       ValueError: a number is not positive.
     """
-    _check("gated_mlp", width=width, inner=inner)
+    check_positive("gated_mlp", width=width, inner=inner)
     return chain(linear(2 * inner, bias=bias), split(inner, inner), gate(), linear(width, bias=bias))
 
 
@@ -123,9 +123,3 @@ def transformer_block(
         before, mlp = (checkpoint(*before),), (checkpoint(*mlp),)
     block = chain(residual(*before, *attention, *ends), residual(*mlp))
     return checkpoint(block) if keep == "inputs" else block
-
-
-def _check(maker, **numbers):
-    for name, number in numbers.items():
-        if number < 1:
-            raise ValueError(f"{maker}: {name}, wanted a positive number, got {number}")
