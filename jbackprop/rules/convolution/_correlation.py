@@ -13,6 +13,8 @@ channels and up to two axes of space, and up to a hundred times slower elsewhere
     one input and one output channel a group     a sum over k of shifted images times a row of W; V image by image
     other groups, or three axes of space         one matrix product an image, of its patches
     windows of one entry, for V                  one matrix product
+    V elsewhere                                  `correlate` of arrays that are turned in memory: XLA turns them itself,
+                                                 but for loops, in which it takes one entry at a time
 
 The patches of one image are in memory at a time.  Autodiff of the same would keep those of all images, which is faster
 only where they are few.
@@ -140,7 +142,7 @@ def _per_platform(cpu, library, a, b, **options):
 
 
 def _correlated_by_library(x, w, geometry, rounded=False):
-    letters = "DHW"[: x.ndim - 2]
+    letters = "DHW"[: len(geometry.window)]
     return lax.conv_general_dilated(
         x,
         w,
@@ -182,15 +184,11 @@ def _all_by_library(x, delta, geometry, rounded=False):
 
 
 def _all_by_turning(x, delta, geometry):
-    """The same, both arrays turned in memory first, so that XLA on a CPU sees the convolution that it is fast at.
-
-    Left alone it turns them itself, but in a loop, where it takes one entry at a time; and it would undo what is not
-    behind a barrier.
-    """
+    """The same as one of the first kind: channels for images, δ for W.  XLA would undo what is behind no barrier."""
+    space, padding = delta.shape[1:-1], tuple(_padding_of_reached(x, delta, geometry))
+    turned = Geometry(space, geometry.dilation, padding, geometry.stretch, geometry.strides, 1)
     axes = range(1, x.ndim - 1)
     x, delta = lax.optimization_barrier((x.transpose(x.ndim - 1, *axes, 0), delta.transpose(*axes, 0, x.ndim - 1)))
-    padding = _padding_of_reached(x, delta[None], geometry)
-    turned = Geometry((), geometry.dilation, tuple(padding), geometry.stretch, geometry.strides, 1)
     return jnp.moveaxis(_correlated_by_library(x, delta, turned), 0, -2)
 
 
