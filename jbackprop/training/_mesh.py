@@ -9,9 +9,10 @@ SC, 2020.
 from typing import TypeVar
 
 import jax
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jbackprop.layers import Params
+from jbackprop.rules import layout
 
 Tree = TypeVar("Tree")
 
@@ -59,18 +60,13 @@ def put_together(params: Params) -> Params:
 
 def taken(array: jax.Array, rows: jax.Array) -> jax.Array:
     """Some rows of an array; where its rows are spread over explicit axes, theirs are too."""
-    if not _is_spread(array):
+    if not any(layout(array)):
         return array[rows]
     return array.at[rows].get(out_sharding=jax.typeof(array).sharding)
 
 
 def _whole(array):
-    if not _is_spread(array):
+    if not any(layout(array)):
         return array
     mesh = jax.typeof(array).sharding.mesh
     return jax.sharding.reshard(array, NamedSharding(mesh, PartitionSpec(*[None] * array.ndim)))
-
-
-def _is_spread(array):
-    sharding = jax.typeof(array).sharding
-    return AxisType.Explicit in getattr(sharding.mesh, "axis_types", ()) and any(sharding.spec)
