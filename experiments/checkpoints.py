@@ -56,9 +56,10 @@ class Checkpoints:
         """
         return self._read("checkpoints", like) or (0, dict(like))
 
-    def best(self, like: States) -> tuple[int, dict[str, State]] | None:
-        """The same of the best, None where there is none."""
-        return self._read("best", like)
+    def best(self, like: States) -> dict[str, State] | None:
+        """The states of the best, None where there is none; errors as of `restored`."""
+        found = self._read("best", like)
+        return None if found is None else found[1]
 
     def _write(self, name, most, epoch, states):
         arrays = _arrays(states)
@@ -80,13 +81,11 @@ class Checkpoints:
             try:
                 found = manager.restore(epoch, args=contents)
             except Exception as error:  # orbax and what it reads with have errors of many kinds
-                raise InputError(
-                    f"checkpoint {place / str(epoch)}, wanted one of this network, {_got(error)}"
-                ) from None
+                raise InputError(f"checkpoint {place}/{epoch}, wanted one of this network, {_got(error)}") from None
         if found.about.get("arrays") != _kinds(wanted):
             raise InputError(f"checkpoint {place}/{epoch}, wanted one of this network, got arrays of other shapes")
         if found.about != _about(found.arrays):
-            raise InputError(f"checkpoint {place / str(epoch)}, wanted its arrays as they were written, got others")
+            raise InputError(f"checkpoint {place}/{epoch}, wanted its arrays as they were written, got others")
         return epoch, _states(found.arrays, like)
 
 

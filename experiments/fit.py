@@ -38,14 +38,18 @@ def train(experiment: str, settings: Settings, problem: Problem, explain: bool =
     with runs.opened(settings, experiment) as run:
         said = f"{problem.examples} examples, {len(jax.tree.leaves(problem.held_out)[0])} held out"
         print(f"{experiment}: {said}; writing {run.folder}", flush=True)
-        states, asked, ways, optimizer = _fit(settings, problem, run)
+        ways = settings.ways(problem.net, problem.loss)
+        optimizer = settings.make_optimizer(settings.epochs * (problem.examples // _batch_size(settings, problem)))
+        checkpoints = Checkpoints(run.folder, settings.keep)
+        with Asked() as asked:
+            states = _fit(settings, problem, ways, optimizer, run, checkpoints, asked)
         measured = _measured(settings, problem, ways, optimizer, states)
         print(report.table(run.metrics(), measured))
         apart = comparison.difference(*(state.params for state in states.values())) if len(states) > 1 else None
         if apart is not None:
             print(report.agreement(apart))
         run.conclude(problem.best, measured, apart)
-        _tell_samples(settings, problem, states, run)
+        _tell_samples(settings, problem, checkpoints, states, run)
         print(report.paths(plots.draw(run)))
         if explain:
             _explain(problem, states, run)
@@ -53,41 +57,46 @@ def train(experiment: str, settings: Settings, problem: Problem, explain: bool =
             raise Stopped(asked.signal, f"stopped after an epoch; --resume {run.folder} goes on")
 
 
-def _fit(settings, problem, run):
+def _fit(settings, problem, ways, optimizer, run, checkpoints, asked):
     """The state of each copy after the last epoch; an epoch's key, and so its examples, are the same for all."""
     init_key, order_key = jax.random.split(jax.random.key(settings.seed))
-    ways = settings.ways(problem.net, problem.loss)
-    optimizer = settings.make_optimizer(settings.epochs * (problem.examples // _batch_size(settings, problem)))
-    evaluate, checkpoints = problem.evaluation(), Checkpoints(run.folder, settings.keep)
+    evaluate = problem.evaluation()
     with _devices(settings) as place:
         params, _ = problem.net.init(init_key, problem.shape)
         passes = {name: training.epoch(way, optimizer, settings.batch_size) for name, way in ways.items()}
-        start = {
-            name: place.state(_started(settings, way, params, optimizer, problem, order_key))
-            for name, way in ways.items()
-        }
-        done, states = checkpoints.restored(start)
+        first = {name: _started(settings, way, params, optimizer, problem, order_key) for name, way in ways.items()}
+        done, states = checkpoints.restored({name: place.state(state) for name, state in first.items()})
         run.forget_after(done)
-        best = _Best(problem, run)
-        with Asked() as asked, tqdm(range(done + 1, settings.epochs + 1), desc="training", unit="epoch") as bar:
+        best = _Best(settings, problem, run)
+        with tqdm(range(done + 1, settings.epochs + 1), desc="training", unit="epoch") as bar:
             for epoch in bar:
-                x, y = place.batch(problem.draw(jax.random.fold_in(order_key, epoch)))
+                key = jax.random.fold_in(order_key, epoch)
+                x, y = place.batch(problem.draw(key))
                 for name, one_pass in passes.items():
-                    started = time.perf_counter()
-                    states[name], metrics = one_pass(states[name], jax.random.fold_in(order_key, epoch), x, y)
-                    cost = float(metrics.cost.mean())
-                    rate = problem.examples / (time.perf_counter() - started)
-                    held_out = evaluate(*_whole((states[name].params, states[name].statistics)))
-                    step = int(states[name].step)
-                    run.log(backward=name, epoch=epoch, step=step, **held_out, cost=cost, **_norms(metrics))
-                    bar.set_postfix_str(f"cost {cost:.4g}, {rate:,.0f} examples/s")
+                    (states[name], metrics), seconds = _timed(one_pass, states[name], key, x, y)
+                    line = _line(states[name], metrics, evaluate)
+                    run.log(backward=name, epoch=epoch, **line)
+                    bar.set_postfix_str(f"cost {line['cost']:.4g}, {problem.examples / seconds:,.0f} examples/s")
                     training.check_finite(metrics)
                 checkpoints.save(epoch, states)
-                if best.is_now(held_out):
+                if best.is_now(line):
                     checkpoints.save_best(epoch, states)
                 if asked.signal is not None:
                     break
-    return states, asked, ways, optimizer
+    return states
+
+
+def _timed(f, *arguments):
+    """What f returns, and the seconds until it was there."""
+    started = time.perf_counter()
+    found = jax.block_until_ready(f(*arguments))
+    return found, time.perf_counter() - started
+
+
+def _line(state, metrics, evaluate):
+    """What an epoch tells: the held-out scores, the cost and each ‖δˡ‖, the last two the means over its steps."""
+    held_out = evaluate(*jax.device_get((state.params, state.statistics)))
+    return {"step": int(state.step), **held_out, "cost": float(metrics.cost.mean()), "delta_norms": _norms(metrics)}
 
 
 def _started(settings, way, params, optimizer, problem, key):
@@ -103,13 +112,14 @@ def _batch_size(settings, problem):
 
 
 class _Best:
-    """The best held-out score so far."""
+    """The best held-out score so far, of the copy that comes last."""
 
-    def __init__(self, problem: Problem, run: runs.Run) -> None:
+    def __init__(self, settings: Settings, problem: Problem, run: runs.Run) -> None:
         self._key, self._sign = f"held_out_{problem.best}", 1 if problem.largest else -1
-        self._score = max((self._sign * (line[self._key] or -np.inf) for line in run.metrics()), default=-np.inf)
+        own = (line[self._key] for line in run.metrics() if line["backward"] == settings.backwards[-1])
+        self._score = max((self._sign * score for score in own if score is not None), default=-np.inf)
 
-    def is_now(self, scores: Mapping[str, float]) -> bool:
+    def is_now(self, scores: Mapping[str, Any]) -> bool:
         """Whether these are better than all before."""
         score = self._sign * scores[self._key]
         better = score > self._score
@@ -150,18 +160,13 @@ def _devices(settings) -> Iterator[_Place]:
         yield _Place(mesh, settings.sharded)
 
 
-def _whole(tree):
-    """The arrays on one device."""
-    return jax.device_get(tree)
-
-
 def _norms(metrics):
-    """An epoch's ‖δˡ‖, each the mean over its steps; of a stack one for each block."""
+    """The mean over the steps of each ‖δˡ‖; of a stack one for each block."""
     found = {}
     for path, norms in jax.tree_util.tree_leaves_with_path(metrics.delta_norms):
         name, mean = jax.tree_util.keystr(path, simple=True, separator="."), np.asarray(norms.mean(0))
         found |= {name: float(mean)} if mean.ndim == 0 else {f"{name}[{i}]": float(n) for i, n in enumerate(mean.flat)}
-    return {"delta_norms": found}
+    return found
 
 
 def _measured(settings, problem, ways, optimizer, states: States):
@@ -176,12 +181,12 @@ def _plain(state):
     return state._replace(**{name: jax.device_get(getattr(state, name)) for name in ("params", "optimizer", "step")})
 
 
-def _tell_samples(settings, problem, states, run):
+def _tell_samples(settings, problem, checkpoints, states, run):
     if problem.sample is None:
         return
-    best = Checkpoints(run.folder, settings.keep).best(states)
-    params = (best[1] if best else states)[settings.backwards[0]].params
-    text = problem.sample(_whole(params), jax.random.key(settings.seed))
+    best = checkpoints.best(states) or states
+    params = jax.device_get(best[settings.backwards[0]].params)
+    text = problem.sample(params, jax.random.key(settings.seed))
     (run.folder / "samples.txt").write_text(text + "\n", encoding="utf-8")
     print(f"\n{text}\n\nsamples: {run.folder / 'samples.txt'}")
 

@@ -45,7 +45,7 @@ class Problem:
 
     def evaluation(self) -> Callable[[layers.Params, Any], dict[str, float]]:
         """(params, statistics) -> the mean of each score over the held-out examples, by the name "held_out_…"."""
-        used = layers.evaluation(self.net)
+        used, parts = layers.evaluation(self.net), list(_parts(self.held_out))
 
         @jax.jit
         def sums(params, statistics, x, y):
@@ -53,7 +53,7 @@ class Problem:
             return {name: (weights * score).sum() for name, score in scores.items()}, weights.sum()
 
         def means(params, statistics):
-            found = [sums(params, statistics, *part) for part in _parts(self.held_out)]
+            found = [sums(params, statistics, *part) for part in parts]
             whole = sum(float(weight) for _, weight in found)
             names = found[0][0]
             return {f"held_out_{name}": sum(float(part[name]) for part, _ in found) / whole for name in names}

@@ -1,5 +1,6 @@
 """A run that is stopped, killed or damaged: it goes on as if it had not been, or says why not."""
 
+import dataclasses
 import json
 import os
 import random
@@ -14,7 +15,7 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import __main__, checkpoints, runs
+from experiments import __main__, checkpoints, classifier, data, digits_mlp, fit, runs
 
 pytest.importorskip("sklearn")
 
@@ -162,9 +163,7 @@ def test_a_run_that_cannot_go_on_is_left_as_it_is(name, whole, tmp_path, capsys)
 
 def test_a_run_that_another_process_writes(whole, tmp_path, capsys):
     run = copied(whole, tmp_path)
-    with runs.opened(
-        runs.stored_settings(run, "digits-mlp", __import__("experiments.digits_mlp").digits_mlp.Settings), "x"
-    ):
+    with runs.opened(runs.stored_settings(run, "digits-mlp", digits_mlp.Settings), "digits-mlp"):
         assert main("digits-mlp", "--resume", run) == 2
     assert "--resume, wanted a run that no other process writes" in capsys.readouterr().err
 
@@ -177,6 +176,16 @@ def test_a_line_that_was_cut_off_is_none(tmp_path):
     assert run.metrics() == [{"epoch": 1, "cost": 2.5}]
     run.forget_after(0)
     assert run.metrics() == []
+
+
+def test_the_best_so_far_is_that_of_the_copy_that_is_asked(tmp_path):
+    """After a stop as without one: the other copy's scores do not count, nor one that was not finite."""
+    settings, run = digits_mlp.Settings(), runs.Run(tmp_path)
+    problem = classifier.problem(classifier.mlp((4,), "gelu", 10), data.digits())
+    for backward, cost in (("manual", 0.5), ("automatic", float("nan")), ("automatic", 0.9)):
+        run.log(backward=backward, epoch=1, held_out_cost=cost)
+    best = fit._Best(settings, dataclasses.replace(problem, best="cost", largest=False), run)
+    assert [best.is_now({"held_out_cost": cost}) for cost in (0.95, 0.7, 0.8)] == [False, True, False]
 
 
 def test_a_full_disk_is_one_line(tmp_path, monkeypatch, capsys):
