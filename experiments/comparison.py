@@ -1,5 +1,6 @@
 """What two ways to the same gradients cost, and how far apart they end."""
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
@@ -49,20 +50,39 @@ def measure(
     y: jax.Array,
 ) -> dict[str, Measured]:
     """Times the steps of one batch in turn, so that a slow spell falls on all alike."""
-    states = {name: jax.tree.map(jnp.copy, state) for name, state in states.items()}
-    steps = {
-        name: training.step(f, optimizer).lower(states[name], x, y).compile() for name, f in backpropagates.items()
-    }
-
-    def advance(name):
-        states[name], cost = steps[name](states[name], x, y)
-        return states[name], cost
-
-    samples = {name: partial(time_sample, partial(advance, name), calls=1) for name in steps}
+    steps = {name: Steps.of(f, optimizer, states[name], x, y) for name, f in backpropagates.items()}
+    samples = {name: partial(time_sample, one, calls=1) for name, one in steps.items()}
     seconds = interleaved(samples, 1)
     each = sum(took for (took,) in seconds.values())
     seconds = interleaved(samples, max(3, min(ROUNDS, int(SECONDS / each))))
-    return {name: Measured(quartiles(seconds[name]).middle, temporary_bytes(steps[name])) for name in steps}
+    return {name: Measured(quartiles(seconds[name]).middle, temporary_bytes(one.step)) for name, one in steps.items()}
+
+
+@dataclasses.dataclass
+class Steps:
+    """Steps of a training on one batch; each call takes one, from where the one before has ended.
+
+    Attributes:
+      step: the compiled step.
+      state: where the training stands, arrays of its own.
+      batch: x and y.
+    """
+
+    step: Any
+    state: training.State
+    batch: tuple[Any, Any]
+
+    @classmethod
+    def of(
+        cls, way: Callable, optimizer: optax.GradientTransformation, state: training.State, x: Any, y: Any
+    ) -> "Steps":
+        """From a state that stays as it is."""
+        return cls(training.step(way, optimizer).lower(state, x, y).compile(), jax.tree.map(jnp.copy, state), (x, y))
+
+    def __call__(self) -> Any:
+        """The new state and the metrics."""
+        self.state, metrics = self.step(self.state, *self.batch)
+        return self.state, metrics
 
 
 def difference(a: layers.Params, b: layers.Params) -> Difference:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from experiments.comparison import temporary_bytes
 from jbackprop import automatic, backprop, layers, rules, signals
 from jbackprop.functions import calls_per_sample, interleaved, quartiles, time_sample
 
@@ -59,7 +60,8 @@ def of_tokens(logits: jax.Array, labels: jax.Array) -> jax.Array:
     return rules.softmax_cross_entropy(logits, labels).mean(axis=-1)
 
 
-def _labels(classes, *shape):
+def labels(classes: int, *shape: int) -> jax.Array:
+    """Random numbers below so many."""
     return jax.random.randint(jax.random.key(1), shape, 0, classes)
 
 
@@ -68,7 +70,7 @@ def mlp(examples: int = 256) -> Problem:
     hidden = [layer for _ in range(2) for layer in (layers.linear(512), layers.relu())]
     x = jax.random.normal(jax.random.key(0), (examples, 784))
     net = layers.chain(*hidden, layers.linear(10))
-    return Problem(net, rules.softmax_cross_entropy, x, _labels(10, examples), (784,))
+    return Problem(net, rules.softmax_cross_entropy, x, labels(10, examples), (784,))
 
 
 def cnn(examples: int = 256) -> Problem:
@@ -76,14 +78,14 @@ def cnn(examples: int = 256) -> Problem:
     blocks = [layer for n in (32, 64) for layer in (layers.conv(n, (3, 3)), layers.relu(), layers.max_pool((2, 2)))]
     net = layers.chain(*blocks, layers.flatten(), layers.linear(128), layers.relu(), layers.linear(10))
     x = jax.random.normal(jax.random.key(0), (examples, 28, 28, 1))
-    return Problem(net, rules.softmax_cross_entropy, x, _labels(10, examples), (28, 28, 1))
+    return Problem(net, rules.softmax_cross_entropy, x, labels(10, examples), (28, 28, 1))
 
 
-def lstm(examples: int = 64, time: int = 64, hidden: int = 256) -> Problem:
+def lstm(examples: int = 64, time: int = 64, hidden: int = 256, features: int = 128) -> Problem:
     """A label for every step."""
     net = layers.chain(layers.lstm(hidden), layers.linear(10))
-    x = jax.random.normal(jax.random.key(0), (examples, time, 128))
-    return Problem(net, of_tokens, x, _labels(10, examples, time), (time, 128))
+    x = jax.random.normal(jax.random.key(0), (examples, time, features))
+    return Problem(net, of_tokens, x, labels(10, examples, time), (time, features))
 
 
 def gpt(
@@ -102,7 +104,7 @@ def gpt(
     inside = layers.learned_positions(time), layers.stack(block, depth), layers.layer_norm()
     ends = layers.embedding(vocabulary, width), layers.linear(vocabulary, bias=False)
     net = layers.shared(layers.chain(ends[0], *inside, ends[1]), ("0.table", "4.w.T"))
-    ids = _labels(vocabulary, examples, time)
+    ids = labels(vocabulary, examples, time)
     return Problem(net, of_tokens, ids, jnp.roll(ids, -1, axis=1), (time,))
 
 
@@ -147,12 +149,8 @@ def measured(name: str, problem: Problem, rounds: int, wanted: Sequence[str] = P
     runs = {program: partial(f, *arguments) for program, f in compiled.items()}
     takes = {program: partial(time_sample, run, calls_per_sample(run)) for program, run in runs.items()}
     figures = interleaved(takes, rounds)
-    memory = {program: _temporary_bytes(f) for program, f in compiled.items()}
+    memory = {program: temporary_bytes(f) for program, f in compiled.items()}
     return Row(name, {program: quartiles(values).middle for program, values in figures.items()}, memory)
-
-
-def _temporary_bytes(compiled: Any) -> int:
-    return compiled.memory_analysis().temp_size_in_bytes
 
 
 def table(rows: Sequence[Row]) -> Iterator[str]:

@@ -9,79 +9,21 @@ memory is what the compiled step has besides its arguments and results.
 import argparse
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 
 import jbackprop as jb
+from experiments import comparison
 from jbackprop import layers, rules, training
 from jbackprop.functions import interleaved, quartiles, time_sample
 
-from . import torch_steps
+from . import clipping, torch_steps
 
 RATE = 1e-3
 WAYS = {"by hand": jb.backprop, "automatic": jb.autodiff}
-
-
-class Problem(NamedTuple):
-    """A network and a batch.
-
-    Attributes:
-      net: the network.
-      shape: of one input.
-      x: inputs, examples first.
-      y: labels.
-      peer: makes the step of PyTorch's network for the batch.
-    """
-
-    net: layers.Layer
-    shape: tuple[int, ...]
-    x: jax.Array
-    y: jax.Array
-    peer: Callable[..., Callable[[], Any]]
-
-
-class Row(NamedTuple):
-    """What a network's steps took.
-
-    Attributes:
-      name: of the network.
-      seconds: the median of each way.
-      bytes: of each compiled step's temporary memory.
-    """
-
-    name: str
-    seconds: dict[str, float]
-    bytes: dict[str, int]
-
-
-def _numbers(below, *shape):
-    return jax.random.randint(jax.random.key(1), shape, 0, below)
-
-
-def mlp(examples: int = 128) -> Problem:
-    """784-512-512-10."""
-    hidden = [layer for _ in range(2) for layer in (layers.linear(512), layers.relu())]
-    x = jax.random.normal(jax.random.key(0), (examples, 784))
-    net = layers.chain(*hidden, layers.linear(10))
-    return Problem(net, (784,), x, _numbers(10, examples), torch_steps.mlp)
-
-
-def cnn(examples: int = 128) -> Problem:
-    """Two convolutions and two linear layers over 28 × 28 pixels."""
-    blocks = [layer for n in (32, 64) for layer in (layers.conv(n, (3, 3)), layers.relu(), layers.max_pool((2, 2)))]
-    net = layers.chain(*blocks, layers.flatten(), layers.linear(128), layers.relu(), layers.linear(10))
-    x = jax.random.normal(jax.random.key(0), (examples, 28, 28, 1))
-    return Problem(net, (28, 28, 1), x, _numbers(10, examples), torch_steps.cnn)
-
-
-def lstm(examples: int = 16, time: int = 256, hidden: int = 512) -> Problem:
-    """A label for every step."""
-    net = layers.chain(layers.lstm(hidden), layers.linear(10))
-    x = jax.random.normal(jax.random.key(0), (examples, time, hidden))
-    return Problem(net, (time, hidden), x, _numbers(10, examples, time), torch_steps.lstm)
 
 
 def gpt(
@@ -91,55 +33,51 @@ def gpt(
     depth: int = 4,
     vocabulary: int = 4096,
     keep: Any = "all",
-) -> Problem:
+) -> clipping.Problem:
     """Blocks of attention and a gated MLP between one table, used at both ends."""
     block = layers.transformer_block(width, 4, keep=keep)
     inside = layers.stack(block, depth), layers.rms_norm()
     ends = layers.embedding(vocabulary, width, table=layers.normal(0.02)), layers.linear(vocabulary, bias=False)
     net = layers.shared(layers.chain(ends[0], *inside, ends[1]), ("0.table", "3.w.T"))
-    ids = _numbers(vocabulary, examples, time)
-    return Problem(net, (time,), ids, jnp.roll(ids, -1, axis=1), partial(torch_steps.gpt, width=width, depth=depth))
+    ids = clipping.labels(vocabulary, examples, time)
+    return clipping.Problem(net, clipping.of_tokens, ids, jnp.roll(ids, -1, axis=1), (time,))
 
 
-NETWORKS: dict[str, Callable[[], Problem]] = {
-    "mlp": mlp,
-    "cnn": cnn,
-    "lstm": lstm,
-    "gpt": gpt,
-    "gpt, inputs kept": partial(gpt, keep="inputs"),
+NETWORKS: dict[str, tuple[Callable[[], clipping.Problem], Callable[..., Callable[[], Any]]]] = {
+    "mlp": (partial(clipping.mlp, 128), torch_steps.mlp),
+    "cnn": (partial(clipping.cnn, 128), torch_steps.cnn),
+    "lstm": (partial(clipping.lstm, 16, 256, 512, features=512), torch_steps.lstm),
+    "gpt": (gpt, torch_steps.gpt),
+    "gpt, inputs kept": (partial(gpt, keep="inputs"), torch_steps.gpt),
 }
+"""For each network, what makes it with a batch, and what makes the step of PyTorch's for that batch."""
 
 
-def measured(name: str, rounds: int, with_torch: bool = True) -> Row:
+def measured(name: str, rounds: int, with_torch: bool = True) -> clipping.Row:
     """The medians over so many rounds, and the temporary memory."""
-    problem = NETWORKS[name]()
+    make, peer = NETWORKS[name]
+    problem = make()
     params, _ = problem.net.init(jax.random.key(2), problem.shape)
     optimizer = optax.adam(RATE)
-    runs, memory = {}, {}
-    for way, differentiate in WAYS.items():
-        step = training.step(differentiate(problem.net, rules.softmax_cross_entropy), optimizer)
-        state = training.init(params, optimizer)
-        compiled: Any = step.lower(state, problem.x, problem.y).compile()
-        memory[way] = compiled.memory_analysis().temp_size_in_bytes
-        runs[way] = _Steps(compiled, state, problem.x, problem.y)
+    steps = {
+        way: comparison.Steps.of(
+            differentiate(problem.net, rules.softmax_cross_entropy),
+            optimizer,
+            training.init(params, optimizer),
+            problem.x,
+            problem.y,
+        )
+        for way, differentiate in WAYS.items()
+    }
+    runs: dict[str, Callable[[], Any]] = dict(steps)
     if with_torch:
-        runs["PyTorch"] = problem.peer(problem.x, problem.y, RATE)
+        runs["PyTorch"] = peer(problem.x, problem.y, RATE)
     figures = interleaved({way: partial(time_sample, run, calls=1) for way, run in runs.items()}, rounds)
-    return Row(name, {way: quartiles(times).middle for way, times in figures.items()}, memory)
+    seconds = {way: quartiles(times).middle for way, times in figures.items()}
+    return clipping.Row(name, seconds, {way: comparison.temporary_bytes(step.step) for way, step in steps.items()})
 
 
-class _Steps:
-    """Steps of one training, each of which goes on from the one before."""
-
-    def __init__(self, step: Any, state: training.State, x: jax.Array, y: jax.Array) -> None:
-        self._step, self._state, self._batch = step, state, (x, y)
-
-    def __call__(self) -> jax.Array:
-        self._state, metrics = self._step(self._state, *self._batch)
-        return metrics.cost
-
-
-def table(rows: Sequence[Row]) -> Iterator[str]:
+def table(rows: Sequence[clipping.Row]) -> Iterator[str]:
     """Milliseconds and megabytes by hand, and its share of the others': a table in Markdown."""
     yield "| step | by hand, ms | MB | against automatic: time, memory | against PyTorch: time |"
     yield "|---|---|---|---|---|"

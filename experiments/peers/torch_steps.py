@@ -44,7 +44,7 @@ def lstm(x: Any, y: Any, rate: float) -> Callable[[], Any]:
     return _step(Net(), *_tensors(x, y), rate)
 
 
-def gpt(x: Any, y: Any, rate: float, width: int, depth: int, heads: int = 4) -> Callable[[], Any]:
+def gpt(x: Any, y: Any, rate: float, width: int = 256, depth: int = 4, heads: int = 4) -> Callable[[], Any]:
     """Blocks of attention and a gated MLP between one table, used at both ends."""
     import torch
     from torch import nn

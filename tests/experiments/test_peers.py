@@ -1,12 +1,14 @@
 """The benchmark against other libraries: what it times is the same function everywhere."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from experiments import peers
-from experiments.peers import jax_peers
+from experiments.peers import clipping, jax_peers, steps
 from jbackprop.cases import CASES
 
 IN_JAX = [case for case in CASES if case.at_scale and jax_peers.of_jax(case)]
@@ -42,3 +44,14 @@ def test_a_row_is_measured_by_every_peer_that_is_there():
 def test_unknown_case_is_refused():
     with pytest.raises(ValueError, match=r"peers: cases, wanted names among .*, got 'tanhh'"):
         list(peers.run(["tanhh"]))
+
+
+def test_steps_are_measured_both_ways(monkeypatch):
+    monkeypatch.setattr(steps, "NETWORKS", {"small": (functools.partial(clipping.mlp, 3), None)})
+    row = steps.measured("small", rounds=2, with_torch=False)
+    assert row.name == "small" and set(row.seconds) == set(row.bytes) == {"by hand", "automatic"}
+    assert min(row.seconds.values()) > 0 < min(row.bytes.values())
+    *_, line = steps.table([row])
+    share, memory = (float(number) for number in line.split("|")[4].split(","))
+    assert share == pytest.approx(row.seconds["by hand"] / row.seconds["automatic"], rel=0.1)
+    assert memory == pytest.approx(row.bytes["by hand"] / row.bytes["automatic"], abs=0.01)
