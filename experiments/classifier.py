@@ -28,17 +28,11 @@ class Settings(settings.Settings):
 
 
 @dataclasses.dataclass(frozen=True)
-class Images(Settings):
+class Images(settings.ByAdam, Settings):
     """What every classifier by convolutions can be told."""
 
-    batch_size: int | None = 50
-    """Examples a step: 1 is stochastic descent, None full-batch descent."""
-    optimizer: Literal["sgd", "adam"] = "adam"
-    """What makes a step of a gradient."""
     learning_rate: float = 2e-3
     """η in W ← W − η ∂C/∂W; the largest where a schedule changes it."""
-    schedule: Literal["constant", "cosine"] = "cosine"
-    """How η changes: cosine ends at a hundredth."""
     shift: int = 2
     """The most pixels by which an image is moved at random, up or down and left or right, anew in every epoch."""
 

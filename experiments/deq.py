@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import jbackprop as jb
 from jbackprop import layers, rules
 
-from . import classifier, comparison, data
+from . import classifier, comparison, data, settings
 from .errors import InputError
 
 SUMMARY = "An equilibrium network on 5,000 images of MNIST, beside the same layer 10, 20 and 40 times: three minutes."
@@ -18,19 +18,15 @@ ITERATIONS = 10, 20, 40
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings(classifier.Settings):
+class Settings(settings.ByAdam, classifier.Settings):
     """The settings of deq."""
 
     backward: Literal["manual"] = "manual"
     """Of an equilibrium there is no automatic gradient but that of the loop written out."""
     epochs: int = 12
     """Passes over the training examples."""
-    optimizer: Literal["sgd", "adam"] = "adam"
-    """What makes a step of a gradient."""
     learning_rate: float = 1e-3
     """η in W ← W − η ∂C/∂W; the largest where a schedule changes it."""
-    schedule: Literal["constant", "cosine"] = "cosine"
-    """How η changes: cosine ends at a hundredth."""
     weight_decay: float = 1e-3
     """λ: sgd adds λ p to the gradient of each parameter p; adam, decoupled, η λ p to the step."""
     width: int = 128

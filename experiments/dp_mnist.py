@@ -159,10 +159,6 @@ def _picture(lines, folder: Path) -> Path:
         axes.annotate(
             f"σ = {line['noise']:g}", (line["epsilon"], line["accuracy"]), (4, -12), textcoords="offset points"
         )
+    plots.label(axes, "accuracy on the held-out images", over=f"ε, for δ = {without['delta']:g}")
     axes.set_xscale("log")
-    axes.set_xlabel(f"ε, for δ = {without['delta']:g}")
-    axes.set_title("accuracy on the held-out images", fontsize="medium")
-    axes.grid(alpha=0.3)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False)
     return plots.save(figure, folder / "accuracy.png")

@@ -124,11 +124,6 @@ def _picture(lines, question: str, folder: Path) -> Path:
     for line in lines:
         if line["question"] == question:
             axes.plot(range(1, 1 + len(line["delta_norms"])), line["delta_norms"], label=line["network"])
-    axes.set_xlabel("hidden layer, from the input to the output")
-    axes.set_title("‖δˡ‖ over that of the output", fontsize="medium")
-    axes.set_yscale("log")
-    axes.grid(alpha=0.3)
-    axes.legend(frameon=False)
-    path = folder / f"{question}.png"
-    figure.savefig(path, dpi=plots.RESOLUTION)
-    return path
+    over = "hidden layer, from the input to the output"
+    plots.label(axes, "‖δˡ‖ over that of the output", log=True, over=over)
+    return plots.save(figure, folder / f"{question}.png")

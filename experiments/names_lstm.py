@@ -19,19 +19,15 @@ CELLS = {"lstm": layers.lstm, "gru": layers.gru, "rnn": layers.rnn}
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings(settings.Settings):
+class Settings(settings.ByAdam):
     """The settings of names-lstm."""
 
     epochs: int = 6
     """Passes over the training examples."""
     batch_size: int | None = 200
     """Examples a step: 1 is stochastic descent, None full-batch descent."""
-    optimizer: Literal["sgd", "adam"] = "adam"
-    """What makes a step of a gradient."""
     learning_rate: float = 4e-3
     """η in W ← W − η ∂C/∂W; the largest where a schedule changes it."""
-    schedule: Literal["constant", "cosine"] = "cosine"
-    """How η changes: cosine ends at a hundredth."""
     clip_norm: float | None = 1.0
     """The largest norm that a whole gradient may have; a longer one is scaled down."""
     cell: Literal["lstm", "gru", "rnn"] = "lstm"

@@ -39,6 +39,12 @@ def _drawn(*shape: int) -> jax.Array:
     return jax.random.normal(jax.random.key(2), shape).round(2)
 
 
+def _through_time(title: str, like: str, recurrence: Layer) -> Network:
+    """A label for every step of two sequences."""
+    net, labels = layers.chain(recurrence, layers.linear(2)), jnp.array([[0, 1, 1, 0], [1, 1, 0, 0]])
+    return Network(title, like, net, rules.softmax_cross_entropy, _drawn(2, 4, 1), labels)
+
+
 _WORDS = jnp.array([[2, 0, 3], [1, 3, 0]])
 _HEADS = layers.chain(layers.linear(4), layers.reshape(3, 2, 2))
 
@@ -69,22 +75,8 @@ NETWORKS = {
         _drawn(3, 5),
         jnp.ones((3, 2)),
     ),
-    "rnn": Network(
-        "A recurrence through time",
-        "rnn",
-        layers.chain(layers.rnn(3), layers.linear(2)),
-        rules.softmax_cross_entropy,
-        _drawn(2, 4, 1),
-        jnp.array([[0, 1, 1, 0], [1, 1, 0, 0]]),
-    ),
-    "lstm": Network(
-        "An LSTM through time",
-        "lstm",
-        layers.chain(layers.lstm(3), layers.linear(2)),
-        rules.softmax_cross_entropy,
-        _drawn(2, 4, 1),
-        jnp.array([[0, 1, 1, 0], [1, 1, 0, 0]]),
-    ),
+    "rnn": _through_time("A recurrence through time", "rnn", layers.rnn(3)),
+    "lstm": _through_time("An LSTM through time", "lstm", layers.lstm(3)),
     "attention": Network(
         "Attention",
         "attention",

@@ -78,10 +78,10 @@ def _marker(lines):
     return "o" if len(lines) == 1 else None
 
 
-def label(axes: Axes, title: str, log: bool = False) -> None:
-    """Finishes a plot over epochs, which may be of the logarithm."""
+def label(axes: Axes, title: str, log: bool = False, over: str = "epoch") -> None:
+    """Finishes a plot over epochs, or over something else that is counted; it may be of the logarithm."""
     axes.set_title(title, fontsize="medium")
-    axes.set_xlabel("epoch")
+    axes.set_xlabel(over)
     axes.xaxis.set_major_locator(MaxNLocator(steps=[1, 2, 5, 10], integer=True))
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)

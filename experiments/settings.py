@@ -110,3 +110,13 @@ class Settings:
             if (self.batch_size or examples) % number:
                 wanted = f"a number that divides a batch of {self.batch_size or examples}"
                 raise InputError(f"--{name}, wanted {wanted}, got {number}")
+
+
+@dataclasses.dataclass(frozen=True)
+class ByAdam(Settings):
+    """The same with Adam, and a rate that falls: first among the bases of a class that has others besides."""
+
+    optimizer: Literal["sgd", "adam"] = "adam"
+    """What makes a step of a gradient."""
+    schedule: Literal["constant", "cosine"] = "cosine"
+    """How η changes: cosine ends at a hundredth."""

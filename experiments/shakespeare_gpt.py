@@ -46,7 +46,7 @@ PRESETS = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings(settings.Settings):
+class Settings(settings.ByAdam):
     """The settings of shakespeare-gpt."""
 
     preset: Literal["tiny", "base", "gpt2-small"] = "base"
@@ -71,12 +71,8 @@ class Settings(settings.Settings):
     """What a block keeps for its backward pass; the rest is computed again."""
     dropout: float = 0.0
     """The share of entries that are dropped in training at the end of each half of a block."""
-    optimizer: Literal["sgd", "adam"] = "adam"
-    """What makes a step of a gradient."""
     learning_rate: float = 3e-3
     """η in W ← W − η ∂C/∂W; the largest where a schedule changes it."""
-    schedule: Literal["constant", "cosine"] = "cosine"
-    """How η changes: cosine ends at a hundredth."""
     warmup: int = 100
     """Steps over which η grows from 0."""
     weight_decay: float = 0.1

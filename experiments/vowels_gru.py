@@ -2,14 +2,13 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Literal
 
 import jax
 import jax.numpy as jnp
 
 from jbackprop import layers, rules
 
-from . import classifier, fetch, fit, sequences
+from . import classifier, fetch, fit, sequences, settings
 from .errors import InputError
 from .problem import Problem
 
@@ -17,19 +16,15 @@ SUMMARY = "A bidirectional GRU on JapaneseVowels, recordings of 7 to 29 steps; a
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings(classifier.Settings):
+class Settings(settings.ByAdam, classifier.Settings):
     """The settings of vowels-gru."""
 
     epochs: int = 60
     """Passes over the training examples."""
     batch_size: int | None = 30
     """Examples a step: 1 is stochastic descent, None full-batch descent."""
-    optimizer: Literal["sgd", "adam"] = "adam"
-    """What makes a step of a gradient."""
     learning_rate: float = 2e-3
     """η in W ← W − η ∂C/∂W; the largest where a schedule changes it."""
-    schedule: Literal["constant", "cosine"] = "cosine"
-    """How η changes: cosine ends at a hundredth."""
     hidden: int = 96
     """The size of the state of either direction."""
     dropout: float = 0.5
