@@ -17,6 +17,7 @@ from typing import Any
 
 import jax
 
+from ._blocks import over_blocks
 from ._branches import added
 from ._chain import with_gradients, without_gradients
 from ._layer import Layer, Params, Shape, check_positive, is_factored
@@ -59,15 +60,7 @@ class Reversible(Layer):
     def forward(self, params: Params, x: Pair, key: jax.Array | None = None) -> tuple[Pair, Any]:
         """From the first block to the last; kept are the outputs, the keys, and statistics that somebody may want."""
         keys = None if key is None else jax.random.split(key, (self.n, 2))
-
-        def step(pair, block):
-            (p_f, p_g), (key_f, key_g) = block[0], _two(block[1])
-            more, f_kept = self.f.forward(p_f, pair[1], key_f)
-            first = added(pair[0], more)
-            more, g_kept = self.g.forward(p_g, first, key_g)
-            return (first, added(pair[1], more)), (self.f.statistics(p_f, f_kept), self.g.statistics(p_g, g_kept))
-
-        y, statistics = jax.lax.scan(step, x, (params, keys), length=self.n)
+        y, statistics = over_blocks(_forward, self, x, (params, keys), self.n)
         return y, (y, keys, statistics)
 
     def backward(self, params: Params, cache: Any, dy: Pair) -> tuple[Pair, Any]:
@@ -81,9 +74,8 @@ class Reversible(Layer):
 
     def factors(self, params: Params, cache: Any, delta: Any) -> Any:
         """Those of the blocks, after what f and g keep in all of them is computed again."""
-
         y, keys, _ = cache
-        _, kept = jax.lax.scan(self._undone, y, (params, keys), length=self.n, reverse=True)
+        _, kept = over_blocks(_undone, self, y, (params, keys), self.n, reverse=True)
         blocks = (
             jax.vmap(layer.factors, axis_size=self.n)(*rest)
             for layer, *rest in zip((self.f, self.g), params, kept, delta, strict=True)
@@ -94,28 +86,36 @@ class Reversible(Layer):
         """Those of the blocks."""
         return cache[2]
 
-    def _recursion(self, params, cache, dy, step_of: Callable):
+    def _recursion(self, params, cache, dy, step: Callable):
         y, keys, _ = cache
-
-        def step(carry, block):
-            pair, (d_first, d_second) = carry
-            before, (f_kept, g_kept) = self._undone(pair, block)
-            p_f, p_g = block[0]
-            dx, of_g = step_of(self.g, p_g, g_kept, d_second)
-            d_first = added(d_first, dx)
-            dx, of_f = step_of(self.f, p_f, f_kept, d_first)
-            return (before, (d_first, added(d_second, dx))), (of_f, of_g)
-
-        (_, dx), found = jax.lax.scan(step, (y, dy), (params, keys), length=self.n, reverse=True)
+        (_, dx), found = over_blocks(_backward, (step, self), (y, dy), (params, keys), self.n, reverse=True)
         return dx, found
 
-    def _undone(self, y, block):
-        """A block's inputs from its outputs, and what f and g keep on the way there."""
-        (p_f, p_g), (key_f, key_g) = block[0], _two(block[1])
-        less, g_kept = self.g.forward(p_g, y[0], key_g)
-        second = _subtracted(y[1], less)
-        less, f_kept = self.f.forward(p_f, second, key_f)
-        return (_subtracted(y[0], less), second), (f_kept, g_kept)
+
+def _forward(net, pair, block):
+    (p_f, p_g), (key_f, key_g) = block[0], _two(block[1])
+    more, f_kept = net.f.forward(p_f, pair[1], key_f)
+    first = added(pair[0], more)
+    more, g_kept = net.g.forward(p_g, first, key_g)
+    return (first, added(pair[1], more)), (net.f.statistics(p_f, f_kept), net.g.statistics(p_g, g_kept))
+
+
+def _backward(of, carry, block):
+    (step, net), (pair, (d_first, d_second)), (p_f, p_g) = of, carry, block[0]
+    before, (f_kept, g_kept) = _undone(net, pair, block)
+    dx, of_g = step(net.g, p_g, g_kept, d_second)
+    d_first = added(d_first, dx)
+    dx, of_f = step(net.f, p_f, f_kept, d_first)
+    return (before, (d_first, added(d_second, dx))), (of_f, of_g)
+
+
+def _undone(net, y, block):
+    """A block's inputs from its outputs, and what f and g keep on the way there."""
+    (p_f, p_g), (key_f, key_g) = block[0], _two(block[1])
+    less, g_kept = net.g.forward(p_g, y[0], key_g)
+    second = _subtracted(y[1], less)
+    less, f_kept = net.f.forward(p_f, second, key_f)
+    return (_subtracted(y[0], less), second), (f_kept, g_kept)
 
 
 def reversible(f: Layer, g: Layer, n: int) -> Reversible:

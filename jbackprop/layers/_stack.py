@@ -13,6 +13,8 @@ import jax.numpy as jnp
 
 from jbackprop.rules import Factored, factored, static
 
+from ._blocks import over_blocks
+from ._chain import with_gradients, without_gradients
 from ._layer import Layer, Params, Shape, check_positive, is_factored
 
 
@@ -78,20 +80,15 @@ class Stack(Layer):
     def forward(self, params: Params, x: Any, key: jax.Array | None = None) -> tuple[Any, Any]:
         """From the first block to the last."""
         keys = None if key is None else jax.random.split(key, self.n)
-        return self._scan(lambda x, block: self.block.forward(block[0], x, block[1]), x, (params, keys))
+        return over_blocks(_forward, self.block, x, (params, keys), self.n, unroll=self.unroll)
 
     def backward(self, params: Params, cache: Any, dy: Any) -> tuple[Any, Any]:
         """From the last block to the first."""
-        return self._scan(lambda dy, b: self.block.backward(b[0], b[1], dy), dy, (params, cache), reverse=True)
+        return self._recursion(without_gradients, params, cache, dy)
 
     def backpropagate(self, params: Params, cache: Any, dy: Any) -> tuple[Any, Any, Params]:
         """The same, with each block's gradients before the next."""
-
-        def step(dy, block):
-            dx, delta, gradients = self.block.backpropagate(block[0], block[1], dy)
-            return dx, (delta, gradients)
-
-        dx, (deltas, gradients) = self._scan(step, dy, (params, cache), reverse=True)
+        dx, (deltas, gradients) = self._recursion(with_gradients, params, cache, dy)
         return dx, deltas, gradients
 
     def factors(self, params: Params, cache: Any, delta: Any) -> Any:
@@ -103,8 +100,19 @@ class Stack(Layer):
         """Those of the blocks."""
         return jax.vmap(self.block.statistics, axis_size=self.n)(params, cache)
 
-    def _scan(self, step, start, blocks, reverse=False):
-        return jax.lax.scan(step, start, blocks, length=self.n, reverse=reverse, unroll=self.unroll)
+    def _recursion(self, step, params, cache, dy):
+        blocks = params, cache
+        return over_blocks(_backward, (step, self.block), dy, blocks, self.n, reverse=True, unroll=self.unroll)
+
+
+def _forward(block, x, one):
+    params, key = one
+    return block.forward(params, x, key)
+
+
+def _backward(of, dy, one):
+    step, block = of
+    return step(block, *one, dy)
 
 
 def stack(block: Layer, n: int, *, unroll: int = 1) -> Stack:

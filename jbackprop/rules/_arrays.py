@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 
+from ._compiled import compiled_once
 from ._meshes import by_compiler, gradient_like, layout, may_be_spread, summed_where, varying
 
 Axis = int | tuple[int, ...] | None
@@ -160,7 +161,7 @@ def _summed(a, b, axes, rounded):
     return z.astype(dtype) if rounded else z
 
 
-@partial(jax.jit, static_argnames="axes", inline=True)  # compiled once, also for calls outside jit
+@compiled_once(static_argnames="axes")
 def _rounded(a, b, axes):
     of = partial(jax.lax.dot_general, dimension_numbers=(axes, ((), ())))
     return jax.lax.platform_dependent(

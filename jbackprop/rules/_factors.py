@@ -25,6 +25,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from ._arrays import added_at_rows, cotangent, outer, product, rows, whole, wide_dtype, widen
+from ._compiled import compiled_once
 from ._meshes import by_compiler, may_be_spread
 
 T = TypeVar("T")
@@ -174,9 +175,7 @@ class Looked(Factored):
         if delta.dtype == wide_dtype(delta) or ids.size >= self.rows or may_be_spread(delta) or may_be_spread(ids):
             table = _added_up(ids, delta, self.rows)
         else:
-            table = lax.platform_dependent(
-                ids, delta, cpu=partial(_added_up, count=self.rows), default=partial(_added_apart, count=self.rows)
-            )
+            table = _added_best(ids, delta, self.rows)
         return table if self.padding_index is None else table.at[self.padding_index].set(0)
 
     def products(self) -> tuple[Product, ...]:
@@ -185,6 +184,14 @@ class Looked(Factored):
         counts = (ids >= 0) & (ids < self.rows)
         counts = counts if self.padding_index is None else counts & (ids != self.padding_index)
         return (Product(OneHot(ids, self.rows), jnp.where(counts[..., None], self.delta, 0)),)
+
+
+@compiled_once(static_argnames="count")
+def _added_best(ids, delta, count):
+    """The same in the platform's way."""
+    return lax.platform_dependent(
+        ids, delta, cpu=partial(_added_up, count=count), default=partial(_added_apart, count=count)
+    )
 
 
 def _added_up(ids, delta, count):

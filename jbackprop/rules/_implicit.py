@@ -22,7 +22,8 @@ in Automatic Differentiation, Springer, 2008 (the linear system).  S. Bai, J. Z.
 models", NeurIPS, 2019.
 """
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Hashable
 from functools import partial
 from typing import Any
 
@@ -32,6 +33,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from ._arrays import check_floating, cotangent, wide_dtype, without_entries
+from ._compiled import compiled_once
 from ._meshes import varied_like
 
 
@@ -131,27 +133,40 @@ def fixed_point(
 
 def _fixed_point_fwd(f, params, z0, tolerance, max_iterations):
     _check_iteration(f, params, z0, tolerance, max_iterations)
-    z0 = varied_like(z0, params)
+    z = _if_it_hashes(f, _solution)(f, params, varied_like(z0, params), tolerance, max_iterations)
+    return z, (params, z)
+
+
+def _fixed_point_bwd(f, tolerance, max_iterations, residuals, dz):
+    return *_if_it_hashes(f, _gradient)(f, *residuals, dz, tolerance, max_iterations), None
+
+
+fixed_point.defvjp(_fixed_point_fwd, _fixed_point_bwd)
+
+
+def _if_it_hashes(f, compiled):
+    """What is compiled once for each f, if it can be known again."""
+    return compiled if isinstance(f, Hashable) else inspect.unwrap(compiled)
+
+
+@compiled_once(static_argnames="f")
+def _solution(f, params, z0, tolerance, max_iterations):
     options = {"tolerance": tolerance, "max_iterations": max_iterations}
 
     def solve(_, start):
         return _iterated(lambda z: f(params, z), start, floor=1.0, **options)
 
-    z = lax.custom_root(
+    return lax.custom_root(
         lambda z: _minus(z, f(params, z)), z0, solve, lambda matvec, b: _linear_fixed_point(matvec, b, **options)
     )
-    return z, (params, z)
 
 
-def _fixed_point_bwd(f, tolerance, max_iterations, residuals, dz):
-    params, z = residuals
+@compiled_once(static_argnames="f")
+def _gradient(f, params, z, dz, tolerance, max_iterations):
     _, pull_z = jax.vjp(lambda z: f(params, z), z)
     _, pull_params = jax.vjp(lambda params: f(params, z), params)
     u = _linear_fixed_point(lambda u: _minus(u, *pull_z(u)), dz, tolerance, max_iterations)
-    return *pull_params(u), None
-
-
-fixed_point.defvjp(_fixed_point_fwd, _fixed_point_bwd)
+    return pull_params(u)
 
 
 def _linear_fixed_point(matvec, b, tolerance, max_iterations):

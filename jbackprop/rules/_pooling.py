@@ -32,6 +32,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ._arrays import check_floating, widen, without_entries
+from ._compiled import compiled_once
 from ._meshes import by_compiler, layout
 from ._windows import Padding, before, combined, entries_of_run, entry, padded, shifted, unrun, windows_over
 
@@ -99,6 +100,7 @@ def _place_dtype(windows):
     return np.min_scalar_type(math.prod(map(_places, windows)))
 
 
+@compiled_once(static_argnames=("along", "radix"))
 def _largest_along(x, place, along, radix):
     """The largest entry of each window along one axis, and its place."""
     x, place = padded(x, along, -jnp.inf), padded(place, along, 0)
@@ -115,6 +117,7 @@ def _largest_along(x, place, along, radix):
     return combined(larger, each, along.window, unrolled=1)
 
 
+@compiled_once(static_argnames=("along", "radix"))
 def _sent_back_along(dy, place, along, radix):
     """dy at the entries that the windows along one axis chose, and the place of each along the axes that are left."""
     none = jnp.iinfo(place.dtype).max
@@ -174,12 +177,14 @@ def _sizes(windows, count_include_pad):
     return np.maximum(sizes, 1)[..., None]
 
 
+@compiled_once(static_argnames="along")
 def _summed_along(x, along):
     """The sum of each window along one axis."""
     x = padded(x, along, 0)
     return combined(jnp.add, lambda k: entry(x, along, k), along.window)
 
 
+@compiled_once(static_argnames="along")
 def _spread_along(dy, along):
     """dy at every entry of its window along one axis, added up where windows overlap: the transpose of the sum."""
     dy = before(dy, along, 0)

@@ -31,6 +31,7 @@ import numpy as np
 from jax import lax
 
 from jbackprop.rules._arrays import rows, wide_dtype
+from jbackprop.rules._compiled import compiled_once
 from jbackprop.rules._meshes import by_compiler, in_shares, layout, varied_like
 
 
@@ -71,6 +72,7 @@ def turned_round(w: jax.Array, groups: int = 1) -> jax.Array:
     return grouped.swapaxes(-3, -1).reshape(*window, n_out, groups * n_in)
 
 
+@compiled_once(static_argnames="geometry")
 def correlate(x: jax.Array, w: jax.Array, geometry: Geometry) -> jax.Array:
     """y, (n, *positions, out), from x, (n, *space, in), and W, (*window, in of a group, out)."""
     cpu = _choose(w, geometry, _correlated_by_library, _correlated_by_entries, _correlated_by_patches)
@@ -78,6 +80,7 @@ def correlate(x: jax.Array, w: jax.Array, geometry: Geometry) -> jax.Array:
     return by_compiler(put_together, x, w, layouts=lambda: [_of_images(x, layout(w)[-1])])
 
 
+@compiled_once(static_argnames=("geometry", "space"))
 def spread(delta: jax.Array, w: jax.Array, geometry: Geometry, space: tuple[int, ...]) -> jax.Array:
     """dx, (n, *space, in), from δ, (n, *positions, out), and W, (*window, in of a group, out)."""
     cpu = _choose(w, geometry, _spread_by_library, _spread_by_entries, _spread_by_patches)
@@ -85,6 +88,7 @@ def spread(delta: jax.Array, w: jax.Array, geometry: Geometry, space: tuple[int,
     return by_compiler(put_together, delta, w, layouts=lambda: [_of_images(delta, layout(w)[-2])])
 
 
+@compiled_once(static_argnames="geometry")
 def correlate_all(x: jax.Array, delta: jax.Array, geometry: Geometry) -> jax.Array:
     """V, (*window, in of a group, out), from x, (n, *space, in), and δ, (n, *positions, out)."""
     kernel = jax.ShapeDtypeStruct((*geometry.window, x.shape[-1] // geometry.groups, delta.shape[-1]), x.dtype)
@@ -100,6 +104,7 @@ def _of_images(images, channels):
     return layout(images)[0], *[None] * (images.ndim - 2), channels
 
 
+@compiled_once(static_argnames="geometry")
 def correlate_each(x: jax.Array, delta: jax.Array, geometry: Geometry) -> jax.Array:
     """V of every image, (n, *window, in of a group, out), from x, (n, *space, in), and δ, (n, *positions, out).
 

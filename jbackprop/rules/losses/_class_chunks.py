@@ -4,9 +4,11 @@ import jax.numpy as jnp
 from jax import lax
 
 from jbackprop.rules._arrays import magnitude, outer, product, rows, whole, wide_dtype, widen
+from jbackprop.rules._compiled import compiled_once
 from jbackprop.rules._meshes import in_shares, may_be_spread, varied_like
 
 
+@compiled_once(static_argnames=("ignore_index", "chunk"))
 def values_by_chunks(ignore_index, chunk, x, w, b, labels):
     """C, m and t of each example."""
     (examples, numbers), count = examples_of(x, labels, ignore_index), w.shape[1]
@@ -32,6 +34,7 @@ def values_by_chunks(ignore_index, chunk, x, w, b, labels):
     return values.reshape(labels.shape), *(array.reshape(*labels.shape, 1) for array in (largest, total))
 
 
+@compiled_once(static_argnames=("ignore_index", "chunk"))
 def gradients_by_chunks(ignore_index, chunk, x, w, b, labels, largest, total, dvalues):
     """dx, dW and db."""
     (examples, numbers), count = examples_of(x, labels, ignore_index), w.shape[1]

@@ -36,6 +36,7 @@ from jax import lax
 from jaxtyping import Array, Float, Integer, Num
 
 from jbackprop.rules._arrays import check_floating, check_integers, check_real, cotangent, whole, widen
+from jbackprop.rules._compiled import compiled_once
 from jbackprop.rules._meshes import varied_like
 from jbackprop.rules._softmax import exponentials
 
@@ -73,6 +74,11 @@ def ctc(
 
 def _ctc_fwd(logits, logit_paddings, labels, label_paddings, blank_id):
     _check(logits, logit_paddings, labels, label_paddings, blank_id)
+    return _forward(logits, logit_paddings, labels, label_paddings, blank_id)
+
+
+@compiled_once(static_argnames="blank_id")
+def _forward(logits, logit_paddings, labels, label_paddings, blank_id):
     z = _frames(logits, logit_paddings)
     largest, total = exponentials(z, axis=-1)
     states, skips, ends = _states(labels, label_paddings, blank_id)
@@ -91,6 +97,7 @@ def _ctc_fwd(logits, logit_paddings, labels, label_paddings, blank_id):
     return values.astype(logits.dtype), (logits, logit_paddings, labels, label_paddings, largest, total, before, last)
 
 
+@compiled_once(static_argnames="blank_id")
 def _ctc_bwd(blank_id, residuals, dvalues):
     logits, logit_paddings, labels, label_paddings, largest, total, before, last = residuals
     states, skips, ends = _states(labels, label_paddings, blank_id)

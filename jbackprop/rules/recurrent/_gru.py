@@ -4,6 +4,7 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+from jax.tree_util import Partial
 from jaxtyping import Array, Float, Integer
 
 from jbackprop.rules._arrays import widen
@@ -39,24 +40,24 @@ def gru(
 
 def _gru_fwd(x, w, u, b, b_n, carry, seq_lengths, reverse):
     check("gru", 3, x, w, u, b, seq_lengths, b_n=b_n, carry=carry)
-    wide_u, offset, hidden = widen(u), 0 if b_n is None else widen(b_n), len(u)
-
-    def step(carry, z):
-        (h,) = carry
-        m = h @ wide_u
-        r, s = jnp.split(jax.nn.sigmoid(z[:, : 2 * hidden] + m[:, : 2 * hidden]), 2, axis=-1)
-        q = m[:, 2 * hidden :] + offset
-        n = jnp.tanh(z[:, 2 * hidden :] + r * q)
-        return ((1 - s) * n + s * h,), jnp.concatenate([r, s, n, q], axis=-1)
-
+    step = Partial(_step, widen(u), None if b_n is None else widen(b_n))
     (last,), y, course = forward(step, x, w, u, b, (carry,), seq_lengths, reverse)
     return (last, y), (course, b_n)
+
+
+def _step(u, b_n, carry, z):
+    ((h,), hidden) = carry, len(u)
+    m = h @ u
+    r, s = jnp.split(jax.nn.sigmoid(z[:, : 2 * hidden] + m[:, : 2 * hidden]), 2, axis=-1)
+    q = m[:, 2 * hidden :] + (0 if b_n is None else b_n)
+    n = jnp.tanh(z[:, 2 * hidden :] + r * q)
+    return ((1 - s) * n + s * h,), jnp.concatenate([r, s, n, q], axis=-1)
 
 
 def _gru_bwd(reverse, residuals, cotangents):
     (course, b_n), (dlast, dy) = residuals, cotangents
     dx, dw, du, db, db_of_state, (dcarry,) = backward(
-        _gru_step_back(course), course, (dlast,), dy, reverse, _gru_of_state
+        Partial(_step_back, widen(course.u).T), course, (dlast,), dy, reverse, _of_state
     )
     gradients = dw, du, db, db_of_state[2 * len(course.u) :]
     return dx, *like((course.w, course.u, course.b, b_n), gradients), dcarry, None
@@ -65,19 +66,14 @@ def _gru_bwd(reverse, residuals, cotangents):
 gru.defvjp(_gru_fwd, _gru_bwd)
 
 
-def _gru_step_back(course):
-    ut = widen(course.u).T
-
-    def step(dcarry, gates, after, before):
-        (dh,), (h,), (r, s, n, q) = dcarry, before, jnp.split(gates, 4, axis=-1)
-        delta_n = dh * (1 - s) * (1 - n * n)
-        delta = jnp.concatenate([delta_n * q * r * (1 - r), dh * (h - n) * s * (1 - s), delta_n], axis=-1)
-        return (dh * s + _gru_of_state(gates, delta) @ ut,), delta
-
-    return step
+def _step_back(ut, dcarry, gates, after, before):
+    (dh,), (h,), (r, s, n, q) = dcarry, before, jnp.split(gates, 4, axis=-1)
+    delta_n = dh * (1 - s) * (1 - n * n)
+    delta = jnp.concatenate([delta_n * q * r * (1 - r), dh * (h - n) * s * (1 - s), delta_n], axis=-1)
+    return (dh * s + _of_state(gates, delta) @ ut,), delta
 
 
-def _gru_of_state(gates, delta):
+def _of_state(gates, delta):
     """δ' from δ: the part of n times r."""
     hidden = gates.shape[-1] // 4
     return delta.at[..., 2 * hidden :].multiply(gates[..., :hidden])
@@ -85,13 +81,13 @@ def _gru_of_state(gates, delta):
 
 def _gru_travel(reverse, residuals, cotangents):
     (course, _), (dlast, dy) = residuals, cotangents
-    dx, delta, (dcarry,) = error_signals(_gru_step_back(course), course, (dlast,), dy, reverse)
+    dx, delta, (dcarry,) = error_signals(Partial(_step_back, widen(course.u).T), course, (dlast,), dy, reverse)
     return (dx, dcarry, None), delta
 
 
 def _gru_factors(reverse, residuals, delta):
     course, _ = residuals
-    of_state = _gru_of_state(gates_of(course), delta)
+    of_state = _of_state(gates_of(course), delta)
     return {**factors(course, reverse, delta, of_state), "b_n": Summed(of_state[..., 2 * len(course.u) :])}
 
 

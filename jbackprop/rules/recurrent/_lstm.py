@@ -4,6 +4,7 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+from jax.tree_util import Partial
 from jaxtyping import Array, Float, Integer
 
 from jbackprop.rules._arrays import widen
@@ -37,17 +38,16 @@ def lstm(
 def _lstm_fwd(x, w, u, b, carry, seq_lengths, reverse):
     c, h = (None, None) if carry is None else carry
     check("lstm", 4, x, w, u, b, seq_lengths, c=c, h=h)
-    wide_u = widen(u)
-
-    def step(carry, z):
-        c, h = carry
-        i, f, g, o = jnp.split(z + h @ wide_u, 4, axis=-1)
-        i, f, g, o = jax.nn.sigmoid(i), jax.nn.sigmoid(f), jnp.tanh(g), jax.nn.sigmoid(o)
-        c = f * c + i * g
-        return (c, o * _tanh(c)), jnp.concatenate([i, f, g, o], axis=-1)
-
-    last, y, course = forward(step, x, w, u, b, (c, h), seq_lengths, reverse)
+    last, y, course = forward(Partial(_step, widen(u)), x, w, u, b, (c, h), seq_lengths, reverse)
     return (last, y), course
+
+
+def _step(u, carry, z):
+    c, h = carry
+    i, f, g, o = jnp.split(z + h @ u, 4, axis=-1)
+    i, f, g, o = jax.nn.sigmoid(i), jax.nn.sigmoid(f), jnp.tanh(g), jax.nn.sigmoid(o)
+    c = f * c + i * g
+    return (c, o * _tanh(c)), jnp.concatenate([i, f, g, o], axis=-1)
 
 
 _tanh = jax.jit(jnp.tanh)
@@ -57,24 +57,19 @@ before it adds them to what else c receives."""
 
 def _lstm_bwd(reverse, course, cotangents):
     dlast, dy = cotangents
-    dx, dw, du, db, _, dcarry = backward(_lstm_step_back(course), course, dlast, dy, reverse)
+    dx, dw, du, db, _, dcarry = backward(Partial(_step_back, widen(course.u).T), course, dlast, dy, reverse)
     return dx, *like((course.w, course.u, course.b), (dw, du, db)), _or_none(dcarry), None
 
 
 lstm.defvjp(_lstm_fwd, _lstm_bwd)
 
 
-def _lstm_step_back(course):
-    ut = widen(course.u).T
-
-    def step(dcarry, gates, after, before):
-        (dc, dh), (i, f, g, o), a = dcarry, jnp.split(gates, 4, axis=-1), jnp.tanh(after[0])
-        dc = dc + dh * o * (1 - a * a)
-        parts = dc * g * i * (1 - i), dc * before[0] * f * (1 - f), dc * i * (1 - g * g), dh * a * o * (1 - o)
-        delta = jnp.concatenate(parts, axis=-1)
-        return (dc * f, delta @ ut), delta
-
-    return step
+def _step_back(ut, dcarry, gates, after, before):
+    (dc, dh), (i, f, g, o), a = dcarry, jnp.split(gates, 4, axis=-1), jnp.tanh(after[0])
+    dc = dc + dh * o * (1 - a * a)
+    parts = dc * g * i * (1 - i), dc * before[0] * f * (1 - f), dc * i * (1 - g * g), dh * a * o * (1 - o)
+    delta = jnp.concatenate(parts, axis=-1)
+    return (dc * f, delta @ ut), delta
 
 
 def _or_none(dcarry):
@@ -84,7 +79,7 @@ def _or_none(dcarry):
 
 def _lstm_travel(reverse, course, cotangents):
     dlast, dy = cotangents
-    dx, delta, dcarry = error_signals(_lstm_step_back(course), course, dlast, dy, reverse)
+    dx, delta, dcarry = error_signals(Partial(_step_back, widen(course.u).T), course, dlast, dy, reverse)
     return (dx, _or_none(dcarry), None), delta
 
 

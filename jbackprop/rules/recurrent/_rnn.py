@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.tree_util import Partial
 from jaxtyping import Array, Float, Integer
 
 from jbackprop.rules._arrays import widen
@@ -15,16 +16,29 @@ from ._shared import State, check, factors, like
 from ._through_time import backward, error_signals, forward
 
 
-class _Activation(NamedTuple):
-    """φ, and its slope from its value."""
+class _Steps(NamedTuple):
+    """From one time to the next, and back."""
 
-    value: Callable[[jax.Array], jax.Array]
-    slope: Callable[[jax.Array], jax.Array]
+    forward: Callable
+    back: Callable
+
+
+def _steps(phi, slope):
+    """Of a cell with this φ, whose slope is a function of its value."""
+
+    def forward(u, carry, z):
+        return (phi(z + carry[0] @ u),), None
+
+    def back(ut, dcarry, gates, after, before):
+        delta = dcarry[0] * slope(after[0])
+        return (delta @ ut,), delta
+
+    return _Steps(forward, back)
 
 
 _ACTIVATIONS = {
-    "tanh": _Activation(jnp.tanh, lambda h: 1 - h * h),
-    "relu": _Activation(jax.nn.relu, lambda h: (h > 0).astype(h.dtype)),
+    "tanh": _steps(jnp.tanh, lambda h: 1 - h * h),
+    "relu": _steps(jax.nn.relu, lambda h: (h > 0).astype(h.dtype)),
 }
 
 
@@ -71,38 +85,27 @@ def _rnn_fwd(x, w, u, b, carry, seq_lengths, activation, reverse):
     if activation not in _ACTIVATIONS:
         raise ValueError(f"rnn: activation, wanted one of {', '.join(_ACTIVATIONS)}, got {activation!r}")
     check("rnn", 1, x, w, u, b, seq_lengths, carry=carry)
-    phi, wide_u = _ACTIVATIONS[activation].value, widen(u)
-
-    def step(carry, z):
-        return (phi(z + carry[0] @ wide_u),), None
-
+    step = Partial(_ACTIVATIONS[activation].forward, widen(u))
     (last,), y, course = forward(step, x, w, u, b, (carry,), seq_lengths, reverse)
     return (last, y), course
 
 
 def _rnn_bwd(activation, reverse, course, cotangents):
     dlast, dy = cotangents
-    step = _rnn_step_back(activation, course)
-    dx, dw, du, db, _, (dcarry,) = backward(step, course, (dlast,), dy, reverse)
+    dx, dw, du, db, _, (dcarry,) = backward(_step_back(activation, course), course, (dlast,), dy, reverse)
     return dx, *like((course.w, course.u, course.b), (dw, du, db)), dcarry, None
 
 
 rnn.defvjp(_rnn_fwd, _rnn_bwd)
 
 
-def _rnn_step_back(activation, course):
-    ut, slope = widen(course.u).T, _ACTIVATIONS[activation].slope
-
-    def step(dcarry, gates, after, before):
-        delta = dcarry[0] * slope(after[0])
-        return (delta @ ut,), delta
-
-    return step
+def _step_back(activation, course):
+    return Partial(_ACTIVATIONS[activation].back, widen(course.u).T)
 
 
 def _rnn_travel(activation, reverse, course, cotangents):
     dlast, dy = cotangents
-    dx, delta, (dcarry,) = error_signals(_rnn_step_back(activation, course), course, (dlast,), dy, reverse)
+    dx, delta, (dcarry,) = error_signals(_step_back(activation, course), course, (dlast,), dy, reverse)
     return (dx, dcarry, None), delta
 
 

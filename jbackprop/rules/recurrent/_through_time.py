@@ -16,8 +16,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.tree_util import Partial
 
 from jbackprop.rules._arrays import cotangent, outer, product, rows, whole, wide_dtype, within
+from jbackprop.rules._compiled import compiled_once
 from jbackprop.rules._meshes import in_shares, varied_like
 
 _STEPS = 32
@@ -52,8 +54,9 @@ class Course(NamedTuple):
     gates: Any
 
 
+@compiled_once(static_argnames="reverse")
 def forward(
-    step: Callable,
+    step: Partial,
     x: jax.Array,
     w: jax.Array,
     u: jax.Array,
@@ -103,8 +106,9 @@ def forward(
     return last, y, Course(x, w, u, b, start, seq_lengths, carries, gates)
 
 
+@compiled_once(static_argnames=("reverse", "of_state"))
 def backward(
-    step: Callable, course: Course, dlast: Carry, dy: jax.Array, reverse: bool, of_state: Callable | None = None
+    step: Partial, course: Course, dlast: Carry, dy: jax.Array, reverse: bool, of_state: Callable | None = None
 ) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array, jax.Array, Start]:
     """The recurrence of the error signals, from the end of `forward` to its beginning.
 
@@ -130,8 +134,9 @@ def backward(
     return dx, *sums, dstart
 
 
+@compiled_once(static_argnames="reverse")
 def error_signals(
-    step: Callable, course: Course, dlast: Carry, dy: jax.Array, reverse: bool
+    step: Partial, course: Course, dlast: Carry, dy: jax.Array, reverse: bool
 ) -> tuple[jax.Array, jax.Array, Start]:
     """The same recurrence, which hands out δ of every step and leaves to others what the parameters get.
 
