@@ -85,6 +85,15 @@ NETWORKS = {
         _drawn(2, 3, 4),
         jnp.ones((2, 3, 4)),
     ),
+    "transformer-block": Network(
+        "A transformer block",
+        "attention",
+        layers.transformer_block(4, heads=2, kv_heads=1, inner=6, dropout=0.5, keep="inputs"),
+        rules.squared_error,
+        _drawn(2, 3, 4),
+        jnp.ones((2, 3, 4)),
+        draws=True,
+    ),
     "dropout": Network(
         "Dropout",
         "dropout",

@@ -1,12 +1,12 @@
 """`explain`: every value and gradient of a network by hand, and beside it the automatic one."""
 
 import argparse
-from typing import Any
+from typing import Any, get_args
 
 import jax
 
 from jbackprop.layers import Layer
-from jbackprop.table import explain
+from jbackprop.table import Order, explain
 
 from ._files import check_writable
 from ._functions import function, named_object, parsed
@@ -21,6 +21,12 @@ def add_parser(subparsers: Any) -> None:
         "--loss", metavar="PKG.MODULE:FUNCTION", default="jbackprop.rules:softmax_cross_entropy", help="the loss"
     )
     parser.add_argument("--args", nargs=2, required=True, metavar=("X", "Y"), help='such as "f32[8,64]" "i32[8]<10"')
+    parser.add_argument(
+        "--order",
+        choices=get_args(Order),
+        default="layers",
+        help="each layer's rows together, or forward and then backward as they are computed",
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the parameters and the random arguments")
     parser.add_argument("--save", metavar="FILE", help="write the table in the form that its suffix names")
     parser.set_defaults(run=run)
@@ -33,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
     x, y = parsed(options.args, options.seed)
     with usage_errors("", ValueError, TypeError):
         params, _ = net.init(jax.random.key(options.seed), x.shape[1:])
-        table = explain(net, loss)(params, x, y)
+        table = explain(net, loss, options.order)(params, x, y)
     if options.save is None:
         print(table)
     else:

@@ -69,6 +69,9 @@ from ._gradients import reverse_gradient as reverse_gradient
 from ._gradients import scale_gradient as scale_gradient
 from ._gradients import stop_gradient as stop_gradient
 from ._gradients import straight_through as straight_through
+from ._inside import Branch as Branch
+from ._inside import Inside as Inside
+from ._inside import inside as inside
 from ._layer import NOTHING as NOTHING
 from ._layer import About as About
 from ._layer import Layer as Layer

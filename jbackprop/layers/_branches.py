@@ -9,6 +9,7 @@ A value that is used several times gets the sum over its uses.
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
 import jax
@@ -125,7 +126,7 @@ class Parallel(Several):
         return super().statistics(params, cache.parts)
 
     def _fan_in(self, params, cache, dy, step):
-        each = _parted(self.join, dy, len(self.parts), cache.sizes)
+        each = parted(self.join, dy, len(self.parts), cache.sizes)
         found = []
         for i, (part, *rest) in enumerate(zip(self.parts, params, cache.parts, each, strict=True)):
             with self.scope(i):
@@ -164,7 +165,7 @@ def _joined(join, outputs):
     return functools.reduce(jnp.add, outputs) if join == "sum" else jnp.concatenate(outputs, axis=-1)
 
 
-def _parted(join, dy, count, sizes):
+def parted(join: Join, dy: Any, count: int, sizes: tuple[int, ...]) -> Sequence[Any]:
     """What each branch receives of dy."""
     if join == "tuple":
         return dy

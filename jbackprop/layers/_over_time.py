@@ -39,13 +39,13 @@ class Grouped(Factored):
     def total(self) -> jax.Array:
         """The gradient of all rows; under `jax.vmap` of those of one example."""
         if tuple(leaf.ndim for leaf in jax.tree.leaves(self.factor)) == self.axes:
-            return _merged(self.factor).total()
+            return merged(self.factor).total()
         return self.factor.total()
 
     def weighted(self, weights: jax.Array) -> jax.Array:
         """That of the rows, which have their example's weight."""
         count = jax.tree.leaves(self.factor)[0].shape[1]
-        return _merged(self.factor).weighted(weights.repeat(count))
+        return merged(self.factor).weighted(weights.repeat(count))
 
     def products(self) -> tuple[Product, ...] | None:
         """The factor's: a row is one more position."""
@@ -86,22 +86,22 @@ class MapOverTime(Layer):
     def forward(self, params: Params, x: Any, key: jax.Array | None = None) -> tuple[Any, Steps]:
         """The layer on all steps at once."""
         count = jax.tree.leaves(x)[0].shape[1]
-        y, kept = self.inner.forward(params, _merged(x), key)
+        y, kept = self.inner.forward(params, merged(x), key)
         return _apart(y, count), Steps(kept, count)
 
     def backward(self, params: Params, cache: Steps, dy: Any) -> tuple[Any, Any]:
         """The layer's on all steps at once; δ has the axis of steps behind that of the examples."""
-        dx, delta = self.inner.backward(params, cache.kept, _merged(dy))
+        dx, delta = self.inner.backward(params, cache.kept, merged(dy))
         return _apart((dx, delta), cache.count)
 
     def backpropagate(self, params: Params, cache: Steps, dy: Any) -> tuple[Any, Any, Params]:
         """The same with the gradients."""
-        dx, delta, gradients = self.inner.backpropagate(params, cache.kept, _merged(dy))
+        dx, delta, gradients = self.inner.backpropagate(params, cache.kept, merged(dy))
         return *_apart((dx, delta), cache.count), gradients
 
     def factors(self, params: Params, cache: Steps, delta: Any) -> Any:
         """The layer's, the steps of a sequence together."""
-        factors = self.inner.factors(params, cache.kept, _merged(delta))
+        factors = self.inner.factors(params, cache.kept, merged(delta))
         return jax.tree.map(lambda factor: Grouped.of(factor, cache.count), factors, is_leaf=is_factored)
 
     def statistics(self, params: Params, cache: Steps) -> Any:
@@ -122,7 +122,8 @@ def map_over_time(layer: Layer) -> MapOverTime:
     return MapOverTime(layer)
 
 
-def _merged(tree):
+def merged(tree: Any) -> Any:
+    """The steps of all sequences, one after the other."""
     return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), tree)
 
 

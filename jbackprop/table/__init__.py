@@ -48,7 +48,7 @@ All rows that come after a fault differ, so the first one tells.  At z = 1, wher
 entry is right by chance.
 
 >>> table.first_difference.source
-'layer 1, cube: backward'
+'layer 2, cube (part 1): backward'
 
 Mended, every row agrees, for this mini-batch:
 
@@ -69,6 +69,7 @@ False
 
 from ._explain import explain as explain
 from ._explanation import Explanation as Explanation
+from ._explanation import Order as Order
 from ._row import Block as Block
 from ._row import Row as Row
 from ._row import Verdict as Verdict

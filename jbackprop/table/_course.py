@@ -46,7 +46,8 @@ def _automatic(row: Row) -> Any:
 
 def _entries(explanation, read, m) -> Iterator[tuple[str, jax.Array]]:
     """In our row form; the blocks numbered l are layer l."""
-    input_block, *layers = explanation.input, *explanation.layers
+    input_block = explanation.input
+    layers = [block for block in explanation.layers if any(row.role == "value" for row in block.rows)]
     before = [block for block in layers if block.number == 0]
     if before:
         yield from _pair("A0", before[-1], read, m)
@@ -62,7 +63,7 @@ def _entries(explanation, read, m) -> Iterator[tuple[str, jax.Array]]:
 
 def _activation(name, first, activations, explanation, read, m):
     """A and dA: of the last activation, or of the layer itself where it has none."""
-    outermost = first is explanation.layers[-1]
+    outermost = not activations and explanation.layers[-1].number == first.number
     squash = _OUTPUT_ACTIVATIONS.get(getattr(explanation.loss, "func", explanation.loss)) if outermost else None
     if squash is None:
         yield from _pair(name, (first, *activations)[-1], read, m)

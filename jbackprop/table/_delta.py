@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ._passes import Automatic, ByHand, Step, leaves, named
+from ._passes import Automatic, ByHand, leaves, named
+from ._places import Step
 from ._row import agree
 
 
@@ -30,8 +31,8 @@ class Evidence(NamedTuple):
 
 
 def gather(step: Step, hand: ByHand, twin: Automatic) -> Evidence:
-    """The evidence for one layer."""
-    if not isinstance(hand.delta, jax.Array):
+    """The evidence for one layer; a combinator's δ is that of its parts."""
+    if step.inside or not isinstance(hand.delta, jax.Array):
         return Evidence({}, None)
     sums = [name for name, param in leaves(step.params).items() if _is_sum(name, param, hand)]
     from_dy = named(step, hand.x, hand.cache, twin.dy)[0] if _shape(twin.dy) == hand.delta.shape else None

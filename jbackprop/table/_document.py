@@ -1,11 +1,14 @@
-"""The backprop table as a document."""
+"""The backprop table as a document: layer by layer, or in the order of computation."""
 
-from collections.abc import Sequence
-from typing import Any
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Literal
 
 from jbackprop.report import SHOWN, UNKNOWN, Cell, Document, Mark, Span, Table, brief, written_out
 
 from ._row import Block, Row
+
+Order = Literal["layers", "computation"]
 
 _HEAD = ("value", "shape", "equation", "by hand", "automatic", "verdict")
 _WRITTEN_OUT = 512
@@ -14,16 +17,27 @@ _SIGNS = {"exact": "✓ ", "rounding": "✓ ", "differs": "✗ ", "alone": ""}
 _MARKS: dict[str, Mark] = {"exact": "good", "rounding": "good", "differs": "bad", "alone": ""}
 
 
-def document(title: str, blocks: Sequence[Block], first_difference: Row | None) -> Document:
-    """A row for each value under the title of its layer, and what all the verdicts come to."""
-    rows = [row for block in blocks if block.rows for row in _rows(block, first_difference)]
+def document(
+    title: str, blocks: Sequence[Block], rows: Sequence[Row], first_difference: Row | None, order: Order
+) -> Document:
+    """A row for each value under a title, and what all the verdicts come to.
+
+    The titles are those of the layers; or, where `rows` are shown in their own order, the functions that computed them.
+    """
+    titled = _by_function(rows) if order == "computation" else ((block.title, block.rows) for block in blocks)
+    body = [row for heading, under in titled if under for row in _rows(heading, under, first_difference)]
     mark = "good" if first_difference is None else "bad"
-    conclusion = Cell(_conclusion(blocks, first_difference), mark=mark)
-    return Document(title, conclusion=conclusion, tables=(Table("", _HEAD, tuple(rows), "l" * len(_HEAD)),))
+    conclusion = Cell(_conclusion(rows, first_difference), mark=mark)
+    return Document(title, conclusion=conclusion, tables=(Table("", _HEAD, tuple(body), "l" * len(_HEAD)),))
 
 
-def _conclusion(blocks, first_difference):
-    kinds = [row.verdict.kind for block in blocks for row in block.rows]
+def _by_function(rows: Sequence[Row]) -> Iterator[tuple[str, Sequence[Row]]]:
+    for source, under in itertools.groupby(rows, key=lambda row: row.source):
+        yield source, tuple(under)
+
+
+def _conclusion(rows, first_difference):
+    kinds = [row.verdict.kind for row in rows]
     if first_difference is None:
         counts = f"{kinds.count('exact')} exactly, {kinds.count('rounding')} to rounding"
         alone = f"; {kinds.count('alone')} cannot be compared" if "alone" in kinds else ""
@@ -32,9 +46,9 @@ def _conclusion(blocks, first_difference):
     return f"First difference: {symbol}, computed by {source}.  It {text.replace('DIFFERS', 'differs')}."
 
 
-def _rows(block, first_difference):
-    yield Span(block.title, title=True)
-    for row in block.rows:
+def _rows(heading: str, rows: Iterable[Row], first_difference: Row | None) -> Iterator[Any]:
+    yield Span(heading, title=True)
+    for row in rows:
         verdict = _verdict(row, row is first_difference)
         yield (
             row.symbol,

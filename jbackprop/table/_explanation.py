@@ -11,6 +11,7 @@ import jax
 from jbackprop import report
 
 from . import _course
+from ._document import Order as Order
 from ._document import document
 from ._row import Block, Row
 
@@ -27,6 +28,7 @@ class Explanation:
       examples: m, how many losses C is the mean of.
       batch_axes: how many axes those losses have.
       loss: the rule.
+      order: in which the rows are printed and saved: "layers", or "computation".
     """
 
     x: Any
@@ -36,6 +38,7 @@ class Explanation:
     examples: int
     batch_axes: int
     loss: Callable[..., jax.Array]
+    order: Order = "layers"
 
     @property
     def blocks(self) -> tuple[Block, ...]:
@@ -95,7 +98,7 @@ class Explanation:
         report.save(path, report.forms(self._document(title)) | {".txt": lambda: f"{self}\n"})
 
     def _document(self, title: str) -> report.Document:
-        return document(title, self.blocks, self.first_difference)
+        return document(title, self.blocks, self.rows, self.first_difference, self.order)
 
     def _entries(self) -> Iterator[tuple[str, dict[str, Any]]]:
         for block in self.blocks:

@@ -10,7 +10,7 @@ arithmetic, is how far off a right result may be where sums cancel.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -18,36 +18,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jbackprop.functions import automatic
-from jbackprop.layers import Chain, Layer, Outer, Params, is_factored, loss_and_signal
+from jbackprop.layers import Outer, Params, is_factored, loss_and_signal
 
-
-class Step(NamedTuple):
-    """One layer in its place.
-
-    Attributes:
-      path: its number in the chain, and in the chains around that.
-      layer: the record.
-      params: its parameters.
-      key: its random key, or None.
-    """
-
-    path: tuple[int, ...]
-    layer: Layer
-    params: Params
-    key: Any
-
-    @property
-    def name(self) -> str:
-        """What the layer calls itself; else what it prints before its brackets."""
-        return self.layer.about().name or repr(self.layer).partition("(")[0]
-
-    @property
-    def place(self) -> str:
-        return f"layer {'.'.join(map(str, self.path))}, {self.name}" if self.path else self.name
-
-    def apply(self, params: Params, x: Any) -> Any:
-        """The layer's output without its hand-written rules."""
-        return automatic(self.layer.apply)(params, x, self.key)
+from ._places import Step, kinds, said
 
 
 @jax.tree_util.register_static
@@ -92,10 +65,11 @@ class Automatic(NamedTuple):
     """What `jax.vjp` finds for a layer.
 
     Attributes:
-      y, dy, gradients: as in `ByHand`.
+      x, y, dy, gradients: as in `ByHand`.
       dy_noise, gradients_noise: what rounding does to the last two.
     """
 
+    x: Any
     y: Any
     dy: Any
     gradients: Any
@@ -104,40 +78,19 @@ class Automatic(NamedTuple):
 
 
 class Pass(NamedTuple):
-    """A way through the whole network.
+    """A way through a network, or through a branch of a combinator.
 
     Attributes:
-      values: the losses of the examples.
       layers: what was found for each layer.
-      dx: ∂C/∂x of the network's input.
+      dx: ∂C/∂x of the first one's input.
       dx_noise: what rounding does to it.
+      values: the losses of the examples; of a branch None.
     """
 
-    values: jax.Array
     layers: list[Any]
     dx: Any
     dx_noise: Any = None
-
-
-def in_place(net: Layer, params: Params, key: jax.Array | None) -> list[Step]:
-    """The network's layers in order, chains inside chains laid flat.
-
-    Raises:
-      ValueError: params is not one entry for each layer of a chain.
-    """
-    return list(_laid_flat(net, params, key, ()))
-
-
-def _laid_flat(layer, params, key, path) -> Iterator[Step]:
-    if not isinstance(layer, Chain):
-        yield Step(path, layer, params, key)
-        return
-    if not isinstance(params, Sequence) or len(params) != len(layer.parts):
-        got = f"{len(params)}" if isinstance(params, Sequence) else type(params).__name__
-        where = f" of layer {'.'.join(map(str, path))}" if path else ""
-        raise ValueError(f"explain: params, wanted one entry for each of {len(layer.parts)} layers{where}, got {got}")
-    for i, (part, part_params, part_key) in enumerate(layer.in_order(params, key)):
-        yield from _laid_flat(part, part_params, part_key, (*path, i))
+    values: Any = None
 
 
 def automatically(steps: Sequence[Step], loss: Callable, x: Any, y: Any) -> Pass:
@@ -146,22 +99,43 @@ def automatically(steps: Sequence[Step], loss: Callable, x: Any, y: Any) -> Pass
     Raises:
       ValueError: a layer or the loss refuses what it is given, or there is no example.
     """
-    outputs, pulls = [], []
-    for step in steps:
-        x, pull = _said(f"x, wanted an input that {step.place} takes", x, jax.vjp, step.apply, step.params, x)
-        outputs.append(x)
-        pulls.append(pull)
-    wanted = f"y, wanted targets for an output {_kinds(x)}"
-    values, pull = _said(wanted, y, jax.vjp, lambda output: automatic(loss)(output, y), x)
+    xs, pulls = _forward(steps, x)
+    wanted = f"y, wanted targets for an output {kinds(xs[-1])}"
+    values, pull = said(wanted, y, jax.vjp, lambda output: automatic(loss)(output, y), xs[-1])
     if not values.size:
         raise ValueError(f"explain: x, wanted at least one example, got losses {values.shape}")
     (d_output,) = pull(jnp.full_like(values, 1 / values.size))
-    arrived, gradients = _pulled(steps, pulls, d_output, lambda d, size: d)
+    return _back(steps, xs, pulls, d_output, d_output)._replace(values=values)
+
+
+def automatically_inside(steps: Sequence[Step], x: Any, dy: Any, noise: Any) -> Pass:
+    """The same through a branch, from its input, ∂C/∂output and what rounding does to that.
+
+    Raises:
+      ValueError: a layer refuses what it is given.
+    """
+    return _back(steps, *_forward(steps, x), dy, jax.tree.map(jnp.add, dy, noise))
+
+
+def _forward(steps, x):
+    """The input and each output, and the way back from each."""
+    xs, pulls = [x], []
+    for step in steps:
+        given = xs[-1]
+        y, pull = said(f"x, wanted an input that {step.place} takes", given, jax.vjp, step.apply, step.params, given)
+        xs.append(y)
+        pulls.append(pull)
+    return xs, pulls
+
+
+def _back(steps, xs, pulls, dy, rounded) -> Pass:
+    """Back from ∂C/∂output, and once more from the same after rounding."""
+    arrived, gradients = _pulled(steps, pulls, dy, lambda d, size: d)
     signs = np.random.default_rng(0)
-    again = _pulled(steps, pulls, d_output, lambda d, size: _rounded(d, size, signs))
+    again = _pulled(steps, pulls, rounded, lambda d, size: _rounded(d, size, signs))
     arrived_noise, gradients_noise = jax.tree.map(_difference, (arrived, gradients), again)
-    layers = map(Automatic, outputs, arrived[1:], gradients, arrived_noise[1:], gradients_noise)
-    return Pass(values, list(layers), arrived[0], arrived_noise[0])
+    layers = map(Automatic, xs, xs[1:], arrived[1:], gradients, arrived_noise[1:], gradients_noise)
+    return Pass(list(layers), arrived[0], arrived_noise[0])
 
 
 def _pulled(steps, pulls, d_output, changed):
@@ -204,29 +178,52 @@ def by_hand(steps: Sequence[Step], loss: Callable, x: Any, y: Any, twins: Sequen
     Raises:
       ValueError: a layer's function fails.
     """
+    forward = _forward_by_hand(steps, x)
+    values, dy = loss_and_signal(loss, forward[-1][1], y)
+    return _back_by_hand(steps, forward, dy, twins)._replace(values=values)
+
+
+def by_hand_inside(steps: Sequence[Step], x: Any, dy: Any, twins: Sequence[Automatic]) -> Pass:
+    """The same through a branch, from its input and ∂C/∂output.
+
+    Raises:
+      ValueError: a layer's function fails.
+    """
+    return _back_by_hand(steps, _forward_by_hand(steps, x), dy, twins)
+
+
+def _forward_by_hand(steps, x):
+    """Each layer's input, output and cache."""
     forward = []
     for step in steps:
-        output, cache = _said(f"{step.place}: forward, wanted to run", x, step.layer.forward, step.params, x, step.key)
+        output, cache = said(f"{step.place}: forward, wanted to run", x, step.layer.forward, step.params, x, step.key)
         forward.append((x, output, cache))
         x = output
-    values, dy = loss_and_signal(loss, x, y)
+    return forward
+
+
+def _back_by_hand(steps, forward, dy, twins) -> Pass:
     layers = []
-    for step, kept, twin in reversed(list(zip(steps, forward, twins, strict=True))):
-        usable = dy if _shapes(dy) == _shapes(twin.dy) else twin.dy
-        dx, *rest = _backward(step, kept[0], kept[-1], usable)
-        layers.insert(0, ByHand(*kept, dy, *rest))
+    for step, (x, y, cache), twin in reversed(list(zip(steps, forward, twins, strict=True))):
+        dx, *rest = _backward(step, x, cache, usable(dy, twin.dy))
+        layers.insert(0, ByHand(x, y, cache, dy, *rest))
         dy = dx
-    return Pass(values, layers, dy)
+    return Pass(layers, dy)
+
+
+def usable(dy: Any, automatic: Any) -> Any:
+    """∂C/∂y by hand; where it has another shape than it should have, the automatic one."""
+    return dy if _shapes(dy) == _shapes(automatic) else automatic
 
 
 def _backward(step, x, cache, dy):
-    dx, delta = _said(f"{step.place}: backward, wanted to run", dy, step.layer.backward, step.params, cache, dy)
+    dx, delta = said(f"{step.place}: backward, wanted to run", dy, step.layer.backward, step.params, cache, dy)
     return dx, delta, *named(step, x, cache, delta)
 
 
 def named(step: Step, x: Any, cache: Any, delta: Any) -> tuple[Params, dict[str, Word]]:
     """A layer's gradients, and how it named them."""
-    factors = _said(f"{step.place}: factors, wanted to run", delta, step.layer.factors, step.params, cache, delta)
+    factors = said(f"{step.place}: factors, wanted to run", delta, step.layer.factors, step.params, cache, delta)
     gradients = jax.tree.map(lambda factored: factored.total(), factors, is_leaf=is_factored)
     return gradients, {name: _word(factored, x, delta) for name, factored in leaves(factors, is_factored).items()}
 
@@ -236,19 +233,6 @@ def _word(factored, x, delta):
     signal = getattr(factored, "delta", None)
     of_input = isinstance(factored, Outer) and factored.a is x
     return Word(type(factored).__name__, of_input, any(signal is part for part in parts))
-
-
-def _said(wanted, given, f, *arguments):
-    """f(*arguments); what it raises becomes one line."""
-    try:
-        return f(*arguments)
-    except (TypeError, ValueError, KeyError, IndexError, AttributeError) as error:
-        reason = f"{error}".strip().partition("\n")[0]
-        raise ValueError(f"explain: {wanted}, got {_kinds(given)}: {reason}") from error
-
-
-def _kinds(tree):
-    return ", ".join(f"{jnp.result_type(leaf)}{list(jnp.shape(leaf))}" for leaf in jax.tree.leaves(tree)) or "nothing"
 
 
 def _shapes(tree):

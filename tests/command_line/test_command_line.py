@@ -262,11 +262,17 @@ def test_explain_prints_the_table_of_a_network(mine, capsys):
     assert "δ² = ∂C/∂z²" in printed and "Every row agrees" in printed
 
 
+def test_explain_in_the_order_of_computation(mine, capsys):
+    assert run("explain", "somebodys_module:NET", "--order", "computation", "--args", "f32[5,4]", "i32[5]<3") == 0
+    printed = capsys.readouterr().out
+    assert printed.index("\nC ") < printed.index("\nδ² = ∂C/∂z²") < printed.index("\n∂C/∂x")
+
+
 def test_explain_finds_the_wrong_layer_and_saves(mine, capsys):
     words = ("--loss", "jbackprop.rules:squared_error", "--args", "f32[5,4]", "f32[5,3]", "--save", "table.html")
     assert run("explain", "somebodys_module:small", *words) == 1
     assert capsys.readouterr().out == "wrote table.html\n"
-    assert "layer 1, wrong: backward" in (mine / "table.html").read_text(encoding="utf-8")
+    assert "layer 1, wrong (part 1): backward" in (mine / "table.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(

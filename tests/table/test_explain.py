@@ -1,5 +1,6 @@
 """The backprop table: right networks agree row by row, a planted fault is found where it is, and every form says so."""
 
+import dataclasses
 from typing import Any
 
 import jax
@@ -10,7 +11,7 @@ import pytest
 import jbackprop as jb
 from jbackprop import layers, rules
 from jbackprop.layers import About, Factored, Outer, Summed, factored
-from tests.layers.user_layers import Scale, altered
+from tests.layers.user_layers import Add, Scale, Twice, altered
 
 M, N = 7, 5
 
@@ -66,7 +67,9 @@ def test_every_activation_has_its_rows():
         "tanh",
     ]
     table = explained(layers.chain(layers.linear(4), *(getattr(layers, name)() for name in names)), draw(M, N))
-    assert [block.title for block in table.layers[1:]] == [f"layer {i}, {name}" for i, name in enumerate(names, 1)]
+    assert [block.title for block in table.layers[1:]] == [
+        f"layer 1, {name} (part {i})" for i, name in enumerate(names, 1)
+    ]
     assert kinds(table) <= {"exact", "rounding"}
 
 
@@ -121,14 +124,126 @@ def test_integers_as_input():
     assert kinds(table) <= {"exact", "rounding"}
 
 
-def test_a_combinator_is_one_block():
-    table = explained(
-        layers.chain(layers.residual(layers.chain(layers.linear(N), layers.tanh())), layers.linear(3)), draw(M, N)
-    )
-    assert [block.title for block in table.layers] == ["layer 0, residual", "layer 1, linear"]
+BLOCK = layers.residual(layers.chain(layers.linear(N), layers.tanh()))
+HALF = layers.chain(layers.linear(N), layers.tanh())
+BOTH = layers.parallel(layers.linear(N), layers.identity())
+COMBINED = {
+    "residual": (BLOCK, (N,)),
+    "residual of one layer": (layers.residual(layers.linear(N)), (N,)),
+    "parallel, tuple": (layers.chain(layers.parallel(layers.linear(3), layers.linear(3)), Add()), (N,)),
+    "parallel, sum": (layers.parallel(layers.linear(N), HALF, layers.identity(), join="sum"), (N,)),
+    "parallel, concatenate": (layers.parallel(layers.linear(3), HALF, join="concatenate"), (N,)),
+    "stack": (layers.stack(BLOCK, 3), (N,)),
+    "shared": (layers.shared(layers.chain(layers.linear(N), layers.tanh(), layers.linear(N)), ("0.w", "2.w.T")), (N,)),
+    "checkpoint": (layers.checkpoint(layers.linear(4), layers.tanh()), (N,)),
+    "reversible": (layers.chain(BOTH, layers.reversible(HALF, layers.linear(N), 2), Add()), (N,)),
+    "map_over_time": (layers.map_over_time(layers.chain(layers.linear(4), layers.tanh())), (3, N)),
+}
+
+
+@pytest.mark.parametrize("name", COMBINED)
+def test_a_combinator_is_shown_part_by_part(name):
+    net, shape = COMBINED[name]
+    table = explained(net, 0.5 * draw(M, *shape), key=jax.random.key(3))
     assert table.first_difference is None
-    assert [row.symbol for row in table.rows if row.verdict.kind == "alone"] == ["δ¹[0]"]
-    assert "∂C/∂(0.w)¹" in str(table)
+    assert kinds(table) <= {"exact", "rounding"}
+    assert len(table.dictionary()) == len(table.rows)
+
+
+def test_rows_and_symbols_inside_combinators():
+    net = layers.chain(layers.residual(layers.linear(N, bias=False), layers.tanh()), layers.stack(layers.relu(), 2))
+    table = explained(net, draw(M, N))
+    assert [(block.title, row.symbol, row.equation) for block in table.blocks for row in block.rows] == [
+        ("input", "∂C/∂x", "∂C/∂a¹′ + δ¹ W¹ᵀ"),
+        ("inside residual (part 0)", "∂C/∂x through 0.0", "δ¹ W¹ᵀ"),
+        ("layer 1, linear (part 0.0)", "z¹", "x W¹"),
+        ("layer 1, linear (part 0.0)", "δ¹ = ∂C/∂z¹", "∂C/∂a¹ ⊙ tanh′(z¹)"),
+        ("layer 1, linear (part 0.0)", "∂C/∂W¹", "xᵀ δ¹"),
+        ("layer 1, tanh (part 0.1)", "a¹", "tanh(z¹)"),
+        ("layer 1, tanh (part 0.1)", "∂C/∂a¹", "∂C/∂a¹′"),
+        ("residual (part 0)", "a¹′", "x + a¹"),
+        ("residual (part 0)", "∂C/∂a¹′", "∂C/∂a¹′′ ⊙ relu′(a¹′)"),
+        ("layer 1, relu (part 1.0)", "a¹′′", "relu(a¹′)"),
+        ("layer 1, relu (part 1.0)", "∂C/∂a¹′′", "∂C/∂a¹′′′ ⊙ relu′(a¹′′)"),
+        ("layer 1, relu (part 1.1)", "a¹′′′", "relu(a¹′′)"),
+        ("layer 1, relu (part 1.1)", "∂C/∂a¹′′′", "(a¹′′′ − y) / m"),
+        ("cost", "C", "1/m Σ squared_error(a¹′′′, y)"),
+    ]
+
+
+def test_a_parameter_with_two_uses_has_a_row_for_each_and_one_for_their_sum():
+    table = explained(*_with_input(COMBINED["shared"]))
+    sums = {row.symbol: row.equation for block in table.blocks for row in block.rows if row.role == "gradient"}
+    assert sums["∂C/∂(0.w)"] == "Σ over its uses"
+    value = {row.symbol: row.value for row in table.rows}
+    np.testing.assert_allclose(value["∂C/∂(0.w)"], value["∂C/∂W¹"] + value["∂C/∂W²"].T, rtol=1e-5)
+
+
+def _with_input(combined):
+    net, shape = combined
+    return net, draw(M, *shape)
+
+
+def test_blocks_of_a_stack_get_their_own_gradients():
+    net, x = _with_input(COMBINED["stack"])
+    table = explained(net, x)
+    params, _ = net.init(jax.random.key(0), (N,))
+    _, gradients, _ = jb.backprop(net, rules.squared_error)(params, x, draw(M, N))
+    rows = {row.symbol: row.value for row in table.rows}
+    for i in range(3):
+        np.testing.assert_allclose(rows[f"∂C/∂W{'¹²³'[i]}"], gradients[0]["w"][i], rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["residual", "parallel", "checkpoint", "stack", "map_over_time", "reversible"])
+def test_a_fault_inside_a_combinator_is_found_where_it_is(name):
+    faulty = layers.chain(layers.linear(N), with_fault(layers.tanh(), "dx"))
+    make = {
+        "parallel": lambda part: layers.parallel(part, layers.identity(), join="sum"),
+        "stack": lambda part: layers.stack(part, 2),
+        "reversible": lambda part: layers.chain(BOTH, layers.reversible(part, layers.linear(N), 2), Add()),
+    }.get(name, getattr(layers, name))
+    first = explained(make(faulty), draw(M, 3, N) if name == "map_over_time" else draw(M, N)).first_difference
+    assert first is not None and first.source.startswith("layer") and ", tanh" in first.source
+    assert first.source.endswith(": backward")
+
+
+def test_a_faulty_combinator_is_found_too():
+    @dataclasses.dataclass(frozen=True, repr=False)
+    class Wrong(type(BLOCK)):
+        def backward(self, params, cache, dy):
+            dx, delta = super().backward(params, cache, dy)
+            return off(dx), delta
+
+    first = explained(layers.chain(layers.linear(N), Wrong(BLOCK.inner)), draw(M, N)).first_difference
+    assert first is not None and first.source == "wrong (part 1): backward"
+
+
+def test_a_users_combinator_is_one_block():
+    table = explained(layers.chain(Twice(layers.linear(N)), layers.linear(3)), draw(M, N))
+    assert [block.title for block in table.layers] == ["layer 1, twice (part 0)", "layer 2, linear (part 1)"]
+
+
+def test_the_order_of_computation():
+    net, x, y = layers.chain(layers.linear(4), layers.tanh()), draw(M, N), draw(M, 4)
+    params, _ = net.init(jax.random.key(0), (N,))
+    lines = str(jb.explain(net, rules.squared_error, "computation")(params, x, y)).splitlines()
+    titles = [line for line in lines if line.endswith((": forward", ": backward", ": factors"))]
+    assert titles == [
+        "layer 1, linear (part 0): forward",
+        "layer 1, tanh (part 1): forward",
+        "loss, squared_error: forward",
+        "loss, squared_error: backward",
+        "layer 1, tanh (part 1): backward",
+        "layer 1, linear (part 0): factors",
+        "layer 1, linear (part 0): backward",
+    ]
+    symbols = [line.split("  ")[0] for line in lines]
+    assert [s for s in symbols if s in ("z¹", "a¹", "C", "∂C/∂a¹", "δ¹ = ∂C/∂z¹", "∂C/∂W¹", "∂C/∂x")] == [
+        *("z¹", "a¹", "C", "∂C/∂a¹", "δ¹ = ∂C/∂z¹", "∂C/∂W¹", "∂C/∂x")
+    ]
+    not_an_order: Any = "time"
+    with pytest.raises(ValueError, match="explain: order, wanted one of layers, computation, got 'time'"):
+        jb.explain(net, rules.squared_error, not_an_order)
 
 
 def off(tree):
@@ -185,13 +300,13 @@ def test_a_fault_in_a_nested_chain():
     faulty = with_fault(layers.gelu(), "dx")
     net = layers.chain(layers.linear(6), layers.chain(layers.relu(), layers.chain(layers.linear(4), faulty)), Scale())
     first = explained(net, draw(M, N)).first_difference
-    assert first is not None and first.source == "layer 1.1.1, gelu: backward"
+    assert first is not None and first.source == "layer 2, gelu (part 1.1.1): backward"
 
 
 def test_a_forward_pass_that_is_not_apply():
     wrong = altered(layers.tanh(), apply=lambda params, x, key=None: jnp.sin(x))
     first = explained(layers.chain(layers.linear(4), wrong, layers.linear(3)), draw(M, N)).first_difference
-    assert first is not None and (first.symbol, first.source) == ("a¹", "layer 1, tanh: forward")
+    assert first is not None and (first.symbol, first.source) == ("a¹", "layer 1, tanh (part 1): forward")
 
 
 def test_a_loss_with_a_wrong_rule():
@@ -289,7 +404,7 @@ def test_course_notation_of_other_layers():
 def test_dictionary(course):
     table, _ = course
     entries = table.dictionary()
-    assert entries["z¹"]["layer"] == "layer 0, linear"
+    assert entries["z¹"]["layer"] == "layer 1, linear (part 0)"
     assert entries["∂C/∂W²"]["equation"] == "a¹ᵀ δ²" and entries["∂C/∂W²"]["value"].shape == (5, 4)
     assert entries["C"]["verdict"].kind in ("exact", "rounding")
     assert len(entries) == len(table.rows)
@@ -333,7 +448,7 @@ BAD = {
     "x, features": (
         draw(M, 6),
         draw(M, 3),
-        r"x, wanted an input that layer 0, linear takes, got float32\[7, 6\]: linear",
+        r"x, wanted an input that layer 1, linear \(part 0\) takes, got float32\[7, 6\]: linear",
     ),
     "y, features": (
         draw(M, N),
@@ -362,9 +477,7 @@ def test_bad_parameters_and_targets():
     params, _ = MLP.init(jax.random.key(0), (N,))
     with pytest.raises(ValueError, match=r"explain: params, wanted one entry for each of 3 layers, got 2"):
         jb.explain(MLP, rules.squared_error)(params[:2], draw(M, N), draw(M, 3))
-    with pytest.raises(
-        ValueError, match=r"explain: params, wanted one entry for each of 1 layers of layer 2, got dict"
-    ):
+    with pytest.raises(ValueError, match=r"explain: params, wanted one entry for each of 1 layers of part 2, got dict"):
         jb.explain(MLP, rules.squared_error)((*params[:2], params[2][0]), draw(M, N), draw(M, 3))
     with pytest.raises(ValueError, match=r"labels, wanted class numbers in \[0, 3\), got 0 to 6"):
         jb.explain(MLP, rules.softmax_cross_entropy)(params, draw(M, N), jnp.arange(M))
