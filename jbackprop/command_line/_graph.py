@@ -4,7 +4,7 @@ import argparse
 import inspect
 from typing import Any
 
-from jbackprop import graph
+from jbackprop import graph, report
 
 from ._files import check_writable
 from ._functions import add_function, function, the_arguments
@@ -24,6 +24,7 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("--unroll", action="store_true", help="write out scan, while and cond")
     parser.add_argument("--group", action="store_true", help="make one node of each call")
+    parser.add_argument("--animate", action="store_true", help="let the picture (.svg) go through its steps by itself")
     parser.add_argument("--limit", type=int, default=graph.LIMIT, help="most nodes to draw")
     parser.set_defaults(run=run)
 
@@ -42,10 +43,13 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _show(back, options):
-    if options.out is None:
+    if options.animate:
+        report.save(options.out or "", {".svg": lambda: graph.animation(back, limit=options.limit)})
+    elif options.out is None:
         print(back)
         return
-    back.save(options.out, options.function, options.limit)
+    else:
+        back.save(options.out, options.function, options.limit)
     print(f"wrote {options.out}")
 
 

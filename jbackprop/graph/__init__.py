@@ -5,6 +5,7 @@ print(back)
 back.save("f.html")
 """
 
+from ._animation import animation as animation
 from ._backpropagate import backpropagate as backpropagate
 from ._backpropagation import Backpropagation as Backpropagation
 from ._count import Products as Products

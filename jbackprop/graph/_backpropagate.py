@@ -66,8 +66,10 @@ def _message(graph, edge, received):
     else:
         local = None
         value = rule.pull(received, call)
-    value = _unbroadcast(value, call.x).astype(call.x.dtype)
-    return Message(edge, received, local, value, _formula(graph, edge, rule, call))
+    formula = _formula(graph, edge, rule, call)
+    if value.shape != call.x.shape:
+        value, formula = _unbroadcast(value, call.x), f"Σ {formula} over the copies"
+    return Message(edge, received, local, value.astype(call.x.dtype), formula)
 
 
 def _unbroadcast(value, x):

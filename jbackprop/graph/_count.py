@@ -17,6 +17,8 @@ from pathlib import Path
 
 import jax.numpy as jnp
 
+from jbackprop import report
+
 from ._backpropagate import backpropagate
 from ._graph import Sweep
 from ._trace import trace
@@ -90,26 +92,27 @@ def plot_products(path: str | Path, depths: int = 8, widths: int = 5) -> None:
     """Draws the three counts against depth (two units wide) and width (three layers deep).
 
     Args:
-      path: the file to write; its suffix says the format (svg, png, pdf).
+      path: the file to write, .svg, which follows the reader's light or dark, or .png.
       depths, widths: how far to count.
 
     Raises:
+      ValueError: another suffix; nothing is written.
       OSError: the file cannot be written.
+      ImportError: matplotlib is missing.
     """
-    from matplotlib.figure import Figure  # an extra
-
-    figure = Figure(figsize=(8, 3.4), layout="constrained")
-    left, right = figure.subplots(1, 2, sharey=True)
-    _plot(left, "depth, two units wide", {d: layered(2, d) for d in range(1, depths + 1)})
-    _plot(right, "width, three layers deep", {w: layered(w, 3) for w in range(1, widths + 1)})
-    left.set_ylabel("products")
-    left.legend(frameon=False)
-    figure.savefig(path)
+    panels = (
+        _panel("two units wide", "depth", {depth: layered(2, depth) for depth in range(1, depths + 1)}),
+        _panel("three layers deep", "width", {width: layered(width, 3) for width in range(1, widths + 1)}),
+    )
+    drawn = report.Document("Products", figures=(report.Figure("Products", panels),))
+    report.save(path, {".svg": lambda: report.svg(drawn), ".png": lambda: report.png(drawn)})
 
 
-def _plot(axes, label, counts):
-    for way, marker in [("path_by_path", "o"), ("forward", "s"), ("reverse", "^")]:
-        products = [getattr(counted, way) for counted in counts.values()]
-        axes.semilogy(list(counts), products, marker=marker, label=way.replace("_", " "))
-    axes.set_xlabel(label)
-    axes.grid(alpha=0.3)
+def _panel(title, x, counts):
+    lines = (_line(way, counts) for way in ("path_by_path", "forward", "reverse"))
+    return report.Panel(title, x, "", tuple(lines), even=True)
+
+
+def _line(way, counts):
+    x, y = zip(*((float(n), float(getattr(counted, way))) for n, counted in counts.items()), strict=True)
+    return report.Line(way.replace("_", " "), x, y, low=y, high=y)

@@ -1,9 +1,10 @@
 """A large graph made small: each call of a function becomes one node."""
 
+from collections import Counter
 from dataclasses import replace
 from typing import TypeVar
 
-from ._graph import CONSTANT, Edge, Sweep
+from ._graph import CONSTANT, Edge, Message, Sweep
 
 S = TypeVar("S", bound=Sweep)
 
@@ -12,7 +13,7 @@ def group(back: S, depth: int = 1) -> S:
     """Makes one node of each inlined call (or step of an unrolled loop).
 
     The gradients stay what they are; the messages inside a group disappear, those from it are what
-    its nodes sent to the outside, and constants that it alone uses go with it.
+    its nodes sent to the outside, to one node together, and constants that it alone uses go with it.
 
     Args:
       back: the result of `backpropagate`.
@@ -27,7 +28,8 @@ def group(back: S, depth: int = 1) -> S:
     kept = sorted(set(heads))
     new = {head: index for index, head in enumerate(kept)}
     place = [new[head] for head in heads]
-    edges = _edges_between(back.graph, place)
+    groups = {index for index, size in Counter(place).items() if size > 1}
+    edges = _edges_between(back.graph, place, groups)
     nodes = tuple(_grouped(back.graph, head, depth, place, edges) for head in kept)
     graph = replace(
         back.graph,
@@ -39,7 +41,7 @@ def group(back: S, depth: int = 1) -> S:
     return replace(
         back,
         graph=graph,
-        messages=tuple(message for message in messages if message is not None),
+        messages=_together(message for message in messages if message is not None),
         gradients=tuple(back.gradients[head] for head in kept),
     )
 
@@ -58,21 +60,35 @@ def _heads(graph, depth):
     return heads
 
 
-def _edges_between(graph, place):
-    """The edges that cross a group's border, each with its new self."""
-    edges, operands = {}, [0] * (max(place) + 1)
+def _edges_between(graph, place, groups):
+    """The edges that cross a group's border, each with its new self: one for all that lead from a node into a group."""
+    edges, operands, into = {}, Counter(), {}
     for edge in graph.edges:
         source, target = place[edge.source], place[edge.target]
-        if source != target:
-            edges[edge] = Edge(source, target, operands[target])
+        if source == target:
+            continue
+        key = (edge.source, target) if target in groups else edge
+        if key not in into:
+            into[key] = Edge(source, target, operands[target])
             operands[target] += 1
+        edges[edge] = into[key]
     return edges
+
+
+def _together(messages):
+    """What a group sends to one node is one message, their sum."""
+    sums: dict[Edge, Message] = {}
+    for message in messages:
+        earlier = sums.pop(message.edge, None)
+        value = message.value if earlier is None else earlier.value + message.value
+        sums[message.edge] = replace(message, value=value)
+    return tuple(sums.values())
 
 
 def _grouped(graph, head, depth, place, edges):
     node = graph.nodes[head]
     index = place[head]
-    operands = tuple(edge.source for edge in edges.values() if edge.target == index)
+    operands = tuple(edge.source for edge in dict.fromkeys(edges.values()) if edge.target == index)
     inside = len(node.scope) >= depth
     operation = node.scope[depth - 1].split(" #")[0].lstrip("_") if inside else node.operation
     return replace(node, index=index, operands=operands, operation=operation)

@@ -87,8 +87,9 @@ def scattered(m: jax.Array, call: Call) -> jax.Array:
 
 
 def spread(m: jax.Array, call: Call) -> jax.Array:
-    """The transpose of a sum: every element gets the message of its sum."""
-    return jnp.broadcast_to(jnp.expand_dims(m, call.params["axes"]), call.x.shape)
+    """The transpose of a sum, whether it keeps its axes or not: every element gets the message of its sum."""
+    kept = [1 if axis in call.params["axes"] else size for axis, size in enumerate(call.x.shape)]
+    return jnp.broadcast_to(m.reshape(kept), call.x.shape)
 
 
 def largest(m: jax.Array, call: Call) -> jax.Array:

@@ -8,10 +8,11 @@ from importlib.resources import files
 from jbackprop import report
 
 from ._draw import STYLE, drawing, drawn
-from ._graph import CONSTANT, INPUT, Sweep
+from ._graph import Sweep
 from ._group import group
+from ._steps import steps
 from ._table import table
-from ._text import figure_sum, forward_equation, gradient_equation, message_equation
+from ._text import forward_equation, gradient_equation, message_equation
 
 _WRITTEN_OUT = 64
 """Arrays of up to so many elements are written out in the panel."""
@@ -57,46 +58,12 @@ def _around(links):
 
 def _data(back):
     """What the page's script needs: the steps, and what to say about each node and edge."""
-    steps = [*_forward(back), *_backward(back)]
     sent = {message.edge: message for message in back.messages}
     return {
-        "steps": steps,
+        "steps": steps(back),
         "nodes": [_about(back, node) for node in back.graph.nodes],
         "edges": [_about_edge(back, edge, sent.get(edge)) for edge in back.graph.edges],
     }
-
-
-def _forward(back):
-    """One step for each computed node; inputs and constants are there from the start."""
-    for node in back.graph.nodes:
-        if node.operation not in (INPUT, CONSTANT):
-            yield {"value": node.index, "text": forward_equation(back.graph, node)}
-
-
-def _backward(back):
-    """The cost's own gradient, then one step for each message, with the sum so far."""
-    cost, number = back.cost, {edge: k for k, edge in enumerate(back.graph.edges)}
-    yield {
-        "node": cost.index,
-        "sum": "1",
-        "done": True,
-        "text": f"∂{cost.name}/∂{cost.name} = 1",
-    }
-    for node in reversed(back.graph.nodes):
-        received = back.received[node.index]
-        for k, message in enumerate(received, start=1):
-            done = k == len(received)
-            successor = back.graph.nodes[message.edge.target].name
-            text = f"{successor} sends {node.name}  {message_equation(back, message)}"
-            if done:
-                text += f"\n{gradient_equation(back, node)}"
-            yield {
-                "node": node.index,
-                "edge": number[message.edge],
-                "sum": figure_sum(back, node, k),
-                "done": done,
-                "text": text,
-            }
 
 
 def _about(back, node):

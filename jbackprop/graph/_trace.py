@@ -2,7 +2,8 @@
 
 Each equation is computed as it is met, so that every node holds its value.  Calls (`jit`, `checkpoint`, `custom_jvp`,
 `custom_vjp`) are replaced by what they call: a function with a hand-written rule appears as its forward pass, and is
-differentiated as that.  What depends on no input is a constant, and what the result does not depend on is left out.
+differentiated as that.  What depends on no input is a constant.  Left out are copies that a formula does not have, and
+what the result does not depend on.
 """
 
 import inspect
@@ -17,6 +18,7 @@ import jax.numpy as jnp
 from jbackprop.functions import argument_names, called_jaxpr, evaluate_jaxpr
 from jbackprop.report import number, plain
 
+from ._fold import folded
 from ._graph import CONSTANT, INPUT, Graph, Node
 from ._unroll import UNROLLED
 
@@ -50,7 +52,7 @@ def trace(f: Callable[..., Any], *args: Any, unroll: bool = False) -> Graph:
     ]
     outputs = builder.inline(jax.make_jaxpr(f)(*args), inputs, ())
     builder.name_result(getattr(f, "__name__", ""), outputs)
-    return _without_dead_nodes(builder.nodes, inputs, outputs, arguments)
+    return _without_dead_nodes(folded(builder.nodes, outputs), inputs, outputs, arguments)
 
 
 class _Builder:

@@ -67,19 +67,21 @@ class Line(NamedTuple):
 
 
 class Panel(NamedTuple):
-    """Two curves on one pair of logarithmic axes.
+    """Two or three curves on one pair of axes, of which the y axis is logarithmic.
 
     Attributes:
       title: over the axes.
       x: what the x axis shows.
       unit: of the y axis: "s", "B", or "" for a plain number.
-      lines: the first and the second.
+      lines: the curves.
+      even: whether the x axis is even, and not logarithmic too.
     """
 
     title: str
     x: str
     unit: str
     lines: tuple[Line, ...]
+    even: bool = False
 
 
 class Dot(NamedTuple):

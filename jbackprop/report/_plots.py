@@ -19,6 +19,7 @@ _LIGHT = {name: pair[0] for name, pair in COLOURS.items()}
 _STYLES = (
     {"color": _LIGHT["first"], "marker": "o", "linestyle": "-"},
     {"color": _LIGHT["second"], "marker": "s", "linestyle": "--"},
+    {"color": _LIGHT["good"], "marker": "^", "linestyle": "-."},
 )
 _SETTINGS = {
     "font.size": 9,
@@ -154,9 +155,9 @@ def _width(plots):
 
 
 def _draw_panel(matplotlib, axes, panel):
-    """Lines with their bands; the two differ in colour, dash and mark."""
-    axes.set(title=panel.title, xlabel=panel.x, xscale="log", yscale="log")
-    for line, style in zip(panel.lines, _STYLES, strict=True):
+    """Lines with their bands, which differ in colour, dash and mark."""
+    axes.set(title=panel.title, xlabel=panel.x, xscale="linear" if panel.even else "log", yscale="log")
+    for line, style in zip(panel.lines, _STYLES[: len(panel.lines)], strict=True):
         axes.plot(line.x, line.y, label=line.label, markersize=5, **style)
         axes.fill_between(line.x, line.low, line.high, color=style["color"], alpha=0.18, linewidth=0)
     sizes = sorted({x for line in panel.lines for x in line.x})

@@ -1,11 +1,13 @@
 """The figures and the pages: well-formed, escaped, of bounded size."""
 
+import re
 import sys
 import xml.etree.ElementTree as ElementTree
 from html.parser import HTMLParser
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from jax.ad_checkpoint import checkpoint_name
 
@@ -156,6 +158,18 @@ def test_constants_of_a_group_go_with_it():
     assert message.formula.endswith("through block") and jnp.array_equal(message.value, back.arguments[0])
 
 
+def test_what_a_group_uses_twice_it_sends_one_message():
+    @jax.jit
+    def block(x, y):
+        return x * y + jnp.sin(x)
+
+    back = graph.group(graph.backpropagate(graph.trace(lambda x, y: block(x, y) + x * x, 0.5, 2.0)))
+    node = next(node for node in back.graph.nodes if node.operation == "block")
+    assert [back.graph.nodes[index].name for index in node.operands] == ["x", "y"]
+    through, *product = back.received[0]
+    assert through.value == pytest.approx(2.0 + np.cos(0.5)) and [message.value for message in product] == [0.5, 0.5]
+
+
 def test_group_of_steps():
     def f(x, w):
         return jax.lax.scan(lambda h, row: (jnp.tanh(h * w + row.sum()), None), 0.5, x)[0]
@@ -170,6 +184,21 @@ def test_group_of_steps():
 def test_group_depth():
     with pytest.raises(ValueError, match="depth, wanted at least 1, got 0"):
         graph.group(fan_out(), 0)
+
+
+def test_an_animation_shows_each_number_from_its_step_on():
+    back = fan_out()
+    drawn = graph.animation(back, seconds=2.0)
+    ElementTree.fromstring(drawn)
+    steps = len(back.messages) + 4  # three values forward, the cost's own gradient
+    frames = dict(re.findall(r"@keyframes (\S+?)\{(.*?\})\}", drawn))
+    assert [name for name in frames if name.startswith("v")] == ["v1", "v2", "v3"]
+    assert frames["v2"].startswith(f"0.00%{{visibility:hidden}}{200 / (steps + 5):.2f}%{{visibility:visible}}")
+    assert sum(name.startswith("m") for name in frames) == len(back.messages)
+    assert f"{2.0 * (steps + 5):g}s step-end infinite" in drawn and "prefers-reduced-motion" in drawn
+    assert "b = 7 + 2 = 9" in drawn and "<script" not in drawn
+    with pytest.raises(ValueError, match="animation: seconds, wanted a positive number, got 0"):
+        graph.animation(back, seconds=0)
 
 
 def test_direction():

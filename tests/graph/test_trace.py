@@ -48,6 +48,36 @@ def test_nodes_know_shape_dtype_and_value():
     assert float(traced.nodes[traced.outputs[0]].value) == 24.0
 
 
+def test_a_row_is_repeated_by_the_sum_itself():
+    traced = graph.trace(lambda z, b: (z + b).sum(), jnp.ones((3, 2)), jnp.ones(2))
+    assert [node.operation for node in traced.nodes] == ["input", "input", "add", "reduce_sum"]
+    back = graph.backpropagate(traced)
+    assert jnp.array_equal(back.arguments[1], jnp.full(2, 3.0))
+    assert back.received[1][0].formula == "Σ ∂f/∂v1 ⊙ 1 over the copies"
+
+
+@pytest.mark.parametrize("reduced", [jnp.sum, jnp.max, jnp.min, jnp.prod])
+def test_a_sum_keeps_its_axis(reduced):
+    def f(x):
+        return (x / reduced(x, axis=1, keepdims=True)).sum()
+
+    x = jnp.array([[1.0, 2.0, 4.0], [3.0, 0.5, -1.0]])
+    traced = graph.trace(f, x)
+    assert len(traced.nodes) == 4 and traced.nodes[1].shape == (2, 1)
+    assert jnp.allclose(graph.backpropagate(traced).arguments[0], jax.grad(f)(x), atol=1e-6)
+
+
+def test_copies_that_have_a_name_or_another_use_stay():
+    def named(x):
+        return (jnp.ones((3, 2)) * checkpoint_name(x[None], "row")).sum()
+
+    assert "row" in names(named, jnp.ones(2))
+    column = [
+        node.operation for node in graph.trace(lambda x, b: (x + b[:, None]).sum(), jnp.ones((2, 2)), jnp.ones(2)).nodes
+    ]
+    assert "broadcast_in_dim" in column
+
+
 def test_edges_lead_forward():
     traced = graph.trace(lambda x, y: jnp.sin(x) * y + x, 1.0, 2.0)
     assert all(edge.source < edge.target for edge in traced.edges)
@@ -137,6 +167,14 @@ FAN_OUT = "jbackprop.graph.examples:fan_out"
 def test_graph_prints_the_table(capsys):
     graph_command(FAN_OUT, "--args", "-1.0", "3.0", "4.0")
     assert "∂f/∂b = 7 + 2 = 9" in capsys.readouterr().out
+
+
+def test_graph_writes_a_picture_that_steps(tmp_path, capsys):
+    words = (FAN_OUT, "--args", "-1.0", "3.0", "4.0", "--animate", "--out")
+    assert graph_command(*words, str(tmp_path / "out.svg")) == 0
+    assert "@keyframes" in (tmp_path / "out.svg").read_text(encoding="utf-8")
+    assert graph_command(*words, str(tmp_path / "out.html")) == graph_command(*words[:-1]) == 2
+    assert "wanted one of .svg" in capsys.readouterr().err
 
 
 def test_graph_writes_a_page(tmp_path, capsys):
