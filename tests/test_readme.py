@@ -4,6 +4,8 @@ import contextlib
 import importlib.util
 import io
 import re
+import shlex
+import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import jax
@@ -12,8 +14,11 @@ import pytest
 
 from experiments import docs
 from jbackprop import rules
+from jbackprop.graph import animation
+from jbackprop.graph.examples import EXAMPLES as EXAMPLES_OF_GRAPHS
 
-README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = {page.stem: page.read_text(encoding="utf-8") for page in sorted(docs.PAGES.glob("*.md"))}
 TEXT = "\n".join([README, *PAGES.values()])
 EXAMPLES = re.findall(r"```python\n(.*?)```\s+```\n(.*?)```", TEXT, re.DOTALL)
@@ -43,6 +48,17 @@ def test_examples_print_what_the_readme_says():
             exec(code, names)
         assert _words(out.getvalue()) == _words(printed)
         np.testing.assert_allclose(_numbers(out.getvalue()), _numbers(printed), rtol=0.01)
+
+
+def test_the_picture_is_the_one_that_its_command_draws():
+    """Its words; where they stand is another version's matter."""
+    pytest.importorskip("igraph")
+    path, command = re.findall(r"\]\((\S+) \"python -m jbackprop ([^\"]*--animate[^\"]*)", README)[0]
+    assert shlex.split(command)[-1] == path
+    drawn, back = ROOT / path, EXAMPLES_OF_GRAPHS["shared-factors"].backpropagate()
+    assert ":shared_factors --args 2.0 1.0 -2.0 1.0" in command and drawn.stat().st_size < 300_000
+    kept, fresh = (list(ElementTree.fromstring(text).itertext())[1:] for text in (drawn.read_text(), animation(back)))
+    assert kept == fresh
 
 
 @pytest.mark.parametrize("package", OPTIONAL)
