@@ -22,6 +22,7 @@ import jbackprop
 from jbackprop import proof, report
 
 from . import book, gallery
+from .reference import Addresses, anchor, filtered
 from .signatures import readable
 
 _WELCOME = """
@@ -47,18 +48,24 @@ def write(folder: str | Path) -> Path:
       OSError: the folder cannot be written.
     """
     from pdoc import pdoc, render
-    from pdoc.render_helpers import format_signature
+    from pdoc.render_helpers import format_signature, linkify, relative_link
 
     gallery.write(Path(folder) / "gallery", book.chapters_of_graphs())
     pages = dict(_pages(Path(folder)))
     first = book.page(_BESIDE | pages)  # its examples need the rules as they are
+    objects = {module.__name__: public_objects(module) for module in public_modules()}
+    classes = {value for found in objects.values() for value in found.values() if inspect.isclass(value)}
     for module in list(public_modules()):
         _prepare(module)
     jbackprop.__doc__ = f"{jbackprop.__doc__}{_WELCOME.format(pages=_links(pages))}"
     render.configure(docformat="google", show_source=False, template_directory=Path(__file__).parent / "docs_theme")
-    render.env.filters["format_signature"] = lambda signature, colon: format_signature(readable(signature), colon)
+    filters = {
+        "format_signature": lambda signature, colon: format_signature(readable(signature, classes), colon),
+        "linkify": filtered(linkify, Addresses(objects, relative_link)),
+    }
+    render.env.filters.update(filters)
     pdoc("jbackprop", output_directory=Path(folder))
-    render.env.filters["format_signature"] = format_signature
+    render.env.filters.update(format_signature=format_signature, linkify=linkify)
     index = Path(folder) / "index.html"
     index.write_text(first, encoding="utf-8")
     return index
@@ -122,7 +129,7 @@ def _families(module: ModuleType) -> Iterator[str]:
             family = importlib.import_module(f"{module.__name__}.{found.name}")
             if family.__doc__ and "\n" in family.__doc__.strip():
                 name, text = found.name.strip("_").replace("_", " "), _readable(family.__doc__, _has_formulas(family))
-                yield f"---\n\n### {name}\n\n{text}"
+                yield f'---\n\n<h3 id="{anchor(found.name)}">{name}</h3>\n\n{text}'
 
 
 def _checks(module: ModuleType) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 import inspect
 import re
+from collections.abc import Collection
 from typing import Any
 
 _ARRAY = re.compile(r"(?:jaxtyping\.)?(\w+)\[(?:[\w.]+\.)?(?:Array|ArrayLike), '([^']*)'\]")
@@ -19,12 +20,26 @@ class Written:
         return self.text
 
 
-def readable(signature: inspect.Signature) -> inspect.Signature:
-    """The same signature with its annotations as short text."""
+def readable(signature: inspect.Signature, public: Collection[type] = ()) -> inspect.Signature:
+    """The same signature with its annotations as short text.
+
+    Args:
+      signature: of a function.
+      public: the classes that a user can name; another one of this library is written as its first base among them.
+    """
     parameters = [
-        parameter.replace(annotation=written(parameter.annotation)) for parameter in signature.parameters.values()
+        parameter.replace(annotation=written(_known(parameter.annotation, public)))
+        for parameter in signature.parameters.values()
     ]
-    return signature.replace(parameters=parameters, return_annotation=written(signature.return_annotation))
+    result = written(_known(signature.return_annotation, public))
+    return signature.replace(parameters=parameters, return_annotation=result)
+
+
+def _known(annotation, public):
+    """A class, or the nearest of its bases, that a user can name."""
+    if not inspect.isclass(annotation) or annotation is inspect.Signature.empty:
+        return annotation
+    return next((base for base in annotation.__mro__ if base in public), annotation)
 
 
 def written(annotation: Any) -> Any:
@@ -33,7 +48,12 @@ def written(annotation: Any) -> Any:
         return annotation
     text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
     text = _ARRAY.sub(_array, text)
-    return Written(_HOME.sub("", text).replace("NoneType", "None").replace("~", ""))
+    return Written(without_home(text).replace("NoneType", "None").replace("~", ""))
+
+
+def without_home(text: str) -> str:
+    """Names without the modules that they are from."""
+    return _HOME.sub("", text)
 
 
 def _array(found: re.Match[str]) -> str:

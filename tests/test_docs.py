@@ -80,8 +80,28 @@ def test_the_reference(tmp_path, monkeypatch):
     assert 'id="linear"' in page and 'alttext="dW = xᵀ δ"' in page
     signature = re.sub(r"<[^>]*>|\s", "", page[page.index('<section id="linear"') :])
     assert "(x:float[*batch,n_in],w:float[n_in,n_out],b:float[n_out]|None=None)->float[*batch,n_out]" in signature
+    assert (
+        'href="#file-linear">derivation</a>' in page
+        and page.count('id="file-linear"') == page.count('id="linear"') == 1
+    )
+    layers = (tmp_path / "jbackprop" / "layers.html").read_text()
+    assert 'alttext="y = x + f(x)"' in layers and '<a href="rules.html#selu">rules.selu</a>' in layers
+    assert re.sub(r"<[^>]*>|\s", "", layers[layers.index('<section id="selu"') :]).startswith("defselu()->Layer:")
+    assert '<a href="#Layer">Layer</a>' in layers and "_jax.Array" not in page
     assert (tmp_path / "index.html").read_text() == "the book"
+    assert list(_dead(tmp_path)) == []
     checks = (tmp_path / "jbackprop" / "proof.html").read_text()
     assert all(f"<strong>{name}</strong>:" in checks for name in jbackprop.CHECKS)
     assert "gallery/index.html" in (tmp_path / "jbackprop.html").read_text()
     assert "DIFFERS by 2.53" in (tmp_path / "jbackprop" / "table.html").read_text()
+
+
+def _dead(folder):
+    """Links inside the reference that lead nowhere."""
+    pages = {page.resolve(): page.read_text() for page in folder.glob("jbackprop/**/*.html")}
+    anchors = {page: set(re.findall(r' id="([^"]+)"', text)) for page, text in pages.items()}
+    for page, text in pages.items():
+        for path, anchor in re.findall(r'href="((?:[\w./-]+\.html)?)#([^"]+)"', text):
+            target = (page.parent / path).resolve() if path else page
+            if target.is_relative_to((folder / "jbackprop").resolve()) and anchor not in anchors.get(target, ()):
+                yield page.name, path, anchor

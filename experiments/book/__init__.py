@@ -10,3 +10,4 @@ from ._build import page as page
 from ._chapters import chapters_of_graphs as chapters_of_graphs
 from ._typeset import equations as equations
 from ._typeset import is_equations as is_equations
+from ._typeset import prose as prose

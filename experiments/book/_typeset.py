@@ -13,15 +13,18 @@ from jbackprop import rules
 
 from ._mathml import FUNCTIONS, NAMES, is_word, mathml
 
-_STRONG = re.compile(r"[∂Σδσ√⊙∈ᵀ⁻⁰¹²³ˡᴸ₀₁₂₃ρμεγβαλθφωκτπζηΦηΔ̂]|[A-Za-z]_[a-z{(]|\^|[a-zA-Z]'(?!\w)")
+_STRONG = re.compile(r"[∂Σδσ√⊙∈ᵀ⁻⁰¹²³ˡᴸᶻ₀₁₂₃ρμεγβαλθφωκτπζηΦηΔ̂]|[A-Za-z]_[a-z{(]|\^|[a-zA-Z]'(?!\w)")
 _RELATION = re.compile(r"^[=≤≥<>≈∝→↦≠+−·⊙∈/∗]$")
 _APPLIED = re.compile(r"\w[\[(].|^[\w½]/[\w(]\w?")
 _WEAK = re.compile(r"^[(\[|‖−]*(?:[^\W\d_]|\d+|½|d[a-zA-Zθ]|∞|…)[)\]|‖]*$")
 _CODE = re.compile(r"[a-z]{2,}_[a-z]{3,}(?:_[a-z]+)*|[a-z]_[a-z]{4,}")
 _MARKS = re.compile(r"(`[^`]+`|\[[^\]]+\]\([^)\s]+\)|\*\*[^*]+\*\*|\$[^$]+\$)")
+_LOOSE = re.compile(r"[\"⁻]$|∂$|'s$|^[\"⁻]")
+"""What begins or ends in the middle of something."""
+_BRACKETS = ("()", "[]", "{}", "⟨⟩")
 _CITATION = re.compile(r"^[A-Z]\.(-[A-Z]\.)? ")
 _SHORT = 24
-"""Signs of a formula that is not torn from the stop after it."""
+"""Signs of a formula that is not torn from the stop after it, and of words in a cell that need not stay on one line."""
 Number = Callable[[], str]
 
 
@@ -60,6 +63,11 @@ def inline(text: str, alone: bool = False) -> str:
       alone: whether single letters are formulas too, the article a as well, as in a column of names.
     """
     return "".join(_marked(part, alone) for part in _MARKS.split(text))
+
+
+def prose(text: str) -> str:
+    """A text about code, in which only what is surely a formula, and a whole one, is typeset."""
+    return _mixed(text, alone=False, accepts=_is_whole)
 
 
 def _marked(part, alone):
@@ -102,8 +110,9 @@ def _row(row: Sequence[tuple[int, str]], columns: Sequence[int]) -> str:
 
 
 def _cell(text, span):
-    wide = f' colspan="{span}"' if span > 1 else ""
-    return f"<td{wide}>{_formula(text)}</td>"
+    wide, drawn = f' colspan="{span}"' if span > 1 else "", _formula(text)
+    words = ' class="words"' if len(re.sub(r"<math.*?</math>|<[^>]+>", "", drawn)) > _SHORT else ""
+    return f"<td{wide}{words}>{drawn}</td>"
 
 
 def _formula(text):
@@ -118,28 +127,29 @@ def _formula(text):
     return mathml(text, block=True)
 
 
-def _mixed(text, alone):
+def _mixed(text, alone, accepts=bool):
     """Runs of words that are signs of a formula become one; the others stay."""
     pieces: list[str] = []
     run: list[str] = []
     words = re.findall(r"(?:\{[^}]*\}|1\[[^\]]{1,9}\]|[^ ])+| +", text)
     for at, word in enumerate(words):
-        article = word.lstrip("(") in ("a", "A") and _is_article(words[at + 2 : at + 3], run)
+        article = word.lstrip("(") in ("a", "A") and _is_article(words[at + 2 : at + 5 : 2], run)
         if word.strip() == "":
             (run if run else pieces).append(word)
         elif _is_sign(word) and not article:
             run.append(word)
             if word[-1] in ",;.:":
-                pieces.append(_typeset(run, alone))
+                pieces.append(_typeset(run, alone, accepts))
                 run = []
         else:
-            pieces += [_typeset(run, alone), escape(word)]
+            pieces += [_typeset(run, alone, accepts), escape(word)]
             run = []
-    return "".join([*pieces, _typeset(run, alone)])
+    return "".join([*pieces, _typeset(run, alone, accepts)])
 
 
 def _is_article(after, run):
-    """Whether an a is no name: nothing relates it to what stands before or after it."""
+    """Whether an a is no name: nothing relates it to what stands before it, or after it and one letter more."""
+    after = after if after[:1] and len(after[0]) == 1 else after[:1]
     related = [word for word in (*after, *run[-2:-1]) if _RELATION.match(word)]
     return not related and bool(after)
 
@@ -159,7 +169,7 @@ def _is_sign(word):
     )
 
 
-def _typeset(run, alone):
+def _typeset(run, alone, accepts):
     """A run as a formula, with the stops after it and what opens before it left outside."""
     text = "".join(run)
     before, core = "", text.rstrip()
@@ -171,6 +181,8 @@ def _typeset(run, alone):
         core, before = core[1:], f"{before}("
     if not core or (core in ("a", "A", "I") and not alone) or core.isdigit() or _is_plain(core):
         return escape(text)
+    if not accepts(core):
+        return escape(text)
     drawn = f"{escape(before)}{mathml(core)}{escape(after)}"
     return (
         f'<span class="together">{drawn}</span>' if (after.strip() or before.strip()) and len(core) < _SHORT else drawn
@@ -180,3 +192,12 @@ def _typeset(run, alone):
 def _is_plain(core):
     """Signs that are no formula: a lone dash or a function's name."""
     return core in FUNCTIONS or not re.search(r"[\w∂∞½]", core)
+
+
+def _is_whole(core):
+    """Whether a formula has a sign that no word has, closes its brackets, and neither begins nor ends in the middle."""
+    first, *_, last = words = core.split() * 2
+    if _CODE.search(core) or _LOOSE.search(core) or any(core.count(a) != core.count(b) for a, b in _BRACKETS):
+        return False
+    dangles = _RELATION.match(first) or _RELATION.match(last) or last in FUNCTIONS or last.startswith("Σ")
+    return len(core) > 1 and not dangles and bool(_STRONG.search(core) or any(map(_RELATION.match, words)))

@@ -1,5 +1,6 @@
 """The book: its notation is typeset as it is meant, its examples run, its page fits every window."""
 
+import html
 import importlib
 import pkgutil
 import re
@@ -10,7 +11,7 @@ import pytest
 
 from experiments.book._chapters import ARGUMENTS, chapters
 from experiments.book._mathml import mathml
-from experiments.book._typeset import docstring, equations, inline
+from experiments.book._typeset import docstring, equations, inline, prose
 from jbackprop import rules
 from jbackprop.command_line import main
 
@@ -58,6 +59,23 @@ def test_words_stay_words():
     assert inline("<b> & `x_i`") == "&lt;b&gt; &amp; <code>x_i</code>"
     drawn = inline("Each gets a δ, as in PyTorch.")
     assert drawn.startswith("Each gets a <") and 'alttext="δ"' in drawn and drawn.endswith(" as in PyTorch.")
+
+
+@pytest.mark.parametrize(
+    ("text", "formulas"),
+    [
+        ("y = x + f(x), f one layer or a chain.", ["y = x + f(x)"]),
+        ("x with A x = b, by LU.", ["A x = b"]),
+        ("else α (eᶻ − 1), as before", ["α (eᶻ − 1)"]),
+        ("no longer than max_norm; x and y; (params, x, y, key=None)", []),
+        ("min(max(z, −1), 1) and [0, 1] and 1 − rate", []),
+        ('such as "z¹", δ\'s last axis', []),
+    ],
+)
+def test_in_prose_about_code_only_whole_formulas_are_typeset(text, formulas):
+    drawn = prose(text)
+    assert re.findall(r'alttext="([^"]*)"', drawn) == formulas
+    assert formulas or drawn == html.escape(text)
 
 
 def test_what_begins_below_the_same_letter_stands_in_one_column():
