@@ -1,7 +1,6 @@
 """`check`: proves a hand-written gradient."""
 
 import argparse
-import dataclasses
 import statistics
 from functools import partial
 from typing import Any
@@ -11,7 +10,7 @@ import jax.numpy as jnp
 
 from jbackprop.cases import CASES
 from jbackprop.functions import DTYPES, full_dtype_name
-from jbackprop.proof import CHECKS, check
+from jbackprop.proof import CHECKS, QUICK, check
 
 from ._functions import add_arguments, check_choice, the_arguments, the_function, the_reference
 from ._progress import track
@@ -25,8 +24,9 @@ def add_parser(subparsers) -> None:
     add_arguments(parser)
     kinds = "check in each of these, all that the function takes unless given"
     parser.add_argument("--dtype", nargs="+", type=full_dtype_name, choices=DTYPES, help=kinds)
-    parser.add_argument("--only", nargs="+", default=tuple(CHECKS), choices=CHECKS, metavar="CHECK", help=_NAMES)
+    parser.add_argument("--only", nargs="+", choices=CHECKS, metavar="CHECK", help=_NAMES)
     parser.add_argument("--skip", nargs="+", default=(), choices=CHECKS, metavar="CHECK", help="checks to leave out")
+    parser.add_argument("--quick", action="store_true", help=f"in two types, and only {', '.join(QUICK)}")
     parser.set_defaults(run=run)
 
 
@@ -34,15 +34,15 @@ def run(options: argparse.Namespace) -> int:
     """Checks and prints; 1 where a check fails."""
     check_choice(options)
     work = _cases(options) if options.all else [_one(options)]
-    reports = {name: _shown(name, prove) for name, prove in track(work, lambda item: item[0])}
+    reports = {name: _shown(name, prove, say) for (name, prove), say in track(work, lambda item: item[0])}
     if options.all:
         print(_summary(reports))
     return 0 if all(report.passed for report in reports.values()) else 1
 
 
-def _shown(name, prove):
+def _shown(name, prove, say):
     with usage_errors(f"cannot check {name}: ", ValueError, TypeError):
-        report = dataclasses.replace(prove(), name=name)
+        report = prove(name=name, progress=say)
     print(f"{report}\n")
     return report
 
@@ -64,11 +64,11 @@ def _cases(options) -> list[tuple[str, Any]]:
     return [(case.name, partial(_case, case, options)) for case in CASES]
 
 
-def _case(case, options):
+def _case(case, options, **more):
     args = case.draw(jax.random.key(options.seed), jnp.float32)
-    return _prove(options, case.rule, *args, reference=case.reference)
+    return _prove(options, case.rule, *args, reference=case.reference, **more)
 
 
 def _prove(options, f, *args, **more):
-    chosen = {"dtypes": options.dtype, "only": options.only, "skip": options.skip, "seed": options.seed}
-    return check(f, *args, **chosen, **more, raises=False)
+    chosen = {"dtypes": options.dtype, "only": options.only, "skip": options.skip, "quick": options.quick}
+    return check(f, *args, **chosen, **more, seed=options.seed, raises=False)

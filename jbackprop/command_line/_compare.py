@@ -51,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _measured(work: list[tuple[str, Any]]):
-    for name, measure in track(work, lambda item: item[0]):
+    for (name, measure), _ in track(work, lambda item: item[0]):
         with usage_errors(f"cannot compare {name}: ", ValueError, TypeError, ImportError):
             yield measure()
 

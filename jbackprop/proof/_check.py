@@ -6,12 +6,14 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
-from jbackprop.functions import DTYPES, Wrt, error_line, function_name
+from jbackprop.functions import DTYPES, Wrt, error_line, full_dtype_name, function_name
 from jbackprop.functions import residuals as kept
 
 from . import _inputs, _sharding, _transformations, _values
 from ._differences import finite_differences
+from ._explained import explained
 from ._flat import lay_flat
 from ._kept import residuals
 from ._report import Failure, GradientError, NotApplicableError, Report, Result
@@ -43,6 +45,8 @@ CHECKS: dict[str, Check] = {
 }
 """Every check by name, in the order in which they run; each one's docstring says what it is for."""
 
+QUICK = ("structure", "primal", "gradient", "reference", "linearity", "each output", "special inputs", "large inputs")
+"""Those that need few programs, since compiling takes most of the time: about a second for a rule."""
 
 NOTHING_TO_PROVE = "holds no custom_vjp or custom_jvp rule: there is nothing hand-written to prove"
 """The note on a function without rules."""
@@ -54,11 +58,14 @@ def check(
     reference: Callable | None = None,
     gradient_of: Callable | None = None,
     wrt: Wrt = None,
-    dtypes: Sequence[str] | None = None,
-    only: Collection[str] = tuple(CHECKS),
+    dtypes: Sequence[DTypeLike] | None = None,
+    only: Collection[str] | None = None,
     skip: Collection[str] = (),
     seed: int = 0,
     raises: bool = True,
+    quick: bool = False,
+    name: str | None = None,
+    progress: Callable[[str], object] = str,
 ) -> Report:
     """Proves the hand-written reverse rules in a function, or says where they are wrong.
 
@@ -83,6 +90,13 @@ def check(
       skip: names of checks to leave out.
       seed: of the random cotangents, directions and inputs.
       raises: whether to raise at the first fault, or to run every check and report.
+      quick: for a test suite that runs at every save: the checks of `jbackprop.proof.QUICK` unless `only` is given, and
+        of the floating point types float64 and that of the arguments unless `dtypes` are.  It compares values and
+        gradients with automatic differentiation and the reference, also at zeros, ties and huge numbers.  Left out are
+        finite differences, random and non-finite inputs, other batches, `jit` against eager, all transformations,
+        second order, sharding and the residuals, and the other types: they are for the run before a release.
+      name: what to call f in the report and in errors; the function's own name unless given.
+      progress: is called with the name of each check before it runs.
 
     Returns:
       What every check found.  Printed, it is a table.  A number is right within 4 units of rounding, of which one is
@@ -99,18 +113,21 @@ def check(
       >>> check(rules.silu, jnp.array([0.5, -1.25, 2.0])).passed
       True
     """
-    _known(only, "only")
-    _known(skip, "skip")
-    _check_dtypes(dtypes or ())
+    __tracebackhide__ = True
+    _callable(f=f, reference=reference, gradient_of=gradient_of)
+    wanted = _known((QUICK if quick else CHECKS) if only is None else only, "only")
+    unwanted = _known(skip, "skip")
+    dtypes, called = _names(dtypes), name or function_name(f)
     with jax.default_matmul_precision("highest"):
-        subject = lay_flat(f, reference, gradient_of, args, wrt, dtypes, seed)
+        subject = lay_flat(f, reference, gradient_of, args, wrt, dtypes, seed, quick)
         results = []
-        for name in CHECKS:
-            if name in only and name not in skip:
-                results.append(_run(name, subject, at_most=1 if raises else None))
-                if raises and results[-1].failures:
-                    raise GradientError(function_name(f), name, results[-1].failures[0])
-        return Report(function_name(f), tuple(results), _kept(f, args, wrt), tuple(_notes(subject, dtypes or DTYPES)))
+        for chosen in (one for one in CHECKS if one in wanted and one not in unwanted):
+            progress(chosen)
+            results.append(_run(chosen, subject, at_most=1 if raises else None))
+            if raises and results[-1].failures:
+                raise GradientError(called, chosen, results[-1].failures[0])
+        asked = dtypes or (() if quick else DTYPES)
+        return Report(called, tuple(results), _kept(f, args, wrt), tuple(_notes(subject, asked)))
 
 
 def assert_gradients(f: Callable, *args, **options) -> None:
@@ -122,6 +139,7 @@ def assert_gradients(f: Callable, *args, **options) -> None:
       GradientError: a check found a fault.
       ValueError: f holds no rule, so that there is nothing to assert; besides what `check` raises.
     """
+    __tracebackhide__ = True
     if NOTHING_TO_PROVE in check(f, *args, **options).notes:
         wanted = "wanted a function with a rule in it"
         raise ValueError(f"assert_gradients: f, {wanted}, got {function_name(f)}, which {NOTHING_TO_PROVE}")
@@ -136,7 +154,8 @@ def _run(name, subject, at_most=None):
         skipped = "" if failures else str(reason)
     except Exception as error:  # whatever a rule raises is a finding about the rule
         failures.append(Failure("call", "", None, error_line(error), "a result"))
-    return Result(name, tuple(failures), skipped, time.perf_counter() - start)
+    failures = tuple(explained(subject, name, failure) for failure in failures)
+    return Result(name, failures, skipped, time.perf_counter() - start)
 
 
 def _notes(subject, dtypes) -> Iterator[str]:
@@ -157,13 +176,38 @@ def _kept(f, args, wrt):
         return ()
 
 
+def _callable(f, **others):
+    __tracebackhide__ = True
+    for argument, function in {"f": f, **{name: other for name, other in others.items() if other is not None}}.items():
+        if not callable(function):
+            raise TypeError(f"check: {argument}, wanted a function, got {type(function).__name__}")
+
+
 def _known(names, argument):
+    __tracebackhide__ = True
+    if isinstance(names, str):
+        raise ValueError(f"check: {argument}, wanted a list of names, as in [{names!r}], got {names!r}")
     for name in names:
         if name not in CHECKS:
             raise ValueError(f"check: {argument}, wanted names among {', '.join(CHECKS)}, got {name!r}")
+    return names
 
 
-def _check_dtypes(dtypes):
-    for dtype in dtypes:
-        if not jnp.issubdtype(jnp.dtype(dtype), jnp.floating):
-            raise ValueError(f"check: dtypes, wanted real floating point types, got {dtype!r}")
+def _names(dtypes):
+    """The full names of floating point types."""
+    __tracebackhide__ = True
+    if isinstance(dtypes, str):
+        raise ValueError(f"check: dtypes, wanted a list of types, as in [{dtypes!r}], got {dtypes!r}")
+    return None if dtypes is None else tuple(map(_name, dtypes))
+
+
+def _name(dtype):
+    __tracebackhide__ = True
+    wanted = f"check: dtypes, wanted real floating point types such as {', '.join(DTYPES)}, got {dtype!r}"
+    try:
+        name = str(jnp.dtype(full_dtype_name(dtype) if isinstance(dtype, str) else dtype))
+    except TypeError:
+        raise ValueError(wanted) from None
+    if not jnp.issubdtype(name, jnp.floating):
+        raise ValueError(wanted)
+    return name

@@ -9,6 +9,7 @@ import numpy as np
 
 from jbackprop.functions import UNITS, Allowance, Arrays, largest
 
+from ._guess import guess
 from ._kinks import with_choices
 from ._report import Failure
 from ._subject import Subject
@@ -25,17 +26,23 @@ def worst(
     allowance: Allowance,
     note: str = "",
     noise: Callable[[], float] = float,
+    x: np.ndarray | None = None,
 ) -> Iterator[Failure]:
-    """The entry that is furthest off, if it is further off than rounding explains, and then than the noise does."""
+    """The entry that is furthest off, if it is further off than rounding explains, and then than the noise does.
+
+    Where it is a gradient by x, x may help to guess what is wrong.
+    """
     if got.shape != wanted.shape:
         yield Failure(what, dtype, None, f"shape {got.shape}", f"shape {wanted.shape}", note=note)
         return
     units = allowance.units(got, wanted)
     if units.max(initial=0) > UNITS:
-        units = dataclasses.replace(allowance, noise=noise()).units(got, wanted)
+        allowance = dataclasses.replace(allowance, noise=noise())
+        units = allowance.units(got, wanted)
     if units.max(initial=0) > UNITS:
         entry = tuple(int(i) for i in np.unravel_index(units.argmax(), units.shape))
-        yield Failure(what, dtype, entry, float(got[entry]), float(wanted[entry]), float(units[entry]), note)
+        hint = guess(got, wanted, lambda a, b: allowance.units(a, b) <= UNITS, x)
+        yield Failure(what, dtype, entry, float(got[entry]), float(wanted[entry]), float(units[entry]), note, hint)
 
 
 def gradients_agree(
@@ -56,8 +63,10 @@ def gradients_agree(
     allowances = [subject.allowance(dtype, scale) for scale in typical(subject)]
     if at is not None and any(map(_is_off, allowances, got, wanted)):
         wanted = with_choices(subject, *at, wanted)
+    leaves = subject.leaves if at is None else at[0]
     for i, (allowance, g, w) in enumerate(zip(allowances, got, wanted, strict=True)):
-        yield from worst(f"gradient of {subject.name(i)}", dtype, g, w, allowance, note, lambda i=i: noises()[i])
+        x = leaves[subject.wrt[i]] if np.shape(leaves[subject.wrt[i]]) == np.shape(g) else None
+        yield from worst(f"gradient of {subject.name(i)}", dtype, g, w, allowance, note, lambda i=i: noises()[i], x)
 
 
 def outputs_agree(

@@ -20,12 +20,15 @@ def lay_flat(
     wrt: Wrt,
     dtypes: Sequence[str] | None,
     seed: int,
+    quick: bool = False,
 ) -> Subject:
     """The subject for f(*args); what is not an array among the arguments stays as it is, what is a shape is drawn.
 
     Args:
       f, reference, gradient_of, args, wrt, seed: as for `check`.
-      dtypes: to prove f in; without them, all of `DTYPES` that f takes, float64 and that of the arguments in any case.
+      dtypes: to prove f in; without them, float64 and that of the arguments, and if not `quick` all others of `DTYPES`
+        that f takes.
+      quick: see there.
 
     Raises:
       TypeError: no argument holds a real floating point array to differentiate by, or one holds complex numbers.
@@ -49,7 +52,8 @@ def lay_flat(
     _check_outputs(subject)
     if dtypes is not None:
         return subject
-    kept = [dtype for dtype in DTYPES if dtype in ("float64", subject.given) or subject.takes(dtype)]
+    always = "float64", subject.given
+    kept = [dtype for dtype in DTYPES if dtype in always or (not quick and subject.takes(dtype))]
     return dataclasses.replace(subject, dtypes=tuple(kept))
 
 

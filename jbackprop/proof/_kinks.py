@@ -62,8 +62,7 @@ def is_choice(
     axes = _moved(subject, wrong)
     directions = np.zeros((len(axes) + 1, len(flat)))
     directions[np.arange(len(axes)), axes], directions[-1, axes] = 1, 1
-    behind, ahead = _slopes(subject, leaves, cotangents, directions)
-    slack = _SLACK * np.maximum(1, np.maximum(np.abs(behind), np.abs(ahead)))
+    behind, ahead, slack = slopes(subject, leaves, cotangents, directions)
     low, high = np.minimum(behind, ahead) - slack, np.maximum(behind, ahead) + slack
     got = directions @ flat
     inside = (low <= got) & (got <= high)
@@ -81,8 +80,18 @@ def _moved(subject, wrong):
     return np.concatenate([order[wrong[order]], order[~wrong[order]]])[:most]
 
 
-def _slopes(subject, leaves, cotangents, directions):
-    """The slopes of ⟨u, f⟩ behind the leaves and ahead of them, along directions in all that are differentiated."""
+def slopes(
+    subject: Subject, leaves: Arrays, cotangents: Arrays, directions: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The slopes of ⟨u, f⟩ behind the leaves and ahead of them, along directions, and what each may be off.
+
+    A direction goes through the entries of all leaves that are differentiated, one after the other.
+    """
+    behind, ahead = _one_sided(subject, leaves, cotangents, directions)
+    return behind, ahead, _SLACK * np.maximum(1, np.maximum(np.abs(behind), np.abs(ahead)))
+
+
+def _one_sided(subject, leaves, cotangents, directions):
     chosen = [leaves[position] for position in subject.wrt]
     function, step = subject.meant or subject.function, _STEP * max(1.0, *map(largest, chosen))
     ends = np.cumsum([np.size(leaf) for leaf in chosen])[:-1]

@@ -26,6 +26,7 @@ class Failure:
       wanted: what it should have been.
       units: the error in units of rounding.
       note: how the two were computed, when that needs saying.
+      hint: a guess at what is wrong, or what a reader should know besides; "" where there is none.
     """
 
     what: str
@@ -35,12 +36,22 @@ class Failure:
     wanted: float | str
     units: float = np.inf
     note: str = ""
+    hint: str = ""
+
+    @property
+    def relative(self) -> float:
+        """|got − wanted| / |wanted|; infinite where that is no number."""
+        if isinstance(self.got, str) or isinstance(self.wanted, str) or not np.isfinite([self.got, self.wanted]).all():
+            return np.inf
+        return abs(self.got - self.wanted) / abs(self.wanted) if self.wanted else np.inf
 
     def __str__(self) -> str:
         where = f"[{', '.join(map(str, self.entry))}]" if self.entry else ""
         dtype = f", {self.dtype}" if self.dtype else ""
         got, wanted = _apart(self.got, self.wanted)
-        size = f", off by {report.number(self.units, 3)} units of rounding" if self._has_size() else ""
+        errors = [f"{report.number(self.units, 3)} units of rounding"] if self._has_size() else []
+        errors += [report.share(self.relative)] if np.isfinite(self.relative) else []
+        size = f", off by {', '.join(errors)}" if errors else ""
         note = f" ({self.note})" if self.note else ""
         return f"{self.what}{where}{dtype}: got {got}, wanted {wanted}{size}{note}"
 
@@ -58,7 +69,7 @@ class GradientError(AssertionError):
     """
 
     def __init__(self, function: str, check: str, failure: Failure):
-        super().__init__(f"{function}: {check}: {failure}")
+        super().__init__("\n    ".join(filter(None, [f"{function}: {check}: {failure}", failure.hint])))
         self.check, self.failure = check, failure
 
 
@@ -77,6 +88,11 @@ class Result:
     failures: tuple[Failure, ...]
     skipped: str
     seconds: float
+
+    @property
+    def worst(self) -> Failure | None:
+        """What is wrong by most units of rounding, and of equals that with the largest relative error."""
+        return max(self.failures, key=lambda failure: (failure.units, failure.relative), default=None)
 
     @property
     def passed(self) -> bool:
@@ -140,10 +156,13 @@ class Report:
 
 
 def _rows(result):
-    """The check's row; below it why it was skipped, or what it found wrong."""
+    """The check's row; below it why it was skipped, or the worst that it found, and how much else."""
     state = _STATES["skipped" if result.skipped else "passed" if result.passed else "FAILED"]
     yield result.check, state, report.seconds(result.seconds)
-    yield from (report.Span(str(remark)) for remark in (*filter(None, [result.skipped]), *result.failures))
+    yield from map(report.Span, filter(None, [result.skipped]))
+    if result.worst is not None:
+        more = f"and {len(result.failures) - 1} more" if len(result.failures) > 1 else ""
+        yield from map(report.Span, filter(None, [str(result.worst), result.worst.hint, more]))
 
 
 _STATES = {

@@ -36,6 +36,7 @@ from ._numbers import ratio as ratio
 from ._numbers import ratio_spread as ratio_spread
 from ._numbers import seconds as seconds
 from ._numbers import seconds_spread as seconds_spread
+from ._numbers import share as share
 from ._numbers import size as size
 from ._numbers import superscript as superscript
 from ._plots import check_available as check_available

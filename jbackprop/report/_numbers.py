@@ -31,6 +31,11 @@ def seconds_spread(low: float, middle: float, high: float) -> str:
     return f"{_spread(*(_digits(x / scale) for x in (low, middle, high)))} {unit}"
 
 
+def share(value: float) -> str:
+    """Two digits of a percentage, and from ten times on as that: 0.1 %, 12 times."""
+    return f"{number(100 * value, 2)} %" if value < 10 else f"{number(value, 2)} times"
+
+
 def ratio(value: float) -> str:
     """Two digits behind the point, none where there are three before it."""
     return f"{value:.2f}" if value < 99.995 else f"{value:.0f}"

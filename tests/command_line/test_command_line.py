@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import types
 
 import jax
 import jax.numpy as jnp
@@ -114,6 +115,28 @@ def test_without_tqdm_progress_is_plain_lines(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "tqdm", None)
     assert run("check", "jax.nn:silu", "--args", "f32[3]", *CHECKED) == 0
     assert capsys.readouterr().err == "[1/1] jax.nn:silu\n"
+
+
+def test_the_bar_names_the_check_that_runs(monkeypatch):
+    tqdm, said = types.ModuleType("tqdm"), []
+
+    class Bar(list):
+        def __init__(self, items, **options):
+            super().__init__(items)
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *error):
+            pass
+
+        def set_description(self, words):
+            said.append(words)
+
+    monkeypatch.setattr(tqdm, "tqdm", Bar, raising=False)
+    monkeypatch.setitem(sys.modules, "tqdm", tqdm)
+    assert run("check", "jax.nn:silu", "--args", "f32[3]", "--only", "structure", "linearity") == 0
+    assert said == ["jax.nn:silu", "jax.nn:silu: structure", "jax.nn:silu: linearity"]
 
 
 def test_all_runs_the_whole_table(mine, monkeypatch, capsys):

@@ -259,6 +259,7 @@ NUMBERS = [
         for x, words in [(2.0, "2 s"), (0.0123, "12.3 ms"), (3e-5, "30 µs"), (1.5e-7, "0.15 µs")]
     ),
     *((report.seconds, x, words) for x, words in [(999.9e-6, "1.00 ms"), (100.0, "100 s"), (9.996e-6, "10.0 µs")]),
+    *((report.share, x, words) for x, words in [(0.001, "0.1 %"), (0.5, "50 %"), (12, "12 times")]),
     *((report.ratio, x, words) for x, words in [(0.004, "0.00"), (1, "1.00"), (99.9, "99.90"), (99.999, "100")]),
 ]
 
