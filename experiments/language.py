@@ -45,7 +45,7 @@ def model(body: layers.Chain, characters: int, tied: bool) -> Model:
     """A body that begins with an embedding, and an output layer behind it, perhaps of the same table."""
     both = layers.parallel(body, layers.identity(), split=True)
     head = layers.linear_softmax_cross_entropy(
-        characters, bias=not tied, ignore_index=NONE, weights=layers.normal(0.02)
+        characters, bias=not tied, ignore_index=NONE, keep="gradients", weights=layers.normal(0.02)
     )
     net = layers.chain(both, head)
     return Model(layers.shared(net, ("0.0.0.table", "1.w.T")) if tied else net, body, tied)

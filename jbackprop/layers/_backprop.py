@@ -57,6 +57,10 @@ class Backpropagate:
 
     def whole(self, params: Params, x: Any, y: Any, key: jax.Array | None = None) -> Pass:
         """The same with the batch's statistics."""
+        weights = known_weights(self.net, self.loss, params, x, y, key) if self.net.sweeps else None
+        if weights is not None:
+            output, _, deltas, gradients, statistics = self.net.sweep(params, x, weights, key)
+            return Pass(self.loss(output, y).mean(), gradients, deltas, statistics)
         output, cache = self.net.forward(params, x, key)
         values, d_output = loss_and_signal(self.loss, output, y)
         _, deltas, gradients = self.net.backpropagate(params, cache, d_output)
@@ -132,6 +136,18 @@ def loss_and_signal(loss: Loss, output: Any, y: Any) -> tuple[jax.Array, Any]:
     values, residuals = rule.forward(output, y)
     _check_values(values)
     return values, rule.backward(residuals, jnp.full_like(values, 1 / values.size))[0]
+
+
+def known_weights(net: Layer, loss: Loss, params: Params, x: Any, y: Any, key: jax.Array | None) -> Any:
+    """∂C/∂output where the loss is linear in the output, so that it is known before that; else None."""
+    output, _ = jax.eval_shape(net.forward, params, x, key)
+    values = jax.eval_shape(loss, output, y)
+    _check_values(values)
+    try:
+        pull = jax.linear_transpose(lambda output: loss(output, y), output)
+        return pull(jnp.full(values.shape, 1 / values.size, values.dtype))[0]
+    except (AssertionError, NotImplementedError, TypeError):  # what JAX says of what it cannot transpose
+        return None
 
 
 def _check(maker, net, loss):

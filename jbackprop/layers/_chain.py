@@ -15,7 +15,7 @@ from typing import Any
 
 import jax
 
-from ._layer import Layer, Params, Shape, settings, snake_case
+from ._layer import Layer, Params, Shape, Swept, settings, snake_case
 
 _WIDTH = 100
 """How long a network's line may be before it goes on over several."""
@@ -71,12 +71,7 @@ class Chain(Several):
 
     def forward(self, params: Params, x: Any, key: jax.Array | None = None) -> tuple[Any, Any]:
         """From the first part to the last."""
-        cache = []
-        for i, (part, part_params, part_key) in enumerate(self.in_order(params, key)):
-            with self.scope(i):
-                x, kept = part.forward(part_params, x, part_key)
-            cache.append(kept)
-        return x, tuple(cache)
+        return self._through(self.in_order(params, key), x)
 
     def backward(self, params: Params, cache: Any, dy: Any) -> tuple[Any, Any]:
         """From the last part to the first."""
@@ -88,9 +83,36 @@ class Chain(Several):
         dx, found = self._recursion(params, cache, dy, with_gradients)
         return dx, *apart(found)
 
+    @property
+    def sweeps(self) -> bool:
+        """Whether the last part does."""
+        return bool(self.parts) and self.parts[-1].sweeps
+
+    def sweep(self, params: Params, x: Any, dy: Any, key: jax.Array | None = None) -> Swept:
+        """Forward through all parts but the last, which turns round, and back."""
+        if not self.sweeps:
+            return super().sweep(params, x, dy, key)
+        *first, (last, last_params, last_key) = self.in_order(params, key)
+        x, cache = self._through(first, x)
+        with self.scope(len(first)):
+            y, dy, delta, gradients, statistics = last.sweep(last_params, x, dy, last_key)
+        dx, found = self._recursion(params[:-1], cache, dy, with_gradients)
+        deltas, before = apart(found)
+        several = (part.statistics(*rest) for part, *rest in zip(self.parts[:-1], params[:-1], cache, strict=True))
+        return Swept(y, dx, (*deltas, delta), (*before, gradients), (*several, statistics))
+
+    def _through(self, parts, x):
+        cache = []
+        for i, (part, params, key) in enumerate(parts):
+            with self.scope(i):
+                x, kept = part.forward(params, x, key)
+            cache.append(kept)
+        return x, tuple(cache)
+
     def _recursion(self, params, cache, dy, step):
         found = []
-        for i, (part, *rest) in reversed(list(enumerate(zip(self.parts, params, cache, strict=True)))):
+        parts = self.parts[: len(params)]
+        for i, (part, *rest) in reversed(list(enumerate(zip(parts, params, cache, strict=True)))):
             with self.scope(i):
                 dy, more = step(part, *rest, dy)
             found.append(more)

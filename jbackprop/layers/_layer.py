@@ -54,6 +54,24 @@ NOTHING = About()
 """Of a layer that says nothing of itself."""
 
 
+class Swept(NamedTuple):
+    """What `Layer.sweep` tells.
+
+    Attributes:
+      y: the output.
+      dx: ∂C/∂input.
+      delta: δ, `()` where it was not told.
+      gradients: a tree like the parameters.
+      statistics: of the batch, for running averages.
+    """
+
+    y: Any
+    dx: Any
+    delta: Any
+    gradients: Params
+    statistics: Any
+
+
 @dataclasses.dataclass(frozen=True, repr=False)
 class Layer:
     """A layer, to be made by the functions of `jbackprop.layers`, or by a frozen dataclass of your own.
@@ -129,6 +147,16 @@ class Layer:
         """
         dx, delta = self.backward(params, cache, dy)
         return dx, delta, self.gradient(params, cache, delta)
+
+    @property
+    def sweeps(self) -> bool:
+        """Whether `sweep` is more than one pass after the other."""
+        return False
+
+    def sweep(self, params: Params, x: Any, dy: Any, key: jax.Array | None = None) -> "Swept":
+        """The forward and the backward pass at once, for who knows ∂C/∂output before the output, as of a mean."""
+        y, cache = self.forward(params, x, key)
+        return Swept(y, *self.backpropagate(params, cache, dy), self.statistics(params, cache))
 
     def apply(self, params: Params, x: Any, key: jax.Array | None = None) -> Any:
         """The output alone, for `jax.grad` to differentiate by the layer's own backward pass."""

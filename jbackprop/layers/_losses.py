@@ -14,10 +14,12 @@ from jbackprop import rules
 from jbackprop.functions import Halves, halves
 
 from ._kept import Kept
-from ._layer import About, Layer, Params, Shape, check_positive
+from ._layer import About, Layer, Params, Shape, Swept, check_positive
 from ._parameters import FEATURES, Initialize, Parameter, he_normal, zeros
 
 _NAME = "linear_softmax_cross_entropy"
+
+Keep = Literal["nothing", "delta", "gradients"] | None
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -28,12 +30,13 @@ class LinearSoftmaxCrossEntropy(Layer):
     bias: bool = True
     ignore_index: int | None = None
     chunk: int | None = None
-    keep: Literal["nothing", "delta"] | None = None
+    keep: Keep = None
     weights: Initialize = he_normal()
 
     @property
     def _rule(self) -> Halves:
-        options = {"ignore_index": self.ignore_index, "chunk": self.chunk, "keep": self.keep}
+        keep = "nothing" if self.sweeps else self.keep
+        options = {"ignore_index": self.ignore_index, "chunk": self.chunk, "keep": keep}
         return halves(functools.partial(rules.linear_softmax_cross_entropy, **options), _NAME)
 
     def init(self, key: jax.Array, shape: Shape) -> tuple[Params, Shape]:
@@ -59,6 +62,22 @@ class LinearSoftmaxCrossEntropy(Layer):
         named = self._pieces.factors(*self._rule.static, cache.residuals(params), delta)
         return {name: named[name] for name in params}
 
+    @property
+    def sweeps(self) -> bool:
+        """Whether the gradients are computed with the losses."""
+        return self.keep == "gradients"
+
+    def sweep(self, params: Params, x: Any, dy: jax.Array, key: jax.Array | None = None) -> Swept:
+        """Losses and gradients of some rows after the others; δ is not told."""
+        sweep = rules.sweep_of(rules.linear_softmax_cross_entropy)
+        if not self.sweeps or sweep is None:
+            return super().sweep(params, x, dy, key)
+        features, labels = x
+        arguments = features, params["w"], params.get("b"), labels
+        losses, (dx, *gradients, _) = sweep(*self._rule.static, *arguments, dy)
+        named = dict(zip(("w", "b"), gradients, strict=True))
+        return Swept(losses, (dx, None), (), {name: named[name] for name in params}, ())
+
     def about(self) -> About:
         """−log softmax."""
         return About(_NAME, "−log softmax({x} W{l} + b{l})", delta="{dy} (ŷ − y)", input="{delta} W{l}ᵀ")
@@ -77,7 +96,7 @@ def linear_softmax_cross_entropy(
     bias: bool = True,
     ignore_index: int | None = None,
     chunk: int | None = None,
-    keep: Literal["nothing", "delta"] | None = None,
+    keep: Keep = None,
     weights: Initialize = he_normal(),
 ) -> LinearSoftmaxCrossEntropy:
     """−log softmax(x W + b) at the label: the last layer of a network, whose input is a pair (x, labels).
@@ -90,7 +109,9 @@ def linear_softmax_cross_entropy(
       bias: whether there is a b.
       ignore_index: a class number that says that a label has loss and gradient 0.
       chunk: how many classes at a time the forward pass takes, as in the rule.
-      keep: what the forward pass keeps of examples × classes numbers, as in the rule.
+      keep: what the forward pass keeps of examples × classes numbers, as in the rule; or "gradients": where `backprop`
+        finds a loss that is linear in these losses, a sum or a mean whatever its weights, their gradients are computed
+        with them, in three products and without any array of examples × classes.  Nobody is told δ of this layer then.
       weights: draws W.
 
     Raises:
@@ -105,4 +126,6 @@ def linear_softmax_cross_entropy(
       >>> tied = layers.shared(net, ("0.0.0.table", "1.w.T"))
     """
     check_positive(_NAME, classes=classes, chunk=chunk)
+    if keep not in (None, "nothing", "delta", "gradients"):
+        raise ValueError(f"{_NAME}: keep, wanted 'nothing', 'delta', 'gradients' or None, got {keep!r}")
     return LinearSoftmaxCrossEntropy(classes, bias, ignore_index, chunk, keep, weights)

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from jbackprop.rules import Factored, Product, factored
 
-from ._layer import Layer, Params, Shape, is_factored
+from ._layer import Layer, Params, Shape, Swept, is_factored
 
 _TRANSPOSED = ".T"
 
@@ -109,7 +109,17 @@ class Shared(Layer):
     def backpropagate(self, params: Params, cache: Any, dy: Any) -> tuple[Any, Any, Params]:
         """The network's, the gradients of one parameter added up."""
         dx, delta, gradients = self.inner.backpropagate(self.whole(params), cache, dy)
-        return dx, delta, self._together(gradients, jnp.transpose, lambda uses: functools.reduce(jnp.add, uses))
+        return dx, delta, self._added(gradients)
+
+    @property
+    def sweeps(self) -> bool:
+        """Whether the network does."""
+        return self.inner.sweeps
+
+    def sweep(self, params: Params, x: Any, dy: Any, key: jax.Array | None = None) -> Swept:
+        """The network's, the gradients of one parameter added up."""
+        swept = self.inner.sweep(self.whole(params), x, dy, key)
+        return swept._replace(gradients=self._added(swept.gradients))
 
     def factors(self, params: Params, cache: Any, delta: Any) -> Any:
         """The network's, those of one parameter together."""
@@ -125,6 +135,9 @@ class Shared(Layer):
         found = dict(_named(params))
         owners = self._owners(list(found)).items()
         return _replaced(params, {use: found[owner].T if turned else found[owner] for use, (owner, turned) in owners})
+
+    def _added(self, gradients):
+        return self._together(gradients, jnp.transpose, lambda uses: functools.reduce(jnp.add, uses))
 
     def _together(self, tree, transposed, together):
         """A tree like the network's parameters, with what all uses of one get in the first of its places."""

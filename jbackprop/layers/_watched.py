@@ -15,7 +15,7 @@ from ._branches import Residual
 from ._chain import Several
 from ._checkpoint import Checkpoint
 from ._evaluation import with_parts
-from ._layer import Layer, Params, Shape
+from ._layer import Layer, Params, Shape, Swept
 from ._reversible import Reversible
 from ._shared import Shared
 from ._stack import Stack
@@ -57,6 +57,16 @@ class Watched(Layer):
         """The layer's, with the quantity of δ."""
         dx, delta, gradients = self.inner.backpropagate(params, cache, dy)
         return dx, jax.tree.map(self.quantity, delta), gradients
+
+    @property
+    def sweeps(self) -> bool:
+        """Whether the layer does."""
+        return self.inner.sweeps
+
+    def sweep(self, params: Params, x: Any, dy: Any, key: jax.Array | None = None) -> Swept:
+        """The layer's, with the quantity of δ."""
+        swept = self.inner.sweep(params, x, dy, key)
+        return swept._replace(delta=jax.tree.map(self.quantity, swept.delta))
 
     def factors(self, params: Params, cache: Any, delta: Any) -> Any:
         """The layer's."""

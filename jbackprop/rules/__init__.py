@@ -33,8 +33,11 @@ from ._on_purpose import scale_gradient as scale_gradient
 from ._on_purpose import stop_gradient as stop_gradient
 from ._on_purpose import straight_through as straight_through
 from ._pieces import Pieces as Pieces
+from ._pieces import Sweep as Sweep
+from ._pieces import in_one_sweep as in_one_sweep
 from ._pieces import in_two as in_two
 from ._pieces import pieces as pieces
+from ._pieces import sweep_of as sweep_of
 from ._pooling import avg_pool as avg_pool
 from ._pooling import global_avg_pool as global_avg_pool
 from ._pooling import max_pool as max_pool

@@ -1,7 +1,10 @@
-"""The backward half of a rule with parameters in two pieces, for who needs δ between them.
+"""A rule taken apart otherwise than in a forward and a backward half.
 
-What travels on to the layer before and what the parameters get share nothing but the residuals and δ; the backward half
-of the rule calls both, and so does the layer that is made of the rule.
+In two pieces, for who needs δ between them: what travels on to the layer before and what the parameters get share
+nothing but the residuals and δ.  The backward half of the rule calls both, and so does the layer that is made of it.
+
+In one sweep, for who knows ∂C/∂y before y: a loss that is averaged, or weighted by what does not depend on it.  Its
+value and its gradients are then computed together, and nothing is kept in between.
 """
 
 from collections.abc import Callable, Mapping
@@ -36,3 +39,19 @@ def in_two(rule: jax.custom_vjp, travel: Callable[..., tuple[Any, Any]], factors
 def pieces(rule: Callable) -> Pieces | None:
     """The two pieces, None for a rule that has no parameters or names none."""
     return _PIECES.get(rule)
+
+
+Sweep = Callable[..., tuple[Any, tuple]]
+"""(*options, *arguments, dy) -> y, and the gradient of each argument."""
+
+_SWEEPS: dict[Callable, Sweep] = {}
+
+
+def in_one_sweep(rule: jax.custom_vjp, sweep: Sweep) -> None:
+    """Names the function that computes a rule's value and gradients at once."""
+    _SWEEPS[rule] = sweep
+
+
+def sweep_of(rule: Callable) -> Sweep | None:
+    """That function, None for a rule that names none."""
+    return _SWEEPS.get(rule)

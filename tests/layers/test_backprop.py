@@ -316,3 +316,43 @@ def test_bad_dtypes(x, labels, message):
 def test_a_batch_of_labels_that_is_too_short():
     with pytest.raises(ValueError, match=r"labels, wanted shape \(7,\) \(class numbers\) or \(7, 3\) .*, got \(4,\)"):
         jb.backprop(layers.linear(3), rules.softmax_cross_entropy)(LINEAR, np.ones((7, 6), "f"), np.zeros(4, int))
+
+
+def language_model(keep, tied):
+    body = layers.chain(layers.embedding(11, 6), layers.lstm(6))
+    both = layers.parallel(body, layers.identity(), split=True)
+    head = layers.linear_softmax_cross_entropy(11, bias=not tied, ignore_index=2, keep=keep)
+    net = layers.chain(both, head)
+    return layers.shared(net, ("0.0.0.table", "1.w.T")) if tied else net
+
+
+def mean_of_each(losses, labels):
+    return losses.sum(-1) / (labels != 2).sum(-1)
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_the_gradients_of_a_loss_that_is_linear_come_with_it(float64, tied):
+    """One product less than where the output layer is gone through twice, no array of examples × classes, and no δ."""
+    ids = jnp.arange(4 * 5).reshape(4, 5) * 7 % 11
+    labels = ids * 3 % 11
+    net, twice = (language_model(keep, tied) for keep in ("gradients", "nothing"))
+    params, _ = net.init(jax.random.key(0), ((5,), (5,)))
+    ways = [jb.backprop(one, mean_of_each) for one in (net, twice)]
+    (cost, gradients, deltas), (wanted_cost, wanted, _) = (jax.jit(way)(params, (ids, labels), labels) for way in ways)
+    assert_close((cost, gradients), (wanted_cost, wanted))
+    assert deltas[-1] == ()
+    products = [str(jax.make_jaxpr(way)(params, (ids, labels), labels)).count("dot_general") for way in ways]
+    assert products[0] == products[1] - 1
+    norms = ways[0].telling_norms()(params, (ids, labels), labels)[2]
+    assert jax.tree.structure(norms) == jax.tree.structure(deltas)
+
+
+def test_a_loss_that_is_not_linear_goes_through_the_output_layer_twice(float64):
+    ids = jnp.arange(4 * 5).reshape(4, 5) * 7 % 11
+    net, twice = (language_model(keep, tied=False) for keep in ("gradients", "nothing"))
+    params, _ = net.init(jax.random.key(0), ((5,), (5,)))
+    found, wanted = (
+        jax.jit(jb.backprop(one, lambda losses, labels: jnp.square(losses).sum(-1)))(params, (ids, ids), ids)
+        for one in (net, twice)
+    )
+    jax.tree.map(np.testing.assert_array_equal, found, wanted)

@@ -60,6 +60,14 @@ def gradients_by_chunks(ignore_index, chunk, x, w, b, labels, largest, total, dv
     return dx, dw, None if b is None else power * db
 
 
+def losses_of(z, hit, numbers, classes, ignore_index):
+    """C, m and t of examples all of whose logits are there."""
+    largest = lax.stop_gradient(z.max(axis=-1, keepdims=True))
+    total = jnp.exp(z - largest).sum(axis=-1, keepdims=True)
+    chosen = jnp.where(hit, z, 0).sum(axis=-1, keepdims=True)
+    return counted((jnp.log(total) + (largest - chosen))[..., 0], numbers, classes, ignore_index), largest, total
+
+
 def near_one(dvalues, dtype):
     """dC over a power of 2 near the largest, and that power: dC of a mean is too small for the range of float16."""
     dvalues = widen(dvalues)

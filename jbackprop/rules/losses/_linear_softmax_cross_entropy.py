@@ -19,6 +19,11 @@ its row, so that what travels on is known by then too, and the third product is 
     Δ = p − 1[· = y]        X' = Δ Wᵀ                     forward
     dx = dC ⊙ X'            dW = (dC ⊙ x)ᵀ Δ              backward, dC over rows
 
+Who knows dC before C, as of a mean, has both at once and keeps nothing (`sweep_of`).  Rows are taken instead, a tile r
+at a time, with all of their classes: three products, and one tile of logits.
+
+    z_r = x_r W + b         dx_r = δ_r Wᵀ                 dW = Σ_r x_rᵀ δ_r
+
 M. Milakov, N. Gimelshein, "Online normalizer calculation for softmax", arXiv:1805.02867, 2018.  E. Wijmans,
 B. Huval, A. Hertzberg, V. Koltun, P. Krähenbühl, "Cut your losses in large-vocabulary language models", ICLR, 2025.
 """
@@ -28,21 +33,21 @@ from typing import Literal
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 from jaxtyping import Array, Float, Integer
 
 from jbackprop.rules._arrays import check_floating, cotangent, given, outer, product, whole, widen
 from jbackprop.rules._factors import Outer, Summed
 from jbackprop.rules._meshes import by_compiler, layout
-from jbackprop.rules._pieces import in_two
+from jbackprop.rules._pieces import in_one_sweep, in_two
 
+from ._by_rows import losses_and_gradients
 from ._class_chunks import (
-    counted,
     delta_of,
     examples_of,
     gradients_by_chunks,
     hits,
     logits_of,
+    losses_of,
     near_one,
     values_by_chunks,
     with_class_axis,
@@ -151,6 +156,20 @@ def _linear_softmax_cross_entropy_factors(ignore_index, chunk, keep, residuals, 
 in_two(linear_softmax_cross_entropy, _linear_softmax_cross_entropy_travel, _linear_softmax_cross_entropy_factors)
 
 
+def _linear_softmax_cross_entropy_sweep(ignore_index, chunk, keep, x, w, b, labels, dvalues):
+    _check(x, w, b, labels, ignore_index, chunk, keep)
+    arguments, tile = (x, w, b), max(1, _numbers() // w.shape[1])
+    values, *gradients = by_compiler(
+        partial(losses_and_gradients, ignore_index, tile),
+        *(*arguments, labels, dvalues),
+        layouts=lambda: [layout(labels), *(layout(argument) for argument in arguments if argument is not None)],
+    )
+    return values.astype(jnp.result_type(x, w)), (*map(cotangent, arguments, gradients), None)
+
+
+in_one_sweep(linear_softmax_cross_entropy, _linear_softmax_cross_entropy_sweep)
+
+
 def _keeps_delta(keep, x, w, labels):
     """Whether Δ and X' are kept."""
     if keep is not None:
@@ -164,21 +183,19 @@ _MOST_KEPT = 2**31
 
 
 def _chunk(examples):
-    return 512 if jax.default_backend() == "cpu" else max(512, _NUMBERS // max(examples, 1))
+    return 512 if jax.default_backend() == "cpu" else max(512, _numbers() // max(examples, 1))
 
 
-_NUMBERS = 2**25
-"""An accelerator's chunk of logits: fewer chunks read and write dx less often, more do not pay any longer."""
+def _numbers():
+    """Logits at a time.  On an accelerator fewer are read and written too often, more do not pay any longer."""
+    return 2**21 if jax.default_backend() == "cpu" else 2**25
 
 
 def _values_and_delta(ignore_index, x, w, b, labels):
     """C, Δ and X'."""
     (examples, numbers), classes = examples_of(x, labels, ignore_index), w.shape[1]
     z, hit = logits_of(examples, w, b, 0, classes), hits(numbers, 0, classes)
-    largest = lax.stop_gradient(z.max(axis=-1, keepdims=True))
-    total = jnp.exp(z - largest).sum(axis=-1, keepdims=True)
-    chosen = jnp.where(hit, z, 0).sum(axis=-1, keepdims=True)
-    values = counted((jnp.log(total) + (largest - chosen))[..., 0], numbers, classes, ignore_index)
+    values, largest, total = losses_of(z, hit, numbers, classes, ignore_index)
     ones = jnp.ones(numbers.shape, z.dtype)
     delta = delta_of(z, hit, *with_class_axis(numbers, classes, ignore_index, largest, total, ones))
     delta = delta.astype(jnp.result_type(x, w))
