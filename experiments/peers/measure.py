@@ -1,12 +1,9 @@
-"""One process for each peer, asked in turn; and what they answer as a table."""
+"""The gradients of one case after another, as each peer has them; and what they take as a table."""
 
 import dataclasses
 import importlib
-import multiprocessing
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +11,9 @@ from tqdm import tqdm
 
 from jbackprop import rules
 from jbackprop.cases import CASES, Case
-from jbackprop.functions import calls_per_sample, draw_cotangents, interleaved, is_real, quartiles, time_sample
+from jbackprop.functions import draw_cotangents, is_real
+
+from .processes import medians, serving
 
 _SAMPLE_SECONDS = 0.02
 
@@ -82,9 +81,10 @@ def run(names: Sequence[str] = tuple(ROWS), rounds: int = 11) -> Iterator[Row]:
             raise ValueError(f"peers: cases, wanted names among {', '.join(ROWS)}, got {name!r}")
     if rounds < 1:
         raise ValueError(f"peers: rounds, wanted a positive number, got {rounds}")
-    with _serving() as peers:
+    with serving({peer: partial(_prepared, *place.split(":")) for peer, place in PEERS.items()}) as peers:
         for name in tqdm(names, unit="case", leave=False):
-            yield _measured(name, peers, rounds)
+            sizes = tuple("×".join(map(str, a.shape)) or "scalar" for a in _arguments(ROWS[name]))
+            yield Row(name, sizes, medians(name, peers, rounds, _SAMPLE_SECONDS))
 
 
 def table(rows: Iterable[Row]) -> Iterator[str]:
@@ -95,54 +95,6 @@ def table(rows: Iterable[Row]) -> Iterator[str]:
     for row in rows:
         ratios = [f"{row.seconds[peer] / row.seconds[first]:.2f}" if peer in row.seconds else "" for peer in others]
         yield f"| {row.name} | {', '.join(row.sizes)} | {1e3 * row.seconds[first]:.2f} | {' | '.join(ratios)} |"
-
-
-def _measured(name, peers, rounds) -> Row:
-    there = [peer for peer, connection in peers.items() if _ask(connection, "prepare", name)]
-    figures = interleaved({peer: partial(_ask, peers[peer], "time", None) for peer in there}, rounds)
-    sizes = tuple("×".join(map(str, a.shape)) or "scalar" for a in _arguments(ROWS[name]))
-    return Row(name, sizes, {peer: quartiles(values).middle for peer, values in figures.items()})
-
-
-def _ask(connection, word, value):
-    connection.send((word, value))
-    answer = connection.recv()
-    if isinstance(answer, BaseException):
-        raise answer
-    return answer
-
-
-@contextmanager
-def _serving() -> Iterator[dict[str, Any]]:
-    """A connection to a process for each peer."""
-    spawn, connections, processes = multiprocessing.get_context("spawn"), {}, []
-    try:
-        for peer, place in PEERS.items():
-            connections[peer], theirs = spawn.Pipe()
-            processes.append(spawn.Process(target=_serve, args=(place, theirs), daemon=True))
-            processes[-1].start()
-        yield connections
-    finally:
-        for process in processes:
-            process.terminate()
-
-
-def _serve(place: str, connection) -> None:
-    """Answers "prepare" with whether there is such a function, and "time" with the seconds of one call."""
-    prepare = partial(_prepared, *place.split(":"))
-    take: Any = None
-    while True:
-        word, value = connection.recv()
-        try:
-            if word == "prepare":
-                run = prepare(value)
-                if run is not None:
-                    take = partial(time_sample, run, calls_per_sample(run, _SAMPLE_SECONDS))
-                connection.send(run is not None)
-            else:
-                connection.send(take())
-        except Exception as error:
-            connection.send(RuntimeError(f"{place}, {value or 'timing'}: {error}"))
 
 
 def _prepared(module, function, name):

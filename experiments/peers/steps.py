@@ -1,13 +1,14 @@
-"""Whole training steps, Adam included: by hand, automatically, and in PyTorch.
+"""Whole training steps, Adam included: by hand, automatically, in Flax NNX and in PyTorch.
 
-Four networks on random numbers of a training's sizes.  Times are medians of interleaved steps in one process, the
-memory is what the compiled step has besides its arguments and results.
+Four networks on random numbers of a training's sizes.  Each peer has a process of its own; times are medians of steps
+that are taken in turn, the memory is what the compiled step has besides its arguments and results.
 
     python -m experiments.peers.steps --networks mlp cnn --rounds 15
 """
 
 import argparse
-from collections.abc import Callable, Iterator, Sequence
+import importlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -17,13 +18,12 @@ import optax
 
 import jbackprop as jb
 from experiments import comparison
-from jbackprop import layers, rules, training
-from jbackprop.functions import interleaved, quartiles, time_sample
+from jbackprop import layers, training
 
-from . import clipping, torch_steps
+from . import clipping
+from .processes import Prepare, medians, serving
 
 RATE = 1e-3
-WAYS = {"by hand": jb.backprop, "automatic": jb.autodiff}
 
 
 def gpt(
@@ -33,59 +33,93 @@ def gpt(
     depth: int = 4,
     vocabulary: int = 4096,
     keep: Any = "all",
+    fused: bool = False,
 ) -> clipping.Problem:
-    """Blocks of attention and a gated MLP between one table, used at both ends."""
+    """Blocks of attention and a gated MLP between one table, used at both ends; perhaps with its loss inside."""
     block = layers.transformer_block(width, 4, keep=keep)
-    inside = layers.stack(block, depth), layers.rms_norm()
-    ends = layers.embedding(vocabulary, width, table=layers.normal(0.02)), layers.linear(vocabulary, bias=False)
-    net = layers.shared(layers.chain(ends[0], *inside, ends[1]), ("0.table", "3.w.T"))
+    table = layers.embedding(vocabulary, width, table=layers.normal(0.02))
+    body = layers.chain(table, layers.stack(block, depth), layers.rms_norm())
     ids = clipping.labels(vocabulary, examples, time)
-    return clipping.Problem(net, clipping.of_tokens, ids, jnp.roll(ids, -1, axis=1), (time,))
+    following = jnp.roll(ids, -1, axis=1)
+    if not fused:
+        net = layers.shared(layers.chain(body, layers.linear(vocabulary, bias=False)), ("0.0.table", "1.w.T"))
+        return clipping.Problem(net, clipping.of_tokens, ids, following, (time,))
+    head = layers.linear_softmax_cross_entropy(vocabulary, bias=False, keep="gradients")
+    both = layers.chain(layers.parallel(body, layers.identity(), split=True), head)
+    net = layers.shared(both, ("0.0.0.table", "1.w.T"))
+    return clipping.Problem(net, _its_losses, (ids, following), following, ((time,), (time,)))
 
 
-NETWORKS: dict[str, tuple[Callable[[], clipping.Problem], Callable[..., Callable[[], Any]]]] = {
-    "mlp": (partial(clipping.mlp, 128), torch_steps.mlp),
-    "cnn": (partial(clipping.cnn, 128), torch_steps.cnn),
-    "lstm": (partial(clipping.lstm, 16, 256, 512, features=512), torch_steps.lstm),
-    "gpt": (gpt, torch_steps.gpt),
-    "gpt, inputs kept": (partial(gpt, keep="inputs"), torch_steps.gpt),
+def _its_losses(losses, following):
+    return losses
+
+
+NETWORKS: dict[str, Callable[..., clipping.Problem]] = {
+    "mlp": partial(clipping.mlp, 128),
+    "cnn": partial(clipping.cnn, 128),
+    "lstm": partial(clipping.lstm, 16, 256, 512, features=512),
+    "gpt": gpt,
+    "gpt, inputs kept": partial(gpt, keep="inputs"),
 }
-"""For each network, what makes it with a batch, and what makes the step of PyTorch's for that batch."""
+"""What makes each network with a batch."""
+
+BY_HAND = {name: partial(make, fused=True) for name, make in NETWORKS.items() if name.startswith("gpt")}
+"""The same as one would write them for the δ recursion."""
 
 
-def measured(name: str, rounds: int, with_torch: bool = True) -> clipping.Row:
-    """The medians over so many rounds, and the temporary memory."""
-    make, peer = NETWORKS[name]
-    problem = make()
+def by_hand(name: str) -> comparison.Steps:
+    """A training's step by `jb.backprop`."""
+    return _step(jb.backprop, BY_HAND.get(name, NETWORKS[name])())
+
+
+def automatic(name: str) -> comparison.Steps:
+    """The same by `jb.autodiff`."""
+    return _step(jb.autodiff, NETWORKS[name]())
+
+
+def _step(way, problem):
     params, _ = problem.net.init(jax.random.key(2), problem.shape)
-    optimizer = optax.adam(RATE)
-    steps = {
-        way: comparison.Steps.of(
-            differentiate(problem.net, rules.softmax_cross_entropy),
-            optimizer,
-            training.init(params, optimizer),
-            problem.x,
-            problem.y,
-        )
-        for way, differentiate in WAYS.items()
-    }
-    runs: dict[str, Callable[[], Any]] = dict(steps)
-    if with_torch:
-        runs["PyTorch"] = peer(problem.x, problem.y, RATE)
-    figures = interleaved({way: partial(time_sample, run, calls=1) for way, run in runs.items()}, rounds)
-    seconds = {way: quartiles(times).middle for way, times in figures.items()}
-    return clipping.Row(name, seconds, {way: comparison.temporary_bytes(step.step) for way, step in steps.items()})
+    optimizer, differentiated = optax.adam(RATE), way(problem.net, clipping.mean_of(problem.loss))
+    return comparison.Steps.of(differentiated, optimizer, training.init(params, optimizer), problem.x, problem.y)
 
 
-def table(rows: Sequence[clipping.Row]) -> Iterator[str]:
+def of_peer(module: str, name: str) -> Callable[[], Any] | None:
+    """The step of a library, written in a module of its own; None where that is not installed."""
+    try:
+        peer = importlib.import_module(f".{module}", __package__)
+    except ImportError:
+        return None
+    problem = NETWORKS[name]()
+    return peer.STEPS[name.partition(",")[0]](problem.x, problem.y, RATE)
+
+
+WAYS = {"by hand": by_hand, "automatic": automatic}
+PEERS: dict[str, Prepare] = {
+    **WAYS,
+    "Flax NNX": partial(of_peer, "flax_steps"),
+    "PyTorch": partial(of_peer, "torch_steps"),
+}
+
+
+def measured(names: Sequence[str], rounds: int, peers: Mapping[str, Prepare] = PEERS) -> Iterator[clipping.Row]:
+    """The medians over so many rounds, and the temporary memory where JAX tells it."""
+    with serving(peers) as connections:
+        for name in names:
+            memory = {way: comparison.temporary_bytes(WAYS[way](name).step) for way in WAYS if way in peers}
+            yield clipping.Row(name, medians(name, connections, rounds, sample_seconds=0), memory)
+
+
+def table(rows: Iterable[clipping.Row]) -> Iterator[str]:
     """Milliseconds and megabytes by hand, and its share of the others': a table in Markdown."""
-    yield "| step | by hand, ms | MB | against automatic: time, memory | against PyTorch: time |"
-    yield "|---|---|---|---|---|"
+    first, automatic, *others = PEERS
+    columns = "".join(f" against {other}: time |" for other in others)
+    yield f"| step | {first}, ms | MB | against {automatic}: time, memory |{columns}"
+    yield "|---" * (4 + len(others)) + "|"
     for name, seconds, memory in rows:
-        first, other = seconds["by hand"], seconds.get("PyTorch")
-        share = f"{first / seconds['automatic']:.2f}, {memory['by hand'] / memory['automatic']:.2f}"
-        beside = "" if other is None else f"{first / other:.2f}"
-        yield f"| {name} | {1e3 * first:.3g} | {memory['by hand'] / 1e6:.3g} | {share} | {beside} |"
+        shares = {peer: f"{seconds[first] / taken:.2f}" for peer, taken in seconds.items()}
+        cells = [name, f"{1e3 * seconds[first]:.3g}", f"{memory[first] / 1e6:.3g}"]
+        cells.append(f"{shares[automatic]}, {memory[first] / memory[automatic]:.2f}")
+        yield f"| {' | '.join([*cells, *(shares.get(other, '') for other in others)])} |"
 
 
 def main() -> None:
@@ -93,9 +127,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m experiments.peers.steps", description=__doc__)
     parser.add_argument("--networks", nargs="*", default=list(NETWORKS), choices=list(NETWORKS), help="which")
     parser.add_argument("--rounds", type=int, default=11, help="how often each step is timed")
-    parser.add_argument("--without-torch", action="store_true", help="measure JAX alone")
     options = parser.parse_args()
-    for line in table([measured(name, options.rounds, not options.without_torch) for name in options.networks]):
+    for line in table(measured(options.networks, options.rounds)):
         print(line, flush=True)
 
 

@@ -4,21 +4,19 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
 
 
 def mlp(x: Any, y: Any, rate: float) -> Callable[[], Any]:
     """784-512-512-10."""
-    from torch import nn
-
     net = nn.Sequential(nn.Linear(784, 512), nn.ReLU(), nn.Linear(512, 512), nn.ReLU(), nn.Linear(512, 10))
     return _step(net, *_tensors(x, y), rate)
 
 
 def cnn(x: Any, y: Any, rate: float) -> Callable[[], Any]:
     """Two convolutions and two linear layers, in the memory format that PyTorch is fastest at on a CPU."""
-    import torch
-    from torch import nn
-
     blocks = [nn.Conv2d(1, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
     blocks += [nn.Conv2d(32, 64, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
     net = nn.Sequential(*blocks, nn.Flatten(), nn.Linear(64 * 49, 128), nn.ReLU(), nn.Linear(128, 10))
@@ -30,7 +28,6 @@ def cnn(x: Any, y: Any, rate: float) -> Callable[[], Any]:
 
 def lstm(x: Any, y: Any, rate: float) -> Callable[[], Any]:
     """A label for every step."""
-    from torch import nn
 
     class Net(nn.Module):
         def __init__(self) -> None:
@@ -46,10 +43,6 @@ def lstm(x: Any, y: Any, rate: float) -> Callable[[], Any]:
 
 def gpt(x: Any, y: Any, rate: float, width: int = 256, depth: int = 4, heads: int = 4) -> Callable[[], Any]:
     """Blocks of attention and a gated MLP between one table, used at both ends."""
-    import torch
-    from torch import nn
-    from torch.nn import functional
-
     size, inner, time = width // heads, -(-width // 3) * 8, x.shape[1]
     half = size // 2
     angles = torch.arange(time)[:, None] * 10000.0 ** (-torch.arange(half) / half)
@@ -93,9 +86,6 @@ def gpt(x: Any, y: Any, rate: float, width: int = 256, depth: int = 4, heads: in
 
 def _step(net, x, y, rate):
     """Forward, backward and Adam; the mean cross-entropy of every label."""
-    import torch
-    from torch.nn import functional
-
     optimizer = torch.optim.Adam(net.parameters(), rate)
 
     def step():
@@ -110,6 +100,7 @@ def _step(net, x, y, rate):
 
 
 def _tensors(x, y):
-    import torch
-
     return torch.from_numpy(np.array(x)), torch.from_numpy(np.array(y)).long()
+
+
+STEPS: dict[str, Callable[..., Callable[[], Any]]] = {"mlp": mlp, "cnn": cnn, "lstm": lstm, "gpt": gpt}
