@@ -22,7 +22,7 @@ import jbackprop
 from jbackprop import proof, report
 
 from . import book, gallery
-from .reference import Addresses, anchor, filtered
+from .reference import Addresses, anchor, filtered, with_names
 from .signatures import readable
 
 _WELCOME = """
@@ -34,6 +34,12 @@ _WELCOME = """
 """
 
 _BESIDE = {"gallery/index.html": "Worked examples, to step through", "jbackprop.html": "The reference"}
+_PAGE_STYLE = """
+td:first-child, th:first-child { text-align: left }
+td { white-space: normal }
+td:nth-child(2):last-child { text-align: left }
+td:not(:first-child) { min-width: 4rem }
+"""
 PAGES = Path(__file__).parent / "pages"
 """Tables and examples that are too long for the README, each under the command that prints it."""
 
@@ -51,9 +57,10 @@ def write(folder: str | Path) -> Path:
     from pdoc.render_helpers import format_signature, linkify, relative_link
 
     gallery.write(Path(folder) / "gallery", book.chapters_of_graphs())
-    pages = dict(_pages(Path(folder)))
-    first = book.page(_BESIDE | pages)  # its examples need the rules as they are
     objects = {module.__name__: public_objects(module) for module in public_modules()}
+    addresses = Addresses(objects, relative_link)
+    pages = dict(_pages(Path(folder), addresses.from_the_root() | addresses.rules_from_the_root()))
+    first = with_names(book.page(_BESIDE | pages), addresses.from_the_root())  # its examples need the rules as they are
     classes = {value for found in objects.values() for value in found.values() if inspect.isclass(value)}
     for module in list(public_modules()):
         _prepare(module)
@@ -61,7 +68,7 @@ def write(folder: str | Path) -> Path:
     render.configure(docformat="google", show_source=False, template_directory=Path(__file__).parent / "docs_theme")
     filters = {
         "format_signature": lambda signature, colon: format_signature(readable(signature, classes), colon),
-        "linkify": filtered(linkify, Addresses(objects, relative_link)),
+        "linkify": filtered(linkify, addresses),
     }
     render.env.filters.update(filters)
     pdoc("jbackprop", output_directory=Path(folder))
@@ -71,13 +78,15 @@ def write(folder: str | Path) -> Path:
     return index
 
 
-def _pages(folder: Path) -> Iterator[tuple[str, str]]:
-    """Writes the pages; gives each one's file name and title."""
+def _pages(folder: Path, addresses: dict[str, str]) -> Iterator[tuple[str, str]]:
+    """Writes the pages, with links at these names; gives each one's file name and title."""
     from pdoc.render_helpers import to_html
 
     for source in sorted(PAGES.glob("*.md")):
         title, _, body = source.read_text(encoding="utf-8").partition("\n")
-        page = report.page(title.lstrip("# "), to_html(body), "td:first-child, th:first-child { text-align: left }")
+        drawn = re.sub(r"<table>.*?</table>", r'<div class="wide">\g<0></div>', to_html(body), flags=re.DOTALL)
+        drawn = with_names(drawn, addresses)
+        page = report.page(title.lstrip("# "), drawn, _PAGE_STYLE)
         (folder / f"{source.stem}.html").write_text(page, encoding="utf-8")
         yield f"{source.stem}.html", title.lstrip("# ")
 

@@ -34,15 +34,25 @@ class Addresses:
     relative: Callable[[str, str], str]
 
     def names(self, here: str) -> dict[str, str]:
-        """From a page to each name, such as rules.linear, and linear too where there is but one."""
+        """From a page to each name, such as rules.linear or jb.check, and linear too where there is but one."""
         found, alone = {}, {}
         for module, objects in self.modules.items():
             for name, value in objects.items():
                 address = f"{self.relative(here, module)}#{name}"
-                found[f"{module}.{name}".removeprefix("jbackprop.")] = address
+                found[f"{module}.{name}".replace("jbackprop.", "" if "." in module else "jb.", 1)] = address
                 alone.setdefault(name, []).append((value, address))
         single = {name: each[-1][1] for name, each in alone.items() if len({id(value) for value, _ in each}) == 1}
         return single | found
+
+    def from_the_root(self) -> dict[str, str]:
+        """From a page beside the first one to each name with its package."""
+        found = {name: address for name, address in self.names("jbackprop").items() if "." in name}
+        return {name: f"jbackprop.html{address}" if address[0] == "#" else address for name, address in found.items()}
+
+    def rules_from_the_root(self) -> dict[str, str]:
+        """The same to each rule, by its name alone."""
+        found = self.from_the_root()
+        return {name: found[f"rules.{name}"] for name in self.modules["jbackprop.rules"]}
 
     def classes(self, here: str) -> dict[str, str]:
         """From a page to each class, by its name alone; one of the page's own stands for others of that name."""
@@ -112,7 +122,7 @@ def with_names(page: str, addresses: Mapping[str, str]) -> str:
     """HTML with a link at `rules.linear`, `jb.check` and the like, which have these addresses."""
 
     def link(found):
-        address = addresses.get(re.sub(r"^(?:jbackprop|jb)\.", "", found[1]))
+        address = addresses.get(found[1].removeprefix("jbackprop."))
         return f'<code><a href="{address}">{found[1]}{found[2] or ""}</a></code>' if address else found[0]
 
     return _NAME.sub(link, page)

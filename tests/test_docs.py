@@ -69,7 +69,7 @@ def test_examples_run(module):
 def test_the_reference(tmp_path, monkeypatch):
     pytest.importorskip("pdoc")
     monkeypatch.setattr(docs.gallery, "write", lambda folder, book: folder)
-    monkeypatch.setattr(docs.book, "page", lambda pages: "the book")
+    monkeypatch.setattr(docs.book, "page", lambda pages: "<code>jb.check</code>")
     for module in MODULES.values():  # what it changes is changed back
         monkeypatch.setattr(module, "__doc__", module.__doc__)
         monkeypatch.setitem(vars(module), "__all__", [])
@@ -88,7 +88,9 @@ def test_the_reference(tmp_path, monkeypatch):
     assert 'alttext="y = x + f(x)"' in layers and '<a href="rules.html#selu">rules.selu</a>' in layers
     assert re.sub(r"<[^>]*>|\s", "", layers[layers.index('<section id="selu"') :]).startswith("defselu()->Layer:")
     assert '<a href="#Layer">Layer</a>' in layers and "_jax.Array" not in page
-    assert (tmp_path / "index.html").read_text() == "the book"
+    assert '<a href="jbackprop.html#check">jb.check</a>' in (tmp_path / "index.html").read_text()
+    rules_page = (tmp_path / "rules.html").read_text()
+    assert '<a href="jbackprop/rules.html#relu">relu</a>' in rules_page and '<div class="wide"><table>' in rules_page
     assert list(_dead(tmp_path)) == []
     checks = (tmp_path / "jbackprop" / "proof.html").read_text()
     assert all(f"<strong>{name}</strong>:" in checks for name in jbackprop.CHECKS)

@@ -18,7 +18,7 @@ FUNCTIONS = frozenset(
 )
 NAMES = frozenset(["scale", "low", "limit", "slope", "rate", "base", "margin"])
 WORDS_BELOW = frozenset(["in", "out", "rows", "batch", "examples", "positions", "pairs", "old", "new", "heads"])
-_ABOVE: dict[str, str] = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ᵀˡᴸʲᵃᶻ", "0123456789+−TlLjaz", strict=True))
+_ABOVE: dict[str, str] = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ᵀˡᴸʲᵃᶻᵘᵛ", "0123456789+−TlLjazuv", strict=True))
 _BELOW: dict[str, str] = dict(zip("₀₁₂₃₄₅₆₇₈₉₊₋ₗₜₖᵢⱼₙ", "0123456789+−ltkijn", strict=True))
 _ACCENTS = {"\u0302": "^", "\u0307": "˙", "\u0304": "¯", "\u0303": "~"}
 _CLOSING = {"(": ")", "[": "]", "{": "}"}

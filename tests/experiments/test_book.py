@@ -33,6 +33,7 @@ def shape(text):
         ("e^{z_j}", "<msup>e<msub>zj</msub></msup>"),
         ("xᵀ δ", "<msup>xT</msup>δ"),
         ("δˡ⁺¹", "<msup>δl+1</msup>"),
+        ("δᵘ_ij", "<msubsup>δiju</msubsup>"),
         ("x_tᵀ", "<msubsup>xtT</msubsup>"),
         ("∂C/∂W_kj", "<mfrac>∂C∂<msub>Wkj</msub></mfrac>"),
         ("1/m", "<mfrac>1m</mfrac>"),
