@@ -55,14 +55,14 @@ class Inside(NamedTuple):
 
     Attributes:
       branches: the parts.
-      output: the right-hand side of the output; empty where it is that of the one branch.
-      input: the right-hand side of ∂C/∂input.
+      output: the right-hand side of the output, one for each of several; empty where it is that of the one branch.
+      input: the right-hand side of ∂C/∂input, one for each of several.
       adds: whether what the branches send back is added up, to each other or to what passes them by.
     """
 
     branches: tuple[Branch, ...]
-    output: str = ""
-    input: str = "{0}"
+    output: str | tuple[str, ...] = ""
+    input: str | tuple[str, ...] = "{0}"
     adds: bool = False
 
 
@@ -145,8 +145,8 @@ class _Half(Layer):
 
 
 _HALVES = (
-    ("({x}[0] + {0}, {x}[1])", "({dy}[0], {dy}[1] + {0})", True),
-    ("({x}[0], {x}[1] + {0})", "({dy}[0] + {0}, {dy}[1])", True),
+    (("{x}[0] + {0}", "{x}[1]"), ("{dy}[0]", "{dy}[1] + {0}"), True),
+    (("{x}[0]", "{x}[1] + {0}"), ("{dy}[0] + {0}", "{dy}[1]"), True),
 )
 """What either half makes, and what it sends back."""
 
@@ -169,10 +169,10 @@ def _into_half(inner, params, key, place):
 def _side_by_side(layer, params, key):
     parts = enumerate(layer.in_order(params, key))
     branches = tuple(_beside(layer, params, i, part) for i, part in parts)
-    names = [f"{{{i}}}" for i in range(len(branches))]
-    listed = ", ".join(names)
-    output = {"tuple": f"({listed})", "sum": " + ".join(names), "concatenate": f"[{listed}]"}[layer.join]
-    return Inside(branches, output, f"({listed})" if layer.split else " + ".join(names), adds=not layer.split)
+    names = tuple(f"{{{i}}}" for i in range(len(branches)))
+    added_up = " + ".join(names)
+    output = {"tuple": names, "sum": added_up, "concatenate": f"[{', '.join(names)}]"}[layer.join]
+    return Inside(branches, output, names if layer.split else added_up, adds=not layer.split)
 
 
 def _beside(layer, params, i, part):

@@ -38,7 +38,7 @@ class Arrival(NamedTuple):
       source: whose function computes it.
     """
 
-    equation: str
+    equation: _symbols.Equation
     source: str
 
 
@@ -162,7 +162,8 @@ def _paired(role: Role, symbol, equation, source, value, automatic, length, nois
     for name, wanted in leaves(automatic).items():
         if wanted.dtype != jax.dtypes.float0:
             verdict = judge(made.get(name), wanted, length, noises.get(name))
-            yield Row(_part(symbol, name), role, equation, source, made.get(name), wanted, verdict, name)
+            own = _symbols.of_part(equation, name)
+            yield Row(_part(symbol, name), role, own, source, made.get(name), wanted, verdict, name)
 
 
 def _part(symbol, name):

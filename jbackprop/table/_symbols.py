@@ -3,6 +3,9 @@
 from ._passes import Word
 from ._places import Step, Symbols, d
 
+Equation = str | tuple[str, ...]
+"""A right-hand side, or one for each of several values."""
+
 
 def parameter(name: str, step: Step) -> str:
     """Its symbol: W¹ for w, (query.w)¹ for one with a longer name; a combinator's has no number."""
@@ -12,19 +15,36 @@ def parameter(name: str, step: Step) -> str:
     return f"{'W' if name == 'w' else name}{raised}" if name.isidentifier() else f"({name}){raised}"
 
 
-def output(step: Step) -> str:
+def output(step: Step) -> Equation:
     """The right-hand side of the layer's output."""
     if step.inside:
-        return step.says.filled(step.inside.output or "{0}", *(steps[-1].says.y for steps in step.parts))
+        return _each(step, step.inside.output or "{0}", [steps[-1].says.y for steps in step.parts])
     return step.says.filled(step.layer.about().output) or f"{step.name}({step.says.x})"
 
 
-def received(after: Step) -> str:
+def received(after: Step) -> Equation:
     """The right-hand side of ∂C/∂x, from the layer whose input x is."""
     words = after.says
     if after.inside:
-        return words.filled(after.inside.input, *(received(steps[0]) for steps in after.parts))
+        return _each(after, after.inside.input, [whole(received(steps[0])) for steps in after.parts])
     return words.filled(after.layer.about().input) or f"{d(words.y)} · ∂{words.y}/∂{words.x}"
+
+
+def _each(step, equation, others):
+    if isinstance(equation, str):
+        return step.says.filled(equation, *others)
+    return tuple(step.says.filled(one, *others) for one in equation)
+
+
+def whole(equation: Equation) -> str:
+    """An equation of several values in one."""
+    return equation if isinstance(equation, str) else f"({', '.join(equation)})"
+
+
+def of_part(equation: Equation, name: str) -> str:
+    """That of the part of a value with this name, such as "1" or "0.h"."""
+    first = name.partition(".")[0]
+    return equation[int(first)] if isinstance(equation, tuple) and first.isdigit() else whole(equation)
 
 
 def delta(step: Step) -> str:

@@ -126,6 +126,7 @@ def test_integers_as_input():
 
 BLOCK = layers.residual(layers.chain(layers.linear(N), layers.tanh()))
 HALF = layers.chain(layers.linear(N), layers.tanh())
+TWO = (layers.tanh(), layers.relu())
 BOTH = layers.parallel(layers.linear(N), layers.identity())
 COMBINED = {
     "residual": (BLOCK, (N,)),
@@ -169,6 +170,14 @@ def test_rows_and_symbols_inside_combinators():
         ("layer 1, relu (part 1.1)", "∂C/∂a¹′′′", "(a¹′′′ − y) / m"),
         ("cost", "C", "1/m Σ squared_error(a¹′′′, y)"),
     ]
+
+
+def test_each_part_of_a_tuple_has_its_own_equation():
+    net = layers.chain(layers.parallel(layers.linear(3), layers.linear(3)), layers.parallel(*TWO, split=True), Add())
+    equations = {row.symbol: row.equation for row in explained(net, draw(M, N)).rows}
+    assert (equations["a²[0]"], equations["a²[1]"]) == ("z¹", "z²")
+    assert (equations["∂C/∂a²[0]"], equations["∂C/∂a²[1]"]) == ("∂C/∂a²′ ⊙ tanh′(a²[0])", "∂C/∂a²′′ ⊙ relu′(a²[1])")
+    assert equations["∂C/∂x"] == "δ¹ W¹ᵀ + δ² W²ᵀ"
 
 
 def test_a_parameter_with_two_uses_has_a_row_for_each_and_one_for_their_sum():
