@@ -2,8 +2,8 @@
 
 One module for each subcommand, with `add_parser(subparsers)` and `run(options) -> exit status`.
 
-Exit status: 0 the gradients agree, 1 they do not, 2 the input cannot be used, with one line on stderr that says what to
-type instead.
+Exit status: 0 the gradients agree, 1 they do not, 2 the input cannot be used, 3 the function itself raises, 130 it was
+interrupted by Ctrl-C; for 2 and 3 with one line on stderr, which says what to type instead, or what was raised.
 """
 
 import argparse
@@ -11,11 +11,12 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from .._interrupted import INTERRUPTED
 from . import _check, _compare, _explain, _graph
-from ._usage import UsageError
+from ._usage import FunctionError, UsageError
 
-INTERRUPTED = 130
-"""The exit status that shells give to a program ended by Ctrl-C."""
+RAISED = 3
+"""The exit status where the function itself raises."""
 
 _SUBCOMMANDS = (_check, _compare, _explain, _graph)
 
@@ -26,10 +27,16 @@ def main(arguments: Sequence[str]) -> int:
     try:
         return options.run(options)
     except UsageError as error:
-        print(f"jbackprop: {error}", file=sys.stderr)
-        return 2
+        return _fail(2, error)
+    except FunctionError as error:
+        return _fail(RAISED, error)
     except KeyboardInterrupt:
         return INTERRUPTED
+
+
+def _fail(status, error):
+    print(f"jbackprop: {error}", file=sys.stderr)
+    return status
 
 
 class _Parser(argparse.ArgumentParser):

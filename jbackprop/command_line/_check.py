@@ -12,9 +12,9 @@ from jbackprop.cases import CASES
 from jbackprop.functions import DTYPES, full_dtype_name
 from jbackprop.proof import CHECKS, QUICK, check
 
-from ._functions import add_arguments, check_choice, the_arguments, the_function, the_reference
+from ._functions import add_arguments, check_choice, check_signature, the_arguments, the_function, the_reference
 from ._progress import track
-from ._usage import usage_errors
+from ._usage import function_errors
 
 _NAMES = f"checks to run, of {', '.join(CHECKS)}"
 
@@ -41,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _shown(name, prove, say):
-    with usage_errors(f"cannot check {name}: ", ValueError, TypeError):
+    with function_errors("check", name):
         report = prove(name=name, progress=say)
     print(f"{report}\n")
     return report
@@ -57,6 +57,7 @@ def _summary(reports):
 
 def _one(options) -> tuple[str, Any]:
     f, args = the_function(options), the_arguments(options)
+    check_signature(f, args, options.function)
     return options.function, partial(_prove, options, f, *args, reference=the_reference(options), wrt=options.wrt)
 
 

@@ -2,7 +2,6 @@
 
 import argparse
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -12,12 +11,13 @@ from jbackprop import report
 from jbackprop.cases import CASES
 from jbackprop.comparison import TARGETS, TRANSFORMS, Comparison, Comparisons, compare, prepare_targets
 
-from ._files import check_writable, write
-from ._functions import add_arguments, check_choice, the_arguments, the_function, the_reference
+from ._files import check_writable, read, write
+from ._functions import add_arguments, check_choice, check_signature, the_arguments, the_function, the_reference
 from ._progress import track
-from ._usage import UsageError, usage_errors
+from ._usage import UsageError, function_errors, usage_errors
 
 _STACKED = 4
+_ROUNDS = 10**5
 
 
 def add_parser(subparsers) -> None:
@@ -26,7 +26,7 @@ def add_parser(subparsers) -> None:
     parser.add_argument("--dtype", help="cast the floating-point arguments, as in bfloat16")
     parser.add_argument("--transform", choices=TRANSFORMS, help="map or run along the leading axis, or recompute")
     parser.add_argument("--sizes", nargs="+", type=int, metavar="N", help="a sweep over n in the specs of --args")
-    parser.add_argument("--repeats", type=int, default=15, help="rounds of timing")
+    parser.add_argument("--repeats", type=_rounds, default=15, help="rounds of timing")
     parser.add_argument(
         "--target", action="append", default=[], choices=TARGETS, help="also compile for it (may be repeated)"
     )
@@ -34,6 +34,13 @@ def add_parser(subparsers) -> None:
         parser.add_argument(f"--{form}", metavar="FILE", help=f"write {form.upper()}")
     parser.add_argument("--baseline", metavar="FILE.json", help="show what changed since an earlier --json")
     parser.set_defaults(run=run)
+
+
+def _rounds(word):
+    number = int(word)
+    if not 1 <= number <= _ROUNDS:
+        raise argparse.ArgumentTypeError(f"wanted 1 to {_ROUNDS:,}, got {number}")
+    return number
 
 
 def run(options: argparse.Namespace) -> int:
@@ -52,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _measured(work: list[tuple[str, Any]]):
     for (name, measure), _ in track(work, lambda item: item[0]):
-        with usage_errors(f"cannot compare {name}: ", ValueError, TypeError, ImportError):
+        with function_errors("compare", name):
             yield measure()
 
 
@@ -61,11 +68,12 @@ def _sweep(options) -> list[tuple[str, Any]]:
     f, common = the_function(options), _common(options)
     measure = partial(compare, f, reference=the_reference(options), wrt=options.wrt, **common)
     if options.sizes is None:
+        check_signature(f, the_arguments(options), options.function)
         return [(options.function, partial(measure, *the_arguments(options)))]
     if not any("n" in spec.partition("[")[2] for spec in options.args):
         raise UsageError('--sizes, wanted an n in --args, as in "f32[n,16]"')
     for size in options.sizes:
-        the_arguments(options, size)
+        check_signature(f, the_arguments(options, size), options.function)
     return [(f"{options.function}, n = {size}", partial(_point, measure, options, size)) for size in options.sizes]
 
 
@@ -118,8 +126,8 @@ def _check_files(options):
 def _baseline(path):
     if path is None:
         return None
-    with usage_errors(f"--baseline {path}, wanted a file that --json wrote: ", OSError, ValueError):
-        return Comparisons.from_json(Path(path).read_text(encoding="utf-8"))
+    with usage_errors(f"--baseline {path}, wanted a file that --json wrote: ", OSError, ValueError, RecursionError):
+        return Comparisons.from_json(read(path))
 
 
 def _write(found, baseline, options):

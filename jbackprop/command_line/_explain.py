@@ -9,8 +9,8 @@ from jbackprop.layers import Layer
 from jbackprop.table import Order, explain
 
 from ._files import check_writable
-from ._functions import function, named_object, parsed
-from ._usage import UsageError, usage_errors
+from ._functions import function, named_object, parsed, seed
+from ._usage import UsageError, function_errors, usage_errors
 
 
 def add_parser(subparsers: Any) -> None:
@@ -27,7 +27,7 @@ def add_parser(subparsers: Any) -> None:
         default="layers",
         help="each layer's rows together, or forward and then backward as they are computed",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the parameters and the random arguments")
+    parser.add_argument("--seed", type=seed, default=0, help="of the parameters and the random arguments")
     parser.add_argument("--save", metavar="FILE", help="write the table in the form that its suffix names")
     parser.set_defaults(run=run)
 
@@ -37,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
     check_writable(options.save)
     net, loss = _network(options.network), function(options.loss)
     x, y = parsed(options.args, options.seed)
-    with usage_errors("", ValueError, TypeError):
+    with function_errors("explain", options.network):
         params, _ = net.init(jax.random.key(options.seed), x.shape[1:])
         table = explain(net, loss, options.order)(params, x, y)
     if options.save is None:
@@ -51,7 +51,8 @@ def run(options: argparse.Namespace) -> int:
 
 def _network(path):
     found = named_object(path)
-    net = found() if callable(found) and not isinstance(found, Layer) else found
+    with function_errors("call", path):
+        net = found() if callable(found) and not isinstance(found, Layer) else found
     if not isinstance(net, Layer):
         raise UsageError(f"network {path!r}, wanted a layer or a function that makes one, got {type(net).__name__}")
     return net

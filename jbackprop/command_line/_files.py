@@ -1,4 +1,4 @@
-"""Files to write, refused in words of the command line."""
+"""Files to read and to write, refused in words of the command line."""
 
 import os
 from pathlib import Path
@@ -7,14 +7,36 @@ from jbackprop import report
 
 from ._usage import UsageError, usage_errors
 
+BYTES = 2**26
+"""The most that a report may be."""
+
 
 def check_writable(path: str | None) -> None:
     """Refuses, before the long work, what could not be written after it."""
     if path is None:
         return
-    folder = Path(path).absolute().parent
-    if Path(path).is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
+    with usage_errors("cannot write: ", OSError, ValueError):  # a name that is too long, a link to itself
+        special = _is_there(path) and not Path(path).is_file()
+        place = Path(path) if special else Path(path).resolve().parent
+    if Path(path).is_dir() or not (special or place.is_dir()) or not os.access(place, os.W_OK):
         raise UsageError(f"cannot write {path}: give a file in a folder that exists and may be written")
+
+
+def _is_there(path):
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
+def read(path: str) -> str:
+    """The text of a file that has an end, and no more than `BYTES`; errors as of `open`, or a ValueError."""
+    with open(path, "rb") as file:
+        content = file.read(BYTES + 1)
+    if len(content) > BYTES:
+        raise ValueError(f"wanted at most {BYTES:,} bytes, got more")
+    return content.decode()
 
 
 def write(path: str, content: str | bytes) -> None:

@@ -4,11 +4,12 @@ import argparse
 import difflib
 import functools
 import importlib
+import inspect
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from jbackprop.functions import parse_arguments, parse_option
+from jbackprop.functions import SEEDS, parse_arguments, parse_option
 
 from ._usage import UsageError, usage_errors
 
@@ -19,7 +20,15 @@ def add_function(parser: argparse.ArgumentParser, **optional: Any) -> None:
     parser.add_argument(
         "--args", nargs="+", default=[], metavar="SPEC", help='such as "f32[8,16]" "i32[8]<10" "bool[3]" key 5.0'
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the random arguments")
+    parser.add_argument("--seed", type=seed, default=0, help="of the random arguments")
+
+
+def seed(word: str) -> int:
+    """A seed on the command line."""
+    number = int(word)
+    if not 0 <= number < SEEDS:
+        raise argparse.ArgumentTypeError(f"wanted 0 to {SEEDS - 1}, got {number}")
+    return number
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,6 +65,16 @@ def the_reference(options: argparse.Namespace) -> Callable | None:
 def the_arguments(options: argparse.Namespace, size: int | None = None) -> tuple[Any, ...]:
     """The values of --args."""
     return parsed(options.args, options.seed, size)
+
+
+def check_signature(f: Callable, args: Sequence[Any], path: str) -> None:
+    """Refuses more or fewer arguments than the function takes."""
+    try:
+        signature = inspect.signature(f)
+    except (TypeError, ValueError):  # built-in functions tell none
+        return
+    with usage_errors(f"--args for {path}{signature}: ", TypeError):
+        signature.bind(*args)
 
 
 def parsed(specs: Sequence[str], seed: int, size: int | None = None) -> tuple[Any, ...]:
@@ -100,7 +119,7 @@ def _module(name):
     """The module, looked for in the working directory too."""
     if "" not in sys.path:
         sys.path.insert(0, "")
-    with usage_errors(f"module {name!r} does not import: ", Exception):
+    with usage_errors(f"module {name!r} does not import: ", Exception, SystemExit):
         return importlib.import_module(name)
 
 

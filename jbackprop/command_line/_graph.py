@@ -1,14 +1,13 @@
 """`graph`: the computation graph of anyone's function, with the messages that go back through it."""
 
 import argparse
-import inspect
 from typing import Any
 
 from jbackprop import graph, report
 
 from ._files import check_writable
-from ._functions import add_function, function, the_arguments
-from ._usage import usage_errors
+from ._functions import add_function, check_signature, function, the_arguments
+from ._usage import function_errors, usage_errors
 
 
 def add_parser(subparsers: Any) -> None:
@@ -33,11 +32,11 @@ def run(options: argparse.Namespace) -> int:
     """Prints the table, or writes the page or picture."""
     check_writable(options.out)
     f, args = function(options.function), the_arguments(options)
-    with usage_errors(f"--args for {options.function}{_signature(f)}: ", TypeError):
-        inspect.signature(f).bind(*args)
-    with usage_errors("", ValueError, TypeError, ImportError, NotImplementedError):
+    check_signature(f, args, options.function)
+    with function_errors("draw", options.function), usage_errors("", NotImplementedError):
         back = graph.backpropagate(graph.trace(f, *args, unroll=options.unroll))
         back = graph.group(back) if options.group else back
+    with usage_errors("", ValueError, ImportError, OSError):
         _show(back, options)
     return 0
 
@@ -51,7 +50,3 @@ def _show(back, options):
     else:
         back.save(options.out, options.function, options.limit)
     print(f"wrote {options.out}")
-
-
-def _signature(f):
-    return str(inspect.signature(f))

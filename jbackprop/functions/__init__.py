@@ -3,6 +3,7 @@
 Nothing here knows a rule or a layer of ours; every tool of the library is built on it.
 """
 
+from ._arguments import SEEDS as SEEDS
 from ._arguments import full_dtype_name as full_dtype_name
 from ._arguments import parse_arguments as parse_arguments
 from ._arguments import parse_option as parse_option

@@ -1,6 +1,7 @@
 """Files that are there in full or not at all."""
 
 import os
+import stat
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -26,21 +27,34 @@ def save(path: str | os.PathLike, forms: Mapping[str, Callable[[], str | bytes]]
 def write(path: str | os.PathLike, content: str | bytes) -> None:
     """Writes a file, text in UTF-8, under another name in the same folder, and renames it once it is complete.
 
+    A link stays, and what it leads to is written.  A pipe or a device is written to as it is, and never replaced.
+
     Raises:
       OSError: the file cannot be written; what was there before still is.
     """
     data = content.encode() if isinstance(content, str) else content
     try:
-        _replace(Path(path).resolve(), data)
+        _replace(Path(path), data)
     except OSError as error:
         raise type(error)(f"save: path, cannot write {str(path)!r}: {error.strerror}") from error
 
 
 def _replace(path, data):
-    if path.exists() and not path.is_file():  # a pipe, say, cannot be replaced; a folder refuses
+    if _is_special(path):
         path.write_bytes(data)
         return
+    path = path.resolve()
     with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
         complete = Path(scratch) / path.name
         complete.write_bytes(data)
         complete.replace(path)
+
+
+def _is_special(path):
+    """Whether it is no plain file that another may take the place of; a folder refuses to be written."""
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        return False
+    of_a_process = path.absolute().parts[:2] in (("/", "dev"), ("/", "proc"))  # such as /dev/stdout
+    return of_a_process or not stat.S_ISREG(mode)

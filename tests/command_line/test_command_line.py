@@ -3,8 +3,11 @@
 import json
 import os
 import re
+import signal
+import stat
 import subprocess
 import sys
+import time
 import types
 
 import jax
@@ -29,6 +32,12 @@ class Losses:
     def power(x, exponent):
         return x ** exponent
 
+def raises(*arguments):
+    raise RuntimeError("its own complaint\\nin two lines")
+
+def leaves(*arguments):
+    raise SystemExit(0)
+
 not_a_function = 3
 
 from jbackprop import layers
@@ -46,6 +55,15 @@ def mine(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "somebodys_module.py").write_text(MODULE)
     return tmp_path
+
+
+@pytest.fixture
+def odd(mine):
+    """The same folder, and in it what no command can use."""
+    (mine / "leaves.py").write_text("raise SystemExit(0)")
+    (mine / "deep.json").write_text(200_000 * "[")
+    (mine / "loop").symlink_to("loop")
+    return mine
 
 
 def run(*words):
@@ -188,7 +206,35 @@ UNUSABLE = {
     "reference": ((*GELU, "--reference", "jax.nn:glue"), "did you mean 'glu'"),
     "transform": ((*GELU, "--transform", "pmap"), "vmap"),
     "target": ((*GELU, "--target", "a100"), "h100"),
-    "repeats": ((*GELU, "--repeats", 0), "positive number"),
+    "repeats": ((*GELU, "--repeats", 0), "--repeats: wanted 1 to 100,000, got 0"),
+    "too many repeats": ((*GELU, "--repeats", 10**30), "--repeats: wanted 1 to 100,000, got 1000"),
+    "seed": ((*GELU, "--seed", -1), "--seed: wanted 0 to 9223372036854775807, got -1"),
+    "seed beyond 64 bits": (
+        (*GELU, "--seed", 2**64),
+        "--seed: wanted 0 to 9223372036854775807, got 18446744073709551616",
+    ),
+    "integer beyond 64 bits": (("compare", "jax.nn:gelu", "--args", 10**30), "wanted a whole number of 64 bits"),
+    "bound beyond 64 bits": (("compare", "jax.nn:gelu", "--args", "i32[3]<99999999999999999999"), "bound from 1 to"),
+    "negative size": (("compare", "jax.nn:gelu", "--args", "f32[n]", "--sizes", -3), "size, wanted at least 0, got -3"),
+    "too large": (
+        ("compare", "jax.nn:gelu", "--args", "f32[100000,100000]"),
+        "wanted at most 268,435,456 entries, got 10,000,000,000",
+    ),
+    "far too large": (("check", "jax.nn:gelu", "--args", f"f32[{10**20}]"), "wanted at most 268,435,456 entries"),
+    "too large for nothing": (("check", "jax.nn:gelu", "--args", f"f32[0,{10**20},{10**20}]"), "got 10^40"),
+    "too few arguments": (("check", "jax.nn:glu", "--options", "axis=0", "--args", "f32[3]", "i32[3]"), "--args for"),
+    "too few": (
+        ("check", "somebodys_module:Losses.power", "--args", "f32[3]"),
+        "--args for somebodys_module:Losses.power(x, exponent): missing a required argument: 'exponent'",
+    ),
+    "built in": (("check", "builtins:int", "--args", "f32[3]"), "cannot check builtins:int"),
+    "drawing what is built in": (("graph", "builtins:int", "--args", "f32[3]"), "cannot draw builtins:int"),
+    "a module that ends the program": (("check", "leaves:f", "--args", "f32[3]"), "does not import: SystemExit: 0"),
+    "a name that is too long": ((*GELU, "--json", 300 * "a"), "File name too long"),
+    "a link to itself": ((*GELU, "--json", "loop"), "cannot write"),
+    "a folder that is none": ((*GELU, "--html", "leaves.py/a"), "cannot write leaves.py/a"),
+    "an endless baseline": ((*GELU, "--baseline", "/dev/zero"), "wanted at most 67,108,864 bytes, got more"),
+    "a deep baseline": ((*GELU, "--baseline", "deep.json"), "a file that --json wrote: maximum recursion"),
     "folder": ((*GELU, "--json", "nowhere/report.json"), "cannot write nowhere/report.json"),
     "a folder itself": ((*GELU, "--html", "."), "cannot write ."),
     "baseline": ((*GELU, "--baseline", "none.json"), "a file that --json wrote"),
@@ -199,7 +245,7 @@ UNUSABLE = {
 
 
 @pytest.mark.parametrize("name", UNUSABLE)
-def test_unusable_input_is_exit_status_2_and_one_line(name, mine, monkeypatch, capsys):
+def test_unusable_input_is_exit_status_2_and_one_line(name, odd, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "tqdm", None)
     words, said = UNUSABLE[name]
     assert run(*words) == 2
@@ -208,7 +254,67 @@ def test_unusable_input_is_exit_status_2_and_one_line(name, mine, monkeypatch, c
     assert len(lines) == 1
     assert said in lines[0]
     assert printed.out == ""
-    assert os.listdir(mine).count("report.json") == 0
+    assert os.listdir(odd).count("report.json") == 0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("check", "somebodys_module:raises", "--args", "f32[3]"),
+        ("compare", "somebodys_module:raises", "--args", "f32[3]"),
+        ("graph", "somebodys_module:raises", "--args", "f32[3]"),
+        ("explain", "somebodys_module:raises", "--args", "f32[2,3]", "f32[2,3]"),
+        ("explain", "somebodys_module:NET", "--loss", "somebodys_module:raises", "--args", "f32[2,3]", "f32[2,3]"),
+    ],
+)
+def test_a_function_that_raises_is_exit_status_3_and_one_line(words, mine, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+    assert run(*words) == 3
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said == f"jbackprop: {words[1]} raised RuntimeError: its own complaint"
+
+
+def test_a_function_that_ends_the_program_does_not(mine, capsys):
+    assert run("check", "somebodys_module:leaves", "--args", "f32[3]") == 3
+    assert capsys.readouterr().err.endswith("jbackprop: somebodys_module:leaves raised SystemExit: 0\n")
+
+
+def test_special_files_are_written_and_stay_what_they_are(mine):
+    os.mkfifo(mine / "pipe")
+    (mine / "link.json").symlink_to("real.json")
+    reader = os.open(mine / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    words = ("--json", "link.json", "--html", "/dev/null", "--markdown", "pipe")
+    with open(reader, "rb") as pipe:
+        assert run(*GELU, *QUICK, *words) == 0
+        assert b"gelu" in pipe.read()
+    assert stat.S_ISFIFO(os.stat(mine / "pipe").st_mode) and stat.S_ISCHR(os.stat("/dev/null").st_mode)
+    assert (mine / "link.json").is_symlink() and (mine / "real.json").stat().st_size > 0
+
+
+@pytest.mark.parametrize("seconds", [0.3, 1, 2, 4, 6])
+def test_interrupted_at_any_moment_it_ends_with_130(seconds, mine):
+    """While it imports, and while it compiles."""
+    ours = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    words = [sys.executable, "-m", "jbackprop", "check", "jbackprop.rules:lstm", "--args"]
+    words += ["f32[3,4,2]", "f32[3,5]", "f32[3,5]", "f32[2,20]", "f32[5,20]", "f32[20]"]
+    started = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment())
+    signal.signal(signal.SIGINT, ours)
+    time.sleep(seconds)
+    started.send_signal(signal.SIGINT)
+    _, said = started.communicate(timeout=120)
+    assert (started.returncode, said.splitlines()[-1]) == (130, "jbackprop: interrupted")
+    assert "Traceback" not in said
+
+
+def test_who_imports_the_library_keeps_the_own_handler():
+    words = [sys.executable, "-c", "import signal, jbackprop; print(signal.getsignal(signal.SIGINT).__name__)", "-m"]
+    done = subprocess.run(words, capture_output=True, text=True, env=environment(), timeout=120)
+    assert done.stdout == "default_int_handler\n"
+
+
+def environment():
+    paths = os.pathsep.join(filter(None, [os.path.dirname(os.path.dirname(jb.__file__)), os.environ.get("PYTHONPATH")]))
+    return {**os.environ, "PYTHONPATH": paths}
 
 
 def test_png_is_refused_before_the_work_where_matplotlib_is_missing(monkeypatch, mine, capsys):
@@ -219,8 +325,7 @@ def test_png_is_refused_before_the_work_where_matplotlib_is_missing(monkeypatch,
 
 def test_python_m(mine):
     words = [sys.executable, "-m", "jbackprop", "compare", "somebodys_module:missing", "--args", "f32[3]"]
-    paths = os.pathsep.join(filter(None, [os.path.dirname(os.path.dirname(jb.__file__)), os.environ.get("PYTHONPATH")]))
-    done = subprocess.run(words, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": paths}, timeout=120)
+    done = subprocess.run(words, capture_output=True, text=True, env=environment(), timeout=120)
     assert (done.returncode, done.stdout) == (2, "")
     assert "there is no 'missing' in somebodys_module" in done.stderr
 
