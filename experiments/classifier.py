@@ -72,7 +72,7 @@ def mlp(hidden: tuple[int, ...], activation: str, classes: int) -> layers.Chain:
     return layers.chain(*parts, layers.linear(classes))
 
 
-def cnn(side: int, channels: tuple[int, ...], hidden: int, dropout: float, classes: int) -> layers.Layer:
+def cnn(side: int, channels: tuple[int, ...], hidden: int, dropout: float, classes: int) -> layers.Chain:
     """Convolutions of 3 × 3 with a pooling behind each, and two linear layers.
 
     Raises:

@@ -11,6 +11,7 @@ import tyro
 from . import (
     deq,
     digits_mlp,
+    dp_gpt,
     dp_mnist,
     gallery,
     gradient_flow,
@@ -29,6 +30,7 @@ from .errors import InputError
 EXPERIMENTS = {
     "deq": deq,
     "digits-mlp": digits_mlp,
+    "dp-gpt": dp_gpt,
     "dp-mnist": dp_mnist,
     "gallery": gallery,
     "gradient-flow": gradient_flow,

@@ -57,7 +57,7 @@ def problem(
     draw: Callable[[jax.Array], tuple[jax.Array, jax.Array]],
     examples: int,
     held_out: tuple[np.ndarray, np.ndarray],
-    sample: Callable[[layers.Params, jax.Array], str],
+    sample: Callable[[layers.Params, jax.Array], str] | None = None,
 ) -> Problem:
     """What there is to learn of texts of one length; `draw` gives ids and next ids."""
 

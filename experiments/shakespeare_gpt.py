@@ -2,72 +2,43 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jbackprop import layers
-
-from . import fetch, fit, language, sequences, settings
-from .errors import InputError
+from . import fetch, fit, language, sequences, settings, transformer
 
 SUMMARY = "A transformer on 5 million characters of Shakespeare; after `make data`: 2.1 bits each, an hour."
 
 
-class Size(NamedTuple):
-    """How large the model is.
+@dataclasses.dataclass(frozen=True)
+class Size(transformer.Size):
+    """How large the model is, and how long it is trained."""
 
-    Attributes:
-      depth: blocks.
-      width: of a character's vector.
-      heads: of each attention.
-      length: how many characters it reads at once.
-      batch: texts a step.
-      steps: in an epoch.
-      epochs: how many of these.
-    """
-
-    depth: int
-    width: int
-    heads: int
-    length: int
-    batch: int
-    steps: int
-    epochs: int
+    epochs: int = 0
+    """How often 'steps' of batches are drawn; 0 for the preset's."""
+    steps: int = 0
+    """Steps in an epoch; 0 for the preset's."""
 
 
 PRESETS = {
-    "tiny": Size(depth=2, width=64, heads=4, length=64, batch=32, steps=50, epochs=10),
-    "base": Size(depth=4, width=192, heads=6, length=128, batch=32, steps=100, epochs=30),
-    "gpt2-small": Size(depth=12, width=768, heads=12, length=1024, batch=16, steps=100, epochs=100),
+    "tiny": Size(depth=2, width=64, heads=4, length=64, batch_size=32, steps=50, epochs=10),
+    "base": Size(depth=4, width=192, heads=6, length=128, batch_size=32, steps=100, epochs=30),
+    "gpt2-small": Size(depth=12, width=768, heads=12, length=1024, batch_size=16, steps=100, epochs=100),
 }
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings(settings.ByAdam):
+class Settings(Size, settings.ByAdam):
     """The settings of shakespeare-gpt."""
 
     preset: Literal["tiny", "base", "gpt2-small"] = "base"
     """How large the model is, and how long it is trained; each of the numbers below may be another."""
     backward: settings.Backward = "manual"
     """Whose gradients to train with; both trains two copies from one seed and compares them."""
-    epochs: int = 0
-    """How often 'steps' of batches are drawn; 0 for the preset's."""
-    batch_size: int | None = 0
-    """Texts a step; 0 for the preset's."""
-    depth: int = 0
-    """Blocks; 0 for the preset's."""
-    width: int = 0
-    """Of a character's vector; 0 for the preset's."""
-    heads: int = 0
-    """Of each attention; 0 for the preset's."""
-    length: int = 0
-    """How many characters the model reads at once; 0 for the preset's."""
-    steps: int = 0
-    """Steps in an epoch; 0 for the preset's."""
-    policy: Literal["all", "attention", "inputs"] = "all"
+    policy: transformer.Policy = "all"
     """What a block keeps for its backward pass; the rest is computed again."""
     dropout: float = 0.0
     """The share of entries that are dropped in training at the end of each half of a block."""
@@ -87,22 +58,17 @@ class Settings(settings.ByAdam):
 
 def run(settings: Settings) -> None:
     """Trains it."""
-    size = _size(settings)
-    settings = dataclasses.replace(settings, epochs=size.epochs, batch_size=size.batch)
-    block, text = _block(settings, size), sequences.text(settings.text)
-    if len(text.held_out) <= size.length:
-        raise InputError(f"--length, wanted at most {len(text.held_out) - 1} (held out), got {size.length}")
-    body = layers.chain(
-        layers.embedding(len(text.alphabet), size.width, table=layers.normal(0.02)),
-        layers.stack(block, size.depth),
-        layers.rms_norm(),
-    )
-    model = language.model(body, len(text.alphabet), tied=True)
+    size = transformer.filled(settings, PRESETS[settings.preset])
+    settings = dataclasses.replace(settings, epochs=size.epochs, batch_size=size.batch_size)
+    text = sequences.text(settings.text)
+    model = transformer.model(size, len(text.alphabet), settings.dropout, settings.policy)
+    held_out = transformer.windows(text.held_out, size.length)
     train = jnp.asarray(text.train)
+    examples = size.steps * size.batch_size
 
     @jax.jit
     def draw(key):
-        starts = jax.random.randint(key, (size.steps * size.batch, 1), 0, len(train) - size.length)
+        starts = jax.random.randint(key, (examples, 1), 0, len(train) - size.length)
         windows = train[starts + jnp.arange(size.length + 1)]
         return windows[:, :-1], windows[:, 1:]
 
@@ -111,32 +77,4 @@ def run(settings: Settings) -> None:
         written = language.written(model, params, key, start, size.length - 1, settings.temperature)
         return "".join(text.alphabet[i] for i in np.asarray(written)[0, 1:])
 
-    held_out = _windows(text.held_out, size.length)
-    problem = language.problem(model, size.length, draw, size.steps * size.batch, held_out, sample)
-    fit.train("shakespeare-gpt", settings, problem)
-
-
-def _size(settings):
-    preset = PRESETS[settings.preset]
-    given = {name: getattr(settings, "batch_size" if name == "batch" else name) for name in preset._fields}
-    for name, number in given.items():
-        if number is None or number < 0:
-            raise InputError(f"--{name}, wanted a positive number, or 0 for the preset's, got {number}")
-    return preset._replace(**{name: number for name, number in given.items() if number})
-
-
-def _block(settings, size):
-    if not 0 <= settings.dropout < 1:
-        raise InputError(f"--dropout, wanted a probability below 1, got {settings.dropout}")
-    try:
-        block = layers.transformer_block(size.width, size.heads, dropout=settings.dropout, keep=settings.policy)
-        block.init(jax.random.key(0), (size.length, size.width))
-    except ValueError as error:
-        raise InputError(f"--width, --heads, {error}") from None
-    return block
-
-
-def _windows(ids, length):
-    """The held-out text cut into windows, each followed by its next characters."""
-    count = (len(ids) - 1) // length
-    return ids[: count * length].reshape(count, length), ids[1 : count * length + 1].reshape(count, length)
+    fit.train("shakespeare-gpt", settings, language.problem(model, size.length, draw, examples, held_out, sample))

@@ -40,10 +40,7 @@ class Settings:
         count = len(digits.x) if self.examples is None else self.examples
         if not 1 <= count <= len(digits.x):
             raise InputError(f"--examples, wanted 1 to {len(digits.x)} or None, got {count}")
-        if not 1 <= self.batch_size <= count:
-            raise InputError(f"--batch-size, wanted 1 to {count} (the examples), got {self.batch_size}")
-        if not self.learning_rate > 0:
-            raise InputError(f"--learning-rate, wanted a positive number, got {self.learning_rate}")
+        check_steps(self.batch_size, count, self.learning_rate)
         if self.epochs < 1:
             raise InputError(f"--epochs, wanted at least 1, got {self.epochs}")
         return digits._replace(x=digits.x[:count], y=digits.y[:count])
@@ -51,6 +48,14 @@ class Settings:
     def net(self) -> layers.Chain:
         """The network; raises InputError where a width is not positive."""
         return classifier.mlp(self.hidden, "tanh", classes=10)
+
+
+def check_steps(batch_size: int, examples: int, learning_rate: float) -> None:
+    """Raises InputError for a batch that so many examples do not fill, or a rate that is not positive."""
+    if not 1 <= batch_size <= examples:
+        raise InputError(f"--batch-size, wanted 1 to {examples} (the examples), got {batch_size}")
+    if not learning_rate > 0:
+        raise InputError(f"--learning-rate, wanted a positive number, got {learning_rate}")
 
 
 def epochs(

@@ -156,7 +156,7 @@ def test_broken_idx_file_is_named(name, folder):
 
 
 BAD_INPUT = {
-    "experiment": (["nets"], "experiment, wanted one of deq, digits-mlp, dp-mnist, "),
+    "experiment": (["nets"], "experiment, wanted one of deq, digits-mlp, dp-gpt, dp-mnist, "),
     "setting": (["digits-mlp", "--epoch", "3"], "Unrecognized options: --epoch, 3"),
     "number": (["digits-mlp", "--epochs", "many"], "--epochs: invalid literal for int() with base 10: 'many'"),
     "choice": (

@@ -9,9 +9,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.flatten_util import ravel_pytree
 
 import jbackprop as jb
-from experiments import __main__, classifier, data, dp_mnist, feedback, influence, learning_rules, small_training
+from experiments import (
+    __main__,
+    classifier,
+    data,
+    dp_mnist,
+    feedback,
+    influence,
+    learning_rules,
+    private,
+    small_training,
+)
 
 PNG = b"\x89PNG\r\n"
 
@@ -175,7 +186,7 @@ def test_epsilon_of_whole_batches_is_that_of_the_gaussian_mechanism(steps):
     """B. Balle, Y.-X. Wang, ICML, 2018, theorem 8: δ of (ε, δ), where k steps are one of noise σ / √k."""
     pytest.importorskip("dp_accounting")
     noise, delta = 4.0, 1e-3
-    found, cdf = dp_mnist.epsilon(noise, 1.0, steps, delta), NormalDist().cdf
+    found, cdf = private.epsilon(noise, 1.0, steps, delta), NormalDist().cdf
     sigma = noise / math.sqrt(steps)
     told = cdf(0.5 / sigma - found * sigma) - math.exp(found) * cdf(-0.5 / sigma - found * sigma)
     np.testing.assert_allclose(told, delta, rtol=0.01)
@@ -188,26 +199,56 @@ def test_private_training_of_whole_batches_without_a_limit_is_gradient_descent()
     for _ in range(3):
         _, gradients, _ = jb.backprop(net, small_training.COST)(params, digits.x, digits.y)
         params = jax.tree.map(lambda p, g: p - settings.learning_rate * g, params, gradients)
-    found = dp_mnist.trained(net, settings, digits, noise=0.0)
+    found = private.trainer(settings, *dp_mnist.task(settings))(0.0)
     for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(params), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
 
 
 def test_the_noise_of_a_step_is_as_large_as_it_says():
     settings = dp_mnist.Settings(**{**SMALL_PRIVATE, "epochs": 1}, max_norm=0.5)
-    digits, net = settings.digits(), settings.net()
-    quiet, loud = (dp_mnist.trained(net, settings, digits, noise) for noise in (0.0, 3.0))
+    quiet, loud = map(private.trainer(settings, *dp_mnist.task(settings)), (0.0, 3.0))
     moved = (loud[0]["w"] - quiet[0]["w"]).ravel()
     np.testing.assert_allclose(moved.std(), settings.learning_rate * 3.0 * 0.5 / 60, rtol=0.05)
 
 
 def test_batches_hold_each_example_alike():
-    rows, weights = dp_mnist.batches(0, examples=50, share=0.2, steps=2000)
+    rows, weights = private.batches(0, examples=50, share=0.2, steps=2000)
     assert weights.sum(1).max() == rows.shape[1]
     assert all(len(set(batch)) == len(batch) for batch in rows[:20])
     counts = np.bincount(rows[weights == 1], minlength=50)
     np.testing.assert_allclose(counts / 2000, 0.2, atol=0.05)
     np.testing.assert_allclose(weights.sum(1).var(), 50 * 0.2 * 0.8, rtol=0.15)
+
+
+def test_batches_fill_up_to_a_number_that_parts_divide():
+    rows, weights = private.batches(0, examples=11, share=0.9, steps=7, parts=4)
+    assert rows.shape == weights.shape and rows.shape[1] % 4 == 0
+    for batch, kept in zip(rows, weights == 1, strict=True):
+        assert len(set(batch[kept])) == kept.sum()
+
+
+def test_a_private_convolutional_network():
+    """One step on a whole batch, in two parts, moves no further than the longest gradient."""
+    arguments = {"hidden": (8,), "examples": 60, "epochs": 1, "batch_size": 60, "learning_rate": 0.3}
+    settings = dp_mnist.Settings(**arguments, network="cnn", channels=(2, 3), max_norm=0.01, micro_batches=2)
+    params, _ = settings.net().init(jax.random.key(settings.seed), (784,))
+    found = private.trainer(settings, *dp_mnist.task(settings))(0.0)
+    moved, _ = ravel_pytree(jax.tree.map(jnp.subtract, found, params))
+    assert 0 < jnp.linalg.norm(moved) <= 0.3 * 0.01
+    assert sum(leaf.ndim == 4 for leaf in jax.tree.leaves(found)) == 2
+
+
+def test_dp_gpt(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(private, "epsilon", lambda noise, share, steps, delta: 2 / noise)
+    (tmp_path / "text").write_text("To be, or not to be: that is the question.\n" * 60)
+    size = "--depth", 2, "--width", 8, "--heads", 2, "--length", 6, "--batch-size", 64, "--steps", 30
+    assert main("dp-gpt", *size, "--noise", 0.5, 50, "--text", tmp_path / "text", "--out", tmp_path / "runs") == 0
+    (run,) = (tmp_path / "runs").iterdir()
+    without, little, much = lines_of(run)
+    assert [line["epsilon"] for line in (without, little, much)] == [None, 4, 0.04]
+    assert without["bits"] < little["bits"] < math.log2(20) < much["bits"]
+    assert (run / "bits.png").read_bytes().startswith(PNG)
+    assert "bits.png" in capsys.readouterr().out
 
 
 def test_dp_mnist_without_its_library(tmp_path, capsys, monkeypatch):
@@ -229,6 +270,10 @@ BAD = [
     ("influence --examples 50 --shown 51", "--shown, wanted 1 to 50 (the examples), got 51"),
     ("dp-mnist --noise 0.0", "--noise, wanted positive numbers, got (0.0,)"),
     ("dp-mnist --max-norm 0.0", "--max-norm, wanted a positive number, got 0.0"),
+    ("dp-mnist --noise 1.0 --micro-batches 0", "--micro-batches, wanted at least 1, got 0"),
+    ("dp-mnist --network cnn --hidden 8 9", "--hidden, wanted one width for a cnn, got (8, 9)"),
+    ("dp-gpt --text none", "--text, wanted a file to read, got none"),
+    ("dp-gpt --depth -1", "--depth, wanted a positive number, or 0 for the preset's, got -1"),
     ("dp-mnist --delta 1.0", "--delta, wanted a number between 0 and 1, got 1.0"),
 ]
 

@@ -1,0 +1,67 @@
+"""A private language model of Shakespeare: how well it tells the next character, for how little of any one passage.
+
+An example is a passage of as many characters as the model reads at once: ε is of what one of them may change.  The
+table at both ends is one parameter, and the gradient of a passage the sum of both its uses.
+"""
+
+import dataclasses
+from pathlib import Path
+from typing import Literal
+
+import jax.numpy as jnp
+import optax
+
+from . import fetch, language, private, sequences, transformer
+from .problem import Problem
+
+SUMMARY = "A private transformer on Shakespeare; after `make data`; --preset tiny: a minute."
+
+
+@dataclasses.dataclass(frozen=True)
+class Size(transformer.Size):
+    """How large the model is, and how long it is trained."""
+
+    steps: int = 0
+    """In all; 0 for the preset's."""
+
+
+PRESETS = {
+    "tiny": Size(depth=1, width=32, heads=2, length=32, batch_size=512, steps=100),
+    "base": Size(depth=2, width=64, heads=4, length=64, batch_size=1024, steps=600),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings(Size, private.Settings):
+    """The settings of dp-gpt."""
+
+    preset: Literal["tiny", "base"] = "tiny"
+    """How large the model is, and how long it is trained; each of its numbers may be another."""
+    noise: tuple[float, ...] = (0.4, 0.6, 1.0)
+    """σ, of which each trains a model of its own; beside them one is trained without noise."""
+    delta: float = 1e-6
+    """δ of (ε, δ), to be well below one over the passages."""
+    learning_rate: float = 1e-2
+    """η of Adam."""
+    text: Path = fetch.FOLDER / "shakespeare.txt"
+    """A file of text in UTF-8."""
+
+
+def run(settings: Settings) -> None:
+    """Trains a model for each noise; errors as of `private.run`."""
+    size = transformer.filled(settings, PRESETS[settings.preset])
+    private.run("dp-gpt", dataclasses.replace(settings, batch_size=size.batch_size), *task(settings, size))
+
+
+def task(settings: Settings, size: Size) -> tuple[Problem, optax.GradientTransformation, int]:
+    """What there is to learn, by what, and in how many steps.
+
+    Raises:
+      InputError: there is no such text, or a setting is out of its range.
+    """
+    text = sequences.text(settings.text)
+    model = transformer.model(size, len(text.alphabet))
+    held_out, (ids, following) = (transformer.windows(part, size.length) for part in (text.held_out, text.train))
+    passages = jnp.asarray(ids), jnp.asarray(following)
+    problem = language.problem(model, size.length, lambda key: passages, len(ids), held_out)
+    return problem, optax.adam(settings.learning_rate, b2=0.99), size.steps
