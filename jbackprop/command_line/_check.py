@@ -1,7 +1,9 @@
 """`check`: proves a hand-written gradient."""
 
 import argparse
+import os
 import statistics
+import sys
 from functools import partial
 from typing import Any
 
@@ -10,9 +12,17 @@ import jax.numpy as jnp
 
 from jbackprop.cases import CASES
 from jbackprop.functions import DTYPES, full_dtype_name
-from jbackprop.proof import CHECKS, QUICK, check
+from jbackprop.proof import CHECKS, QUICK, check, still_running
 
-from ._functions import add_arguments, check_choice, check_signature, the_arguments, the_function, the_reference
+from ._functions import (
+    add_arguments,
+    check_choice,
+    check_signature,
+    function,
+    the_arguments,
+    the_function,
+    the_reference,
+)
 from ._progress import track
 from ._usage import function_errors
 
@@ -27,6 +37,9 @@ def add_parser(subparsers) -> None:
     parser.add_argument("--only", nargs="+", choices=CHECKS, metavar="CHECK", help=_NAMES)
     parser.add_argument("--skip", nargs="+", default=(), choices=CHECKS, metavar="CHECK", help="checks to leave out")
     parser.add_argument("--quick", action="store_true", help=f"in two types, and only {', '.join(QUICK)}")
+    parser.add_argument("--domain", metavar="PKG.MODULE:FUNCTION", help="makes valid arguments of random ones")
+    parser.add_argument("--tolerance", type=float, default=0.0, help="what the function's own solver leaves, relative")
+    parser.add_argument("--time-limit", type=float, default=600.0, metavar="S", help="seconds a check may take, or 600")
     parser.set_defaults(run=run)
 
 
@@ -37,7 +50,11 @@ def run(options: argparse.Namespace) -> int:
     reports = {name: _shown(name, prove, say) for (name, prove), say in track(work, lambda item: item[0])}
     if options.all:
         print(_summary(reports))
-    return 0 if all(report.passed for report in reports.values()) else 1
+    status = 0 if all(report.passed for report in reports.values()) else 1
+    if still_running():  # it would keep Python from ending in order
+        sys.stdout.flush()
+        os._exit(status)
+    return status
 
 
 def _shown(name, prove, say):
@@ -72,4 +89,6 @@ def _case(case, options, **more):
 
 def _prove(options, f, *args, **more):
     chosen = {"dtypes": options.dtype, "only": options.only, "skip": options.skip, "quick": options.quick}
+    chosen |= {"tolerance": options.tolerance, "time_limit": options.time_limit}
+    chosen["domain"] = function(options.domain) if options.domain else None
     return check(f, *args, **chosen, **more, seed=options.seed, raises=False)

@@ -35,25 +35,32 @@ class Allowance:
       length: n, the longest sum in it.
       scale: s at least; the array's own largest entry may be larger.
       noise: an absolute error that is allowed besides.
+      tolerance: a share of s that is allowed besides.
     """
 
     dtype: str
     length: int
     scale: float = 0.0
     noise: float | np.ndarray = 0.0
+    tolerance: float = 0.0
 
     def unit(self, wanted: np.ndarray) -> float:
         """One unit of rounding for an array that should be `wanted`."""
-        info = jnp.finfo(self.dtype)
-        scale = max(self.scale, largest(wanted), float(info.tiny) / float(info.eps))
-        return float(info.eps) * scale * np.sqrt(self.length)
+        return float(jnp.finfo(self.dtype).eps) * self._scale_of(wanted) * np.sqrt(self.length)
 
     def units(self, got: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-        """The error of each entry in units, beyond the noise; NaN in got is infinitely wrong, in wanted no opinion."""
-        errors = absolute_errors(got, wanted)
+        """The error of each entry in units, beyond noise and tolerance.
+
+        NaN in got is infinitely wrong, in wanted no opinion.
+        """
+        errors, allowed = absolute_errors(got, wanted), self.noise + self.tolerance * self._scale_of(wanted)
         with np.errstate(over="ignore", invalid="ignore"):
-            units = np.where(np.isinf(errors), np.inf, np.maximum(errors - self.noise, 0) / self.unit(wanted))
+            units = np.where(np.isinf(errors), np.inf, np.maximum(errors - allowed, 0) / self.unit(wanted))
         return np.where(np.isfinite(wanted) & np.isfinite(self.noise), units, 0)
+
+    def _scale_of(self, wanted):
+        info = jnp.finfo(self.dtype)
+        return max(self.scale, largest(wanted), float(info.tiny) / float(info.eps))
 
 
 class Distance(NamedTuple):

@@ -10,6 +10,7 @@ from ._check import CHECKS as CHECKS
 from ._check import QUICK as QUICK
 from ._check import assert_gradients as assert_gradients
 from ._check import check as check
+from ._check import still_running as still_running
 from ._report import Failure as Failure
 from ._report import GradientError as GradientError
 from ._report import Report as Report

@@ -1,6 +1,7 @@
 """The checks, and the one call that runs them."""
 
 import itertools
+import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 
@@ -13,6 +14,7 @@ from jbackprop.functions import residuals as kept
 
 from . import _inputs, _sharding, _transformations, _values
 from ._differences import finite_differences
+from ._domain import on_domain
 from ._explained import explained
 from ._flat import lay_flat
 from ._kept import residuals
@@ -57,6 +59,7 @@ def check(
     *args,
     reference: Callable | None = None,
     gradient_of: Callable | None = None,
+    domain: Callable | None = None,
     wrt: Wrt = None,
     dtypes: Sequence[DTypeLike] | None = None,
     only: Collection[str] | None = None,
@@ -64,6 +67,8 @@ def check(
     seed: int = 0,
     raises: bool = True,
     quick: bool = False,
+    tolerance: float = 0.0,
+    time_limit: float | None = None,
     name: str | None = None,
     progress: Callable[[str], object] = str,
 ) -> Report:
@@ -82,6 +87,9 @@ def check(
         `while_loop`, a callback), the reference's gradient is the judge, and without a reference finite differences.
       gradient_of: another function of the same arguments, whose automatic gradient f is to have where that is not its
         own by design: for a straight-through estimator, a reversed or a clipped gradient.
+      domain: for a function of positive numbers, of symmetric matrices, of sorted or normalised input: a function of
+        the arguments that makes valid ones of them, such as `jnp.exp` or `lambda a, b: (a + a.T, b)`.  Then args are
+        free numbers, and so is what the checks try instead; what is judged is the gradient by these, of f behind it.
       wrt: which arguments to differentiate by, by position or name; all that hold floating point arrays unless given.
       dtypes: floating point types to prove f in, one at a time; where the arguments have several, also in those.  Of
         float64, float32, bfloat16 and float16 those that f takes, unless given; float64 is always used to judge the
@@ -95,6 +103,12 @@ def check(
         gradients with automatic differentiation and the reference, also at zeros, ties and huge numbers.  Left out are
         finite differences, random and non-finite inputs, other batches, `jit` against eager, all transformations,
         second order, sharding and the residuals, and the other types: they are for the run before a release.
+      tolerance: of f's own solver, for an implicit function: values and gradients may be off by so large a share of an
+        array's largest entry, besides rounding.
+      time_limit: how many seconds a check may take, for a function that may never end at odd input.  A check that takes
+        longer has failed; what it had begun goes on in a thread of its own, for a running program cannot be stopped,
+        and a process that ends meanwhile may do so by a fault (`os._exit` does not).  Without a limit everything runs
+        in the caller's thread.
       name: what to call f in the report and in errors; the function's own name unless given.
       progress: is called with the name of each check before it runs.
 
@@ -114,20 +128,23 @@ def check(
       True
     """
     __tracebackhide__ = True
-    _callable(f=f, reference=reference, gradient_of=gradient_of)
+    _callable(f=f, reference=reference, gradient_of=gradient_of, domain=domain)
+    _not_negative(tolerance=tolerance, time_limit=time_limit or 0)
     wanted = _known((QUICK if quick else CHECKS) if only is None else only, "only")
     unwanted = _known(skip, "skip")
     dtypes, called = _names(dtypes), name or function_name(f)
     with jax.default_matmul_precision("highest"):
-        subject = lay_flat(f, reference, gradient_of, args, wrt, dtypes, seed, quick)
+        behind = on_domain(domain, f)
+        standards = [other and on_domain(domain, other) for other in (reference, gradient_of)]
+        subject = lay_flat(behind, standards[0], standards[1], args, wrt, dtypes, seed, quick, tolerance)
         results = []
         for chosen in (one for one in CHECKS if one in wanted and one not in unwanted):
             progress(chosen)
-            results.append(_run(chosen, subject, at_most=1 if raises else None))
+            results.append(_within(time_limit, chosen, subject, 1 if raises else None))
             if raises and results[-1].failures:
                 raise GradientError(called, chosen, results[-1].failures[0])
         asked = dtypes or (() if quick else DTYPES)
-        return Report(called, tuple(results), _kept(f, args, wrt), tuple(_notes(subject, asked)))
+        return Report(called, tuple(results), _kept(behind, args, wrt), tuple(_notes(subject, asked)))
 
 
 def assert_gradients(f: Callable, *args, **options) -> None:
@@ -143,6 +160,32 @@ def assert_gradients(f: Callable, *args, **options) -> None:
     if NOTHING_TO_PROVE in check(f, *args, **options).notes:
         wanted = "wanted a function with a rule in it"
         raise ValueError(f"assert_gradients: f, {wanted}, got {function_name(f)}, which {NOTHING_TO_PROVE}")
+
+
+_THREAD = "check: "
+
+
+def still_running() -> bool:
+    """Whether a check goes on that has reached its time limit."""
+    return any(thread.name.startswith(_THREAD) for thread in threading.enumerate())
+
+
+def _within(seconds, name, subject, at_most):
+    """A check, in a thread of its own if it has a limit."""
+    if seconds is None:
+        return _run(name, subject, at_most)
+    results = []
+
+    def alone():
+        with jax.default_matmul_precision("highest"):  # such settings are a thread's own
+            results.append(_run(name, subject, at_most))
+
+    thread = threading.Thread(target=alone, name=_THREAD + name, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if results:
+        return results[0]
+    return Result(name, (Failure("call", "", None, f"no result in {seconds:g} s", "an end"),), "", seconds)
 
 
 def _run(name, subject, at_most=None):
@@ -174,6 +217,13 @@ def _kept(f, args, wrt):
         return kept(f, *args, wrt=wrt)
     except Exception:  # it cannot be differentiated: what the checks have found
         return ()
+
+
+def _not_negative(**numbers):
+    __tracebackhide__ = True
+    for argument, number in numbers.items():
+        if not number >= 0:
+            raise ValueError(f"check: {argument}, wanted a number that is not negative, got {number}")
 
 
 def _callable(f, **others):

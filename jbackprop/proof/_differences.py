@@ -152,8 +152,8 @@ _STEPS = (0, _STEP, -_STEP, _STEP / 2, -_STEP / 2)
 
 
 def _spacing(subject):
-    """Of the numbers that the function computes with when it is given float64."""
-    return float(jnp.finfo(subject.finest).eps)
+    """Of the numbers that the function computes with when it is given float64, or that its solver tells apart."""
+    return max(float(jnp.finfo(subject.finest).eps), subject.tolerance)
 
 
 def _extrapolated(values, spacing):

@@ -21,6 +21,7 @@ def lay_flat(
     dtypes: Sequence[str] | None,
     seed: int,
     quick: bool = False,
+    tolerance: float = 0.0,
 ) -> Subject:
     """The subject for f(*args); what is not an array among the arguments stays as it is, what is a shape is drawn.
 
@@ -28,7 +29,7 @@ def lay_flat(
       f, reference, gradient_of, args, wrt, seed: as for `check`.
       dtypes: to prove f in; without them, float64 and that of the arguments, and if not `quick` all others of `DTYPES`
         that f takes.
-      quick: see there.
+      quick, tolerance: see there.
 
     Raises:
       TypeError: no argument holds a real floating point array to differentiate by, or one holds complex numbers.
@@ -47,6 +48,7 @@ def lay_flat(
         original=problem.leaves,
         dtypes=tuple(DTYPES if dtypes is None else dtypes),
         seed=seed,
+        tolerance=tolerance,
     )
     subject.function(*subject.original)  # what it raises is the caller's to see
     _check_outputs(subject)

@@ -20,6 +20,7 @@ from jbackprop.functions import (
     count_rules,
     draws_random_numbers,
     error_line,
+    every_equation,
     is_real,
     longest_sum,
     neighbours,
@@ -51,6 +52,7 @@ class Subject:
       original: every array among the arguments as it was given.
       dtypes: the floating point dtypes to prove the function in.
       seed: of everything random.
+      tolerance: what the function's own solver leaves, as a share of an array's largest entry.
     """
 
     function: Flat
@@ -62,6 +64,7 @@ class Subject:
     original: Arrays
     dtypes: tuple[str, ...]
     seed: int
+    tolerance: float = 0.0
 
     @functools.cached_property
     def given(self) -> str:
@@ -115,8 +118,12 @@ class Subject:
     def takes(self, dtype: str) -> bool:
         """Whether the function can be computed in a dtype, rules aside: LAPACK and FFTs have no half precision."""
         with precision(dtype):
+            leaves = cast(dtype, self.leaves)
             try:
-                jax.jit(self.function).lower(*cast(dtype, self.leaves))
+                traced = jax.jit(self.function).trace(*leaves)
+                program = traced.lower()
+                if any("callback" in equation.primitive.name for equation in every_equation(traced.jaxpr)):
+                    jax.block_until_ready(program.compile()(*leaves))  # what it calls is seen only then
             except Exception:  # JAX's errors for this are of many types
                 return False
         return True
@@ -218,14 +225,19 @@ class Subject:
 
     @functools.cached_property
     def finest(self) -> str:
-        """The dtype that the function computes in when it is given float64."""
+        """The dtype that the function computes in when it is given float64.
+
+        Its gradient too, unless somebody wants it in float64: a backward pass in float32 is right for the others.
+        """
         with precision("float64"):
-            return computed_in(self.twin, *self.leaves)
+            of_values = computed_in(self.twin, *self.leaves)
+            if "float64" in self.dtypes:
+                return of_values
+            return _coarser(of_values, computed_in(pull_back(self.function, self.wrt), self.leaves, self.cotangents()))
 
     def allowance(self, dtype: str, scale: float = 0.0, noise: float | np.ndarray = 0.0) -> Allowance:
         """What a value or a gradient may be off, computed from arguments in this dtype."""
-        coarser = max(dtype, self.finest, key=lambda name: float(jnp.finfo(name).eps))
-        return Allowance(coarser, self.length, scale, noise)
+        return Allowance(_coarser(dtype, self.finest), self.length, scale, noise, self.tolerance)
 
     def rng(self, *stream: int) -> np.random.Generator:
         """Random numbers, the same at every run; each check has a stream of its own."""
@@ -252,6 +264,10 @@ class Subject:
     def name(self, position: int) -> str:
         """The name of the leaf that the gradient at this position belongs to."""
         return self.names[self.wrt[position]]
+
+
+def _coarser(*dtypes):
+    return max(dtypes, key=lambda name: float(jnp.finfo(name).eps))
 
 
 def _eighths(rng, shape):

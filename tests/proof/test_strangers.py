@@ -1,6 +1,8 @@
 """Rules as strangers write them: with nothing to compare with, another gradient by design, or known weaknesses."""
 
 import re
+import threading
+import time
 
 import jax
 import jax.numpy as jnp
@@ -209,3 +211,107 @@ def test_what_conditioning_explains_is_no_fault(seed):
         jnp.array, ([100.0, 90.0, 80.0], [95.0, 100.0, 85.0], [0.5, 1.0, 2.0], [0.03, 0.02, 0.01], [0.2, 0.3, 0.25])
     )
     assert jb.check(price, *market, seed=seed, dtypes=FAST).passed
+
+
+def _log_with_slope(slope):
+    return _ruled(jnp.log, lambda x: (jnp.log(x), x), lambda x, u: (u * slope(x),))
+
+
+def test_a_function_of_positive_numbers_is_tried_on_what_its_domain_makes():
+    """Outside of it the slope is wrong, and nobody sees."""
+    from_half_on = _log_with_slope(lambda x: jnp.where(x < 0.5, 2, 1) / x)
+    options = {"reference": jnp.log, "dtypes": FAST}
+    assert jb.check(from_half_on, X, domain=lambda x: jnp.exp(x) + 0.5, **options).passed
+    with pytest.raises(jb.GradientError):
+        jb.check(from_half_on, X, **options)
+    with pytest.raises(jb.GradientError, match="random inputs: gradient of x"):
+        jb.check(_log_with_slope(lambda x: jnp.where(x > 9, 1.01, 1) / x), X, domain=jnp.exp, **options)
+
+
+def test_a_domain_of_several_arguments():
+    """A Rayleigh quotient of a symmetric matrix, whose gradient takes it for one."""
+
+    def quotient(a, x):
+        return x @ a @ x / (x @ x)
+
+    def fwd(a, x):
+        return quotient(a, x), (a, x)
+
+    def bwd(kept, u):
+        (a, x), size = kept, kept[1] @ kept[1]
+        return u * jnp.outer(x, x) / size, 2 * u * (a @ x - quotient(a, x) * x) / size
+
+    rule, given = _ruled(quotient, fwd, bwd), (jax.random.normal(jax.random.key(2), (3, 3)), X[0])
+    checks = ["gradient", "finite differences", "random inputs"]
+    jb.check(rule, *given, domain=lambda a, x: (a + a.T, x), dtypes=FAST, only=checks)
+    with pytest.raises(jb.GradientError, match="gradient of x"):
+        jb.check(rule, *given, dtypes=FAST, only=checks)
+
+
+def _coarse_root(a):
+    """√a by a loop that ends where it changes little."""
+
+    def step(s):
+        return s[1], 0.5 * (s[1] + a / s[1])
+
+    def far(s):
+        return jnp.abs(s[1] - s[0]).max() > 1e-2 * jnp.abs(s[1]).max()
+
+    return jax.lax.while_loop(far, step, step((a, jnp.maximum(a, 1))))[1]
+
+
+def test_the_tolerance_of_a_solver_is_an_argument():
+    def rule(share):
+        return _ruled(_coarse_root, lambda a: (_coarse_root(a),) * 2, lambda y, u: (share * u / (2 * y),))
+
+    options = {"reference": jnp.sqrt, "dtypes": FAST, "only": ["reference", "gradient", "finite differences"]}
+    assert jb.check(rule(1), POSITIVE, tolerance=1e-3, **options).passed
+    with pytest.raises(jb.GradientError, match="gradient: gradient of a"):
+        jb.check(rule(1), POSITIVE, **options)
+    with pytest.raises(jb.GradientError, match="gradient: gradient of a"):
+        jb.check(rule(1.01), POSITIVE, tolerance=1e-3, **options)
+
+
+def test_a_backward_half_in_float32_is_right_where_float64_is_not_asked_for():
+    rule = _ruled(
+        jnp.sin, lambda x: (jnp.sin(x), x), lambda x, u: ((u * jnp.cos(x.astype("float32"))).astype(x.dtype),)
+    )
+    assert jb.check(rule, X, dtypes=["float32", "bfloat16"]).passed
+    with pytest.raises(jb.GradientError, match="gradient of x"):
+        jb.check(rule, X)
+
+
+def test_a_callback_that_takes_no_half_precision_is_not_asked_for_it():
+    def host(x):
+        if x.dtype.itemsize < 4:
+            raise TypeError("no half precision")
+        return np.sin(x)
+
+    def sine(x):
+        return jax.pure_callback(host, jax.ShapeDtypeStruct(x.shape, x.dtype), x, vmap_method="expand_dims")
+
+    rule = _ruled(sine, lambda x: (sine(x), x), lambda x, u: (u * jnp.cos(x),))
+    report = jb.check(rule, X, only=["structure", "primal"])
+    assert report.passed and "the function takes no bfloat16 and no float16" in str(report)
+
+
+def test_a_check_that_does_not_end_has_a_limit():
+    stop = []
+
+    def slow(x):
+        while not stop:
+            time.sleep(0.01)
+        return x
+
+    def endless(x):
+        y = jax.pure_callback(slow, jax.ShapeDtypeStruct(x.shape, x.dtype), x, vmap_method="expand_dims")
+        return jnp.where(x > 0, x, y)
+
+    rule = _ruled(lambda x: x, lambda x: (x, x), lambda x, u: (u * endless(x),))
+    report = jb.check(rule, X, only=["gradient"], dtypes=FAST, time_limit=1, raises=False)
+    stop.append(True)
+    (goes_on,) = (thread for thread in threading.enumerate() if thread.name == "check: gradient")
+    goes_on.join()
+    assert "no result in 1 s" in str(report)
+    with pytest.raises(ValueError, match="time_limit, wanted a number that is not negative, got nan"):
+        jb.check(rule, X, time_limit=float("nan"))

@@ -1,0 +1,18 @@
+"""Functions that are defined for some arguments alone, tried on free numbers."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+
+def on_domain(domain: Callable | None, f: Callable) -> Callable:
+    """f behind a function that makes valid arguments of free ones; f itself where there is none."""
+    if domain is None:
+        return f
+
+    @functools.wraps(f)
+    def behind(*free: Any) -> Any:
+        valid = domain(*free)
+        return f(*valid) if len(free) > 1 else f(valid)
+
+    return behind
