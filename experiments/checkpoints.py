@@ -6,8 +6,11 @@ Beside the arrays stands their digest, so that a file which was altered is not t
 
 import contextlib
 import dataclasses
+import errno
 import hashlib
 import logging
+import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -66,7 +69,10 @@ class Checkpoints:
         contents = ocp.args.Composite(arrays=ocp.args.StandardSave(arrays), about=ocp.args.JsonSave(_about(arrays)))
         with _manager(self.folder / name, most) as manager:
             if epoch not in manager.all_steps():
-                manager.save(epoch, args=contents)
+                try:
+                    manager.save(epoch, args=contents)
+                except ValueError as error:  # of what orbax writes by, on a full disk
+                    raise _not_written(self.folder / name, error) from None
 
     def _read(self, name, like):
         place = self.folder / name
@@ -89,6 +95,13 @@ class Checkpoints:
         return epoch, _states(found.arrays, like)
 
 
+def _not_written(place, error):
+    """An OSError with what the operating system has said, of which a ValueError tells the number."""
+    number = re.search(r"os_error_code='(\d+)'", str(error))
+    code = int(number[1]) if number else getattr(error, "errno", None) or errno.EIO
+    return OSError(code, os.strerror(code), f"checkpoint {place}")
+
+
 def _got(error):
     return f"got {type(error).__name__}: {str(error).strip().partition(chr(10))[0][:200]}"
 
@@ -97,12 +110,13 @@ def _got(error):
 def _manager(place, most) -> Iterator[Any]:
     """Orbax's, whose remarks are kept from the progress bar."""
     logging.getLogger("absl").setLevel(logging.ERROR)
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # which repeats an error that was raised already
     options = ocp.CheckpointManagerOptions(max_to_keep=most, enable_async_checkpointing=False)
     try:
         with ocp.CheckpointManager(place.absolute(), options=options) as manager:
             yield manager
     except OSError as error:
-        raise InputError(f"checkpoint {place}, wanted to write it, got {error.strerror or error}") from None
+        raise _not_written(place, error) from None
 
 
 def _arrays(states):

@@ -1,8 +1,10 @@
 """The command line: one word for the experiment, then its settings."""
 
 import contextlib
+import dataclasses
 import functools
 import io
+import math
 import re
 from collections.abc import Sequence
 
@@ -58,7 +60,9 @@ def main(arguments: Sequence[str]) -> None:
     if name not in EXPERIMENTS:
         raise InputError(f"experiment, wanted one of {', '.join(EXPERIMENTS)}, got {name!r}")
     experiment = EXPERIMENTS[name]
-    experiment.run(_parsed(experiment, name, settings))
+    parsed = _parsed(experiment, name, settings)
+    _check_numbers(parsed)
+    experiment.run(parsed)
 
 
 def _listing():
@@ -76,6 +80,22 @@ def _parsed(experiment, name, arguments):
     stored = runs.stored_settings(given.resume, name, experiment.Settings)
     found = _read(experiment, name, arguments, {"default": stored})
     return runs.resumed(stored, found)
+
+
+def _check_numbers(settings):
+    """Raises InputError for what is no number, or not one of 64 bits, or no seed: in no setting of any experiment."""
+    for field in dataclasses.fields(settings):
+        value = getattr(settings, field.name)
+        least = 0 if field.name == "seed" else -(2**63)
+        for number in value if isinstance(value, tuple) else (value,):
+            if isinstance(number, float) and math.isnan(number):
+                raise InputError(f"{_flag(field)}, wanted a number, got {number}")
+            if isinstance(number, int) and not least <= number < 2**63:
+                raise InputError(f"{_flag(field)}, wanted {least} to {2**63 - 1}, got {number}")
+
+
+def _flag(field):
+    return f"--{field.name.replace('_', '-')}"
 
 
 def _read(experiment, name, arguments, default):

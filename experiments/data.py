@@ -67,17 +67,25 @@ def idx_folder(folder: Path) -> Data:
     Raises:
       InputError: the folder or a file is not there, a file is broken, or images and labels do not match.
     """
-    return Data(*_pair(folder, "train"), *_pair(folder, "t10k"))
+    (x, y), (x_held_out, y_held_out) = (_pair(folder, part) for part in ("train", "t10k"))
+    if x.shape[1:] != x_held_out.shape[1:]:
+        wanted, got = (" by ".join(map(str, images.shape[1:])) for images in (x, x_held_out))
+        raise InputError(f"{folder}: t10k images, wanted {wanted} pixels as those of train, got {got}")
+    return Data(*_typed(_rows(x), y), *_typed(_rows(x_held_out), y_held_out))
 
 
 def _pair(folder, part):
     images = idx.read(folder, f"{part}-images-idx3-ubyte", axes=3)
     labels = idx.read(folder, f"{part}-labels-idx1-ubyte", axes=1)
-    if len(images) != len(labels) or not len(labels):
+    if len(images) != len(labels):
         raise InputError(f"{folder}: {part} labels, wanted one for each of {len(images)} images, got {len(labels)}")
     if labels.max() > 9:
         raise InputError(f"{folder}: {part} labels, wanted 0 to 9, got {labels.max()}")
-    return _typed(images.reshape(len(images), -1) / 255, labels)
+    return images, labels
+
+
+def _rows(images):
+    return images.reshape(len(images), -1) / np.float32(255)
 
 
 def _packaged(package, path):

@@ -187,7 +187,7 @@ def _tell_samples(settings, problem, checkpoints, states, run):
     best = checkpoints.best(states) or states
     params = jax.device_get(best[settings.backwards[0]].params)
     text = problem.sample(params, jax.random.key(settings.seed))
-    (run.folder / "samples.txt").write_text(text + "\n", encoding="utf-8")
+    runs.write(run.folder / "samples.txt", text)
     print(f"\n{text}\n\nsamples: {run.folder / 'samples.txt'}")
 
 

@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from . import runs
 from .runs import Run
 
 STROKES = {
@@ -96,5 +97,6 @@ def _shade(i, count):
 
 def save(figure: Figure, path: Path) -> Path:
     """Writes a picture and tells where."""
-    figure.savefig(path, dpi=RESOLUTION)
+    with runs.naming(path):
+        figure.savefig(path, dpi=RESOLUTION)
     return path

@@ -3,10 +3,12 @@
 import contextlib
 import dataclasses
 import datetime
+import errno
 import fcntl
 import itertools
 import json
 import math
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -30,27 +32,27 @@ class Run:
         return self.folder / "metrics.jsonl"
 
     def log(self, **values: Any) -> None:
-        """Appends one line to metrics.jsonl; a number that is not finite is null, as JSON has no other."""
-        try:
-            with self.metrics_path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(_plain(values), allow_nan=False) + "\n")
-        except OSError as error:
-            raise InputError(f"{self.metrics_path}, wanted to write it, got {error.strerror}") from None
+        """Appends one line to metrics.jsonl, or none; a number that is not finite is null, as JSON has no other."""
+        line = json.dumps(_plain(values), allow_nan=False).encode() + b"\n"
+        with naming(self.metrics_path), self.metrics_path.open("ab", buffering=0) as file:
+            start = file.tell()
+            if file.write(line) < len(line):
+                file.truncate(start)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def conclude(self, score: str, measured: Mapping[str, Measured], apart: Difference | None) -> None:
         """Writes result.json: of each copy its last score and the cost of a step, and how far apart both ended."""
         last = {line["backward"]: line[f"held_out_{score}"] for line in self.metrics()}
         copies = {name: {"score": last[name], **cost._asdict()} for name, cost in measured.items()}
         found = {"score": score, "copies": copies, "apart": None if apart is None else apart.size}
-        (self.folder / "result.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+        write(self.folder / "result.json", json.dumps(found, indent=2))
 
     def forget_after(self, epoch: int) -> None:
         """Drops the lines of later epochs, which are to come again."""
         if self.metrics_path.exists():
             kept = [line for line in self.metrics() if line["epoch"] <= epoch]
-            lines = "".join(json.dumps(line) + "\n" for line in kept)
             beside = self.metrics_path.with_suffix(".new")
-            beside.write_text(lines, encoding="utf-8")
+            write(beside, "\n".join(map(json.dumps, kept)), end="\n" if kept else "")
             beside.replace(self.metrics_path)
 
     def metrics(self) -> list[dict[str, Any]]:
@@ -59,6 +61,21 @@ class Run:
             return []
         whole, _, _ = self.metrics_path.read_text(encoding="utf-8").rpartition("\n")
         return [json.loads(line) for line in whole.splitlines()]
+
+
+def write(path: Path, text: str, end: str = "\n") -> None:
+    """Writes a text; OSError, with the path, where that cannot be."""
+    with naming(path):
+        path.write_text(text + end, encoding="utf-8")
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """An OSError of what is done to a file tells which: that of a full disk does not."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from None
 
 
 @contextlib.contextmanager
@@ -136,18 +153,25 @@ def start(root: Path, experiment: str, settings: Any) -> Run:
     except OSError as error:
         raise InputError(f"--out, wanted a folder to write to, got {root} ({error.strerror})") from None
     config = {"experiment": experiment, **dataclasses.asdict(settings)}
-    (run.folder / "config.json").write_text(json.dumps(config, indent=2, default=str) + "\n", encoding="utf-8")
+    write(run.folder / "config.json", json.dumps(config, indent=2, default=str))
     return run
 
 
 def _new_folder(root, name):
-    """Runs that start within one second get a number."""
+    """Runs that start within one second get a number; whoever makes a folder has it."""
     root.mkdir(parents=True, exist_ok=True)
     folder, numbers = root / name, itertools.count(2)
-    while folder.exists():
+    while not _made(folder):
         folder = root / f"{name}-{next(numbers)}"
-    folder.mkdir()
     return folder
+
+
+def _made(folder):
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        return False
+    return True
 
 
 def _plain(value):

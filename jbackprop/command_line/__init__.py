@@ -47,7 +47,8 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser():
-    parser = _Parser(prog="python -m jbackprop", description="Prove and measure hand-written gradients.")
+    about = "Prove and measure hand-written gradients."
+    parser = _Parser(prog="python -m jbackprop", description=about, epilog=__doc__.rpartition("\n\n")[2])
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
     for subcommand in _SUBCOMMANDS:
         subcommand.add_parser(subparsers)

@@ -12,12 +12,19 @@ from jbackprop.cases import CASES
 from jbackprop.comparison import TARGETS, TRANSFORMS, Comparison, Comparisons, compare, prepare_targets
 
 from ._files import check_writable, read, write
-from ._functions import add_arguments, check_choice, check_signature, the_arguments, the_function, the_reference
+from ._functions import (
+    add_arguments,
+    check_choice,
+    check_signature,
+    the_arguments,
+    the_function,
+    the_reference,
+    whole_number,
+)
 from ._progress import track
 from ._usage import UsageError, function_errors, usage_errors
 
 _STACKED = 4
-_ROUNDS = 10**5
 
 
 def add_parser(subparsers) -> None:
@@ -26,7 +33,7 @@ def add_parser(subparsers) -> None:
     parser.add_argument("--dtype", help="cast the floating-point arguments, as in bfloat16")
     parser.add_argument("--transform", choices=TRANSFORMS, help="map or run along the leading axis, or recompute")
     parser.add_argument("--sizes", nargs="+", type=int, metavar="N", help="a sweep over n in the specs of --args")
-    parser.add_argument("--repeats", type=_rounds, default=15, help="rounds of timing")
+    parser.add_argument("--repeats", type=whole_number(1, 10**5), default=15, help="rounds of timing")
     parser.add_argument(
         "--target", action="append", default=[], choices=TARGETS, help="also compile for it (may be repeated)"
     )
@@ -34,13 +41,6 @@ def add_parser(subparsers) -> None:
         parser.add_argument(f"--{form}", metavar="FILE", help=f"write {form.upper()}")
     parser.add_argument("--baseline", metavar="FILE.json", help="show what changed since an earlier --json")
     parser.set_defaults(run=run)
-
-
-def _rounds(word):
-    number = int(word)
-    if not 1 <= number <= _ROUNDS:
-        raise argparse.ArgumentTypeError(f"wanted 1 to {_ROUNDS:,}, got {number}")
-    return number
 
 
 def run(options: argparse.Namespace) -> int:

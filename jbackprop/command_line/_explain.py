@@ -37,6 +37,8 @@ def run(options: argparse.Namespace) -> int:
     check_writable(options.save)
     net, loss = _network(options.network), function(options.loss)
     x, y = parsed(options.args, options.seed)
+    if not isinstance(x, jax.Array):
+        raise UsageError(f'--args, wanted an array for X, as in "f32[8,64]", got {options.args[0]}')
     with function_errors("explain", options.network):
         params, _ = net.init(jax.random.key(options.seed), x.shape[1:])
         table = explain(net, loss, options.order)(params, x, y)

@@ -1,6 +1,7 @@
 """From words to functions and their arguments."""
 
 import argparse
+import contextlib
 import difflib
 import functools
 import importlib
@@ -23,12 +24,20 @@ def add_function(parser: argparse.ArgumentParser, **optional: Any) -> None:
     parser.add_argument("--seed", type=seed, default=0, help="of the random arguments")
 
 
-def seed(word: str) -> int:
-    """A seed on the command line."""
-    number = int(word)
-    if not 0 <= number < SEEDS:
-        raise argparse.ArgumentTypeError(f"wanted 0 to {SEEDS - 1}, got {number}")
-    return number
+def whole_number(least: int, most: int) -> Callable[[str], int]:
+    """What reads a whole number in a range off the command line."""
+
+    def read(word):
+        with contextlib.suppress(ValueError):  # no number, or one of thousands of digits
+            if least <= int(word) <= most:
+                return int(word)
+        raise argparse.ArgumentTypeError(f"wanted {least} to {most:,}, got {word}")
+
+    return read
+
+
+seed = whole_number(0, SEEDS - 1)
+"""Reads a seed off the command line."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 from jbackprop import graph, report
 
 from ._files import check_writable
-from ._functions import add_function, check_signature, function, the_arguments
+from ._functions import add_function, check_signature, function, the_arguments, whole_number
 from ._usage import function_errors, usage_errors
 
 
@@ -24,7 +24,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--unroll", action="store_true", help="write out scan, while and cond")
     parser.add_argument("--group", action="store_true", help="make one node of each call")
     parser.add_argument("--animate", action="store_true", help="let the picture (.svg) go through its steps by itself")
-    parser.add_argument("--limit", type=int, default=graph.LIMIT, help="most nodes to draw")
+    parser.add_argument("--limit", type=whole_number(1, 10**6), default=graph.LIMIT, help="most nodes to draw")
     parser.set_defaults(run=run)
 
 

@@ -7,9 +7,10 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import DTypeLike
 
-from jbackprop.functions import DTYPES, Wrt, error_line, full_dtype_name, function_name
+from jbackprop.functions import DTYPES, SEEDS, Wrt, error_line, full_dtype_name, function_name
 from jbackprop.functions import residuals as kept
 
 from . import _inputs, _sharding, _transformations, _values
@@ -96,7 +97,7 @@ def check(
         others, so f has to take it.
       only: names of the checks to run, all of `jbackprop.CHECKS` unless given; each says in its docstring why.
       skip: names of checks to leave out.
-      seed: of the random cotangents, directions and inputs.
+      seed: of the random cotangents, directions and inputs, from 0 to 2⁶³ − 1.
       raises: whether to raise at the first fault, or to run every check and report.
       quick: for a test suite that runs at every save: the checks of `jbackprop.proof.QUICK` unless `only` is given, and
         of the floating point types float64 and that of the arguments unless `dtypes` are.  It compares values and
@@ -132,6 +133,7 @@ def check(
     _not_negative(tolerance=tolerance, time_limit=time_limit or 0)
     wanted = _known((QUICK if quick else CHECKS) if only is None else only, "only")
     unwanted = _known(skip, "skip")
+    _check_seed(seed)
     dtypes, called = _names(dtypes), name or function_name(f)
     with jax.default_matmul_precision("highest"):
         behind = on_domain(domain, f)
@@ -231,6 +233,12 @@ def _callable(f, **others):
     for argument, function in {"f": f, **{name: other for name, other in others.items() if other is not None}}.items():
         if not callable(function):
             raise TypeError(f"check: {argument}, wanted a function, got {type(function).__name__}")
+
+
+def _check_seed(seed):
+    __tracebackhide__ = True
+    if not isinstance(seed, int | np.integer) or not 0 <= seed < SEEDS:
+        raise ValueError(f"check: seed, wanted a whole number from 0 to 2⁶³ − 1, got {seed!r}")
 
 
 def _known(names, argument):

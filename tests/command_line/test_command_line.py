@@ -208,10 +208,10 @@ UNUSABLE = {
     "target": ((*GELU, "--target", "a100"), "h100"),
     "repeats": ((*GELU, "--repeats", 0), "--repeats: wanted 1 to 100,000, got 0"),
     "too many repeats": ((*GELU, "--repeats", 10**30), "--repeats: wanted 1 to 100,000, got 1000"),
-    "seed": ((*GELU, "--seed", -1), "--seed: wanted 0 to 9223372036854775807, got -1"),
+    "seed": ((*GELU, "--seed", -1), "--seed: wanted 0 to 9,223,372,036,854,775,807, got -1"),
     "seed beyond 64 bits": (
         (*GELU, "--seed", 2**64),
-        "--seed: wanted 0 to 9223372036854775807, got 18446744073709551616",
+        "--seed: wanted 0 to 9,223,372,036,854,775,807, got 18446744073709551616",
     ),
     "integer beyond 64 bits": (("compare", "jax.nn:gelu", "--args", 10**30), "wanted a whole number of 64 bits"),
     "bound beyond 64 bits": (("compare", "jax.nn:gelu", "--args", "i32[3]<99999999999999999999"), "bound from 1 to"),
@@ -231,6 +231,8 @@ UNUSABLE = {
     "drawing what is built in": (("graph", "builtins:int", "--args", "f32[3]"), "cannot draw builtins:int"),
     "a module that ends the program": (("check", "leaves:f", "--args", "f32[3]"), "does not import: SystemExit: 0"),
     "a name that is too long": ((*GELU, "--json", 300 * "a"), "File name too long"),
+    "a limit": (("graph", "jax.numpy:sum", "--args", "f32[3]", "--limit", 0), "--limit: wanted 1 to 1,000,000, got 0"),
+    "no array": (("explain", "somebodys_module:NET", "--args", 3, "i32[3]"), "wanted an array for X"),
     "a link to itself": ((*GELU, "--json", "loop"), "cannot write"),
     "a folder that is none": ((*GELU, "--html", "leaves.py/a"), "cannot write leaves.py/a"),
     "an endless baseline": ((*GELU, "--baseline", "/dev/zero"), "wanted at most 67,108,864 bytes, got more"),
@@ -272,6 +274,11 @@ def test_a_function_that_raises_is_exit_status_3_and_one_line(words, mine, monke
     assert run(*words) == 3
     said = capsys.readouterr().err.splitlines()[-1]
     assert said == f"jbackprop: {words[1]} raised RuntimeError: its own complaint"
+
+
+def test_the_help_tells_the_exit_statuses(capsys):
+    assert run("--help") == 0
+    assert "3 the function itself raises, 130" in " ".join(capsys.readouterr().out.split())
 
 
 def test_a_function_that_ends_the_program_does_not(mine, capsys):

@@ -5,6 +5,7 @@ import json
 import re
 import struct
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -138,7 +139,10 @@ BROKEN = {
     "empty": (b"", "magic number, wanted 00000801, got ''"),
     "header": (LABELS[:6], "header, wanted 8 bytes, got 6"),
     "truncated": (LABELS[:-1], r"entries, wanted 3 for shape \(3,\), got 2"),
-    "too long": (LABELS + b"\x00", r"entries, wanted 3 for shape \(3,\), got 4"),
+    "too long": (LABELS + b"\x00", r"entries, wanted 3 for shape \(3,\), got more"),
+    "too long when unpacked": (gzip.compress(LABELS + b"\x00"), r"entries, wanted 3 for shape \(3,\), got more"),
+    "nothing": (idx_bytes([]), r"sizes, wanted 1 to 1,073,741,824 entries, got 0 for shape \(0,\)"),
+    "huge": (LABELS[:4] + 4 * b"\xff", r"sizes, wanted 1 to 1,073,741,824 entries, got 4,294,967,295 for shape"),
     "gzip cut": (gzip.compress(LABELS)[:-9], "wanted a whole gzip file, got .* bytes"),
     "gzip damaged": (gzip.compress(LABELS)[:10] + b"\xff" * 20, "wanted a whole gzip file, got 30 bytes"),
     "count": (LABELS, "train labels, wanted one for each of 70 images, got 3"),
@@ -155,7 +159,29 @@ def test_broken_idx_file_is_named(name, folder):
     assert str(folder) in str(error.value)
 
 
+def test_a_file_is_read_no_further_than_it_says(folder):
+    """A hundred kilobytes of gzip hold a hundred megabytes of zeros."""
+    (folder / "train-labels-idx1-ubyte").write_bytes(gzip.compress(idx_bytes([7])[:-1] + bytes(10**8)))
+    tracemalloc.start()
+    with pytest.raises(InputError, match=r"entries, wanted 1 for shape \(1,\), got more"):
+        idx.read(folder, "train-labels-idx1-ubyte", axes=1)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 10**6
+
+
+def test_held_out_images_have_the_size_of_the_others(folder):
+    (folder / "t10k-images-idx3-ubyte.gz").write_bytes(gzip.compress(idx_bytes(np.zeros((30, 2, 3)))))
+    with pytest.raises(InputError, match="t10k images, wanted 3 by 2 pixels as those of train, got 2 by 3"):
+        data.idx_folder(folder)
+
+
 BAD_INPUT = {
+    "seed": (["digits-mlp", "--seed", "-1"], "--seed, wanted 0 to 9223372036854775807, got -1"),
+    "long seed": (["gradient-flow", "--seed", str(2**64)], "--seed, wanted 0 to 9223372036854775807, got 18446744073"),
+    "long number": (["digits-mlp", "--hidden", "4", str(2**64)], "--hidden, wanted -9223372036854775808 to 92233720"),
+    "no number": (["digits-mlp", "--weight-decay", "nan"], "--weight-decay, wanted a number, got nan"),
+    "no number either": (["dp-mnist", "--max-norm", "nan"], "--max-norm, wanted a number, got nan"),
     "experiment": (["nets"], "experiment, wanted one of deq, digits-mlp, dp-gpt, dp-mnist, "),
     "setting": (["digits-mlp", "--epoch", "3"], "Unrecognized options: --epoch, 3"),
     "number": (["digits-mlp", "--epochs", "many"], "--epochs: invalid literal for int() with base 10: 'many'"),

@@ -1,13 +1,16 @@
 """A run that is stopped, killed or damaged: it goes on as if it had not been, or says why not."""
 
+import concurrent.futures
 import dataclasses
 import json
 import os
 import random
+import resource
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -188,13 +191,59 @@ def test_the_best_so_far_is_that_of_the_copy_that_is_asked(tmp_path):
     assert [best.is_now({"held_out_cost": cost}) for cost in (0.95, 0.7, 0.8)] == [False, True, False]
 
 
-def test_a_full_disk_is_one_line(tmp_path, monkeypatch, capsys):
+FULL = {
+    "what the system says": OSError(28, "No space left on device"),
+    "what tensorstore says": ValueError("RESOURCE_EXHAUSTED: Failed to write 9 bytes to file 7 [os_error_code='28']"),
+}
+
+
+@pytest.mark.parametrize("name", FULL)
+def test_a_full_disk_is_one_line_and_exit_status_3(name, tmp_path, monkeypatch, capsys):
     def full(*arguments, **options):
-        raise OSError(28, "No space left on device")
+        raise FULL[name]
 
     monkeypatch.setattr(checkpoints.ocp.CheckpointManager, "save", full)
-    assert main(*SETTINGS, "--epochs", 2, "--out", tmp_path) == 2
-    assert "wanted to write it, got No space left on device" in capsys.readouterr().err
+    assert main(*SETTINGS, "--epochs", 2, "--out", tmp_path) == 3
+    place = only_run(tmp_path) / "checkpoints"
+    said = f"experiments: checkpoint {place}, wanted to write it, got No space left on device"
+    assert capsys.readouterr().err.splitlines()[-1] == said
+    assert [line["epoch"] for line in runs.Run(only_run(tmp_path)).metrics()] == [1, 1]
+
+
+def test_a_full_disk_leaves_whole_lines(tmp_path):
+    """Where a line does not fit, nothing of it is there."""
+    run, before = runs.Run(tmp_path), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+    try:
+        run.log(text="a" * 60)
+        with pytest.raises(OSError, match="No space left on device") as caught:
+            run.log(text="b" * 60)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert caught.value.filename == str(run.metrics_path)
+    assert run.metrics_path.read_text().endswith("\n") and run.metrics() == [{"text": "a" * 60}]
+
+
+def test_runs_that_start_in_one_moment_have_folders_of_their_own(tmp_path):
+    together = threading.Barrier(16)
+
+    def start(_):
+        together.wait()
+        return runs.start(tmp_path, "digits-mlp", digits_mlp.Settings()).folder
+
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        folders = list(pool.map(start, range(16)))
+    assert len(set(folders)) == 16
+
+
+@pytest.mark.parametrize("seconds", [0.5, 3])
+def test_interrupted_before_it_trains_it_ends_with_130(seconds, tmp_path):
+    process = started(*SETTINGS, "--out", tmp_path)
+    time.sleep(seconds)
+    process.send_signal(signal.SIGINT)
+    _, printed = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert printed.splitlines()[-1].startswith("experiments: ") and "Traceback" not in printed
 
 
 def test_on_several_devices_it_learns_the_same(whole, tmp_path):

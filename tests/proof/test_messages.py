@@ -142,6 +142,8 @@ TYPES = "check: dtypes, wanted real floating point types such as float64, float3
         ({"dtypes": ["int32"]}, f"{TYPES}'int32'"),
         ({"dtypes": "float32"}, "check: dtypes, wanted a list of types, as in ['float32'], got 'float32'"),
         ({"only": "jit"}, "check: only, wanted a list of names, as in ['jit'], got 'jit'"),
+        ({"seed": -1}, "check: seed, wanted a whole number from 0 to 2⁶³ − 1, got -1"),
+        ({"seed": 2**64}, "check: seed, wanted a whole number from 0 to 2⁶³ − 1, got 18446744073709551616"),
         ({"reference": 3}, "check: reference, wanted a function, got int"),
     ],
 )
