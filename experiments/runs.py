@@ -13,6 +13,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from jbackprop import report
+
 from .comparison import Difference, Measured
 from .errors import InputError
 
@@ -60,7 +62,10 @@ class Run:
         if not self.metrics_path.exists():
             return []
         whole, _, _ = self.metrics_path.read_text(encoding="utf-8").rpartition("\n")
-        return [json.loads(line) for line in whole.splitlines()]
+        try:
+            return [json.loads(line) for line in whole.splitlines()]
+        except ValueError as error:
+            raise InputError(f"{self.metrics_path}, wanted a line of JSON for each epoch, got {error}") from None
 
 
 def write(path: Path, text: str, end: str = "\n") -> None:
@@ -101,8 +106,8 @@ def stored_settings(folder: Path, experiment: str, kind: type) -> Any:
       InputError: the folder is no run of this experiment.
     """
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        config = json.loads(report.read(folder / "config.json"))
+    except (OSError, ValueError, RecursionError):
         config = {}
     if not isinstance(config, dict) or config.pop("experiment", None) != experiment:
         raise InputError(f"--resume, wanted the folder of a run of {experiment}, got {folder}")

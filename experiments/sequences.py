@@ -6,10 +6,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jbackprop import report
+
 from . import fetch
 from .errors import InputError
 from .language import NONE, encoded
 
+CHARACTERS = 2**28
+"""The most that a file may have."""
 SPLIT_SEED = 0
 """Of the shuffle below: the held-out part is the same in every run, whatever the run's own seed."""
 
@@ -139,9 +143,11 @@ def recordings(path: Path, length: int = 29) -> Recordings:
 
 def _text(path, setting):
     try:
-        return path.read_text(encoding="utf-8")
+        return report.read(path, CHARACTERS)
     except UnicodeDecodeError:
         raise InputError(f"--{setting}, wanted a text in UTF-8, got {path}") from None
+    except ValueError:
+        raise InputError(f"--{setting}, wanted at most {CHARACTERS:,} characters, got more in {path}") from None
     except OSError as error:
         hint = "; `make data` writes it" if path.parent == fetch.FOLDER else ""
         raise InputError(f"--{setting}, wanted a file to read, got {path} ({error.strerror}){hint}") from None

@@ -11,7 +11,7 @@ from jbackprop import report
 from jbackprop.cases import CASES
 from jbackprop.comparison import TARGETS, TRANSFORMS, Comparison, Comparisons, compare, prepare_targets
 
-from ._files import check_writable, read, write
+from ._files import check_writable, write
 from ._functions import (
     add_arguments,
     check_choice,
@@ -127,7 +127,7 @@ def _baseline(path):
     if path is None:
         return None
     with usage_errors(f"--baseline {path}, wanted a file that --json wrote: ", OSError, ValueError, RecursionError):
-        return Comparisons.from_json(read(path))
+        return Comparisons.from_json(report.read(path))
 
 
 def _write(found, baseline, options):

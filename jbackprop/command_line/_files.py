@@ -1,4 +1,4 @@
-"""Files to read and to write, refused in words of the command line."""
+"""Files to write, refused in words of the command line."""
 
 import os
 from pathlib import Path
@@ -6,9 +6,6 @@ from pathlib import Path
 from jbackprop import report
 
 from ._usage import UsageError, usage_errors
-
-BYTES = 2**26
-"""The most that a report may be."""
 
 
 def check_writable(path: str | None) -> None:
@@ -28,15 +25,6 @@ def _is_there(path):
     except (FileNotFoundError, NotADirectoryError):
         return False
     return True
-
-
-def read(path: str) -> str:
-    """The text of a file that has an end, and no more than `BYTES`; errors as of `open`, or a ValueError."""
-    with open(path, "rb") as file:
-        content = file.read(BYTES + 1)
-    if len(content) > BYTES:
-        raise ValueError(f"wanted at most {BYTES:,} bytes, got more")
-    return content.decode()
 
 
 def write(path: str, content: str | bytes) -> None:

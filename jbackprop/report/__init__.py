@@ -21,6 +21,7 @@ from ._document import Mark as Mark
 from ._document import Panel as Panel
 from ._document import Span as Span
 from ._document import Table as Table
+from ._files import read as read
 from ._files import save as save
 from ._files import write as write
 from ._forms import forms as forms

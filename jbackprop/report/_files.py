@@ -1,4 +1,4 @@
-"""Files that are there in full or not at all."""
+"""Files that are read up to a bound, and written in full or not at all."""
 
 import os
 import stat
@@ -22,6 +22,24 @@ def save(path: str | os.PathLike, forms: Mapping[str, Callable[[], str | bytes]]
     if suffix.lower() not in forms:
         raise ValueError(f"save: path, wanted one of {', '.join(forms)}, got {suffix or str(path)!r}")
     write(path, forms[suffix.lower()]())
+
+
+CHARACTERS = 2**26
+"""The most that a report may have."""
+
+
+def read(path: str | os.PathLike, most: int = CHARACTERS) -> str:
+    """The text of a file, in UTF-8, and no more of it than so many characters: a device may have no end.
+
+    Raises:
+      ValueError: the file has more, or is no text.
+      OSError: it cannot be read.
+    """
+    with open(path, encoding="utf-8") as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise ValueError(f"read: path, wanted at most {most:,} characters, got more in {str(path)!r}")
+    return content
 
 
 def write(path: str | os.PathLike, content: str | bytes) -> None:

@@ -235,7 +235,10 @@ UNUSABLE = {
     "no array": (("explain", "somebodys_module:NET", "--args", 3, "i32[3]"), "wanted an array for X"),
     "a link to itself": ((*GELU, "--json", "loop"), "cannot write"),
     "a folder that is none": ((*GELU, "--html", "leaves.py/a"), "cannot write leaves.py/a"),
-    "an endless baseline": ((*GELU, "--baseline", "/dev/zero"), "wanted at most 67,108,864 bytes, got more"),
+    "an endless baseline": (
+        (*GELU, "--baseline", "/dev/zero"),
+        "wanted at most 67,108,864 characters, got more",
+    ),
     "a deep baseline": ((*GELU, "--baseline", "deep.json"), "a file that --json wrote: maximum recursion"),
     "folder": ((*GELU, "--json", "nowhere/report.json"), "cannot write nowhere/report.json"),
     "a folder itself": ((*GELU, "--html", "."), "cannot write ."),

@@ -239,3 +239,9 @@ def test_results_are_those_of_the_runs(data, monkeypatch, capsys):
     assert (command, score) == ("`digits-mlp --epochs 2 --hidden 8`", "accuracy")
     assert float(manual) == pytest.approx(float(automatic), abs=0.01) and 0.3 < float(manual) <= 1
     assert float(apart) < 1e-4
+
+
+def test_a_text_without_an_end_is_refused(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sequences, "CHARACTERS", 1000)
+    assert main("shakespeare-gpt", "--text", "/dev/zero", "--out", tmp_path) == 2
+    assert "--text, wanted at most 1,000 characters, got more in /dev/zero" in capsys.readouterr().err

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 
 from experiments import __main__, checkpoints, classifier, data, digits_mlp, fit, runs
+from experiments.errors import InputError
 
 pytest.importorskip("sklearn")
 
@@ -137,6 +138,10 @@ def another(run):
     (run / "config.json").write_text(json.dumps({**config, "hidden": [13]}))
 
 
+def nest(run):
+    (run / "config.json").write_text(100_000 * "[")
+
+
 def empty(run):
     (run / "config.json").write_text("")
 
@@ -146,6 +151,7 @@ DAMAGES = {
     "altered": (alter, [], "wanted its arrays as they were written, got others"),
     "another experiment": (rename, [], "--resume, wanted the folder of a run of digits-mlp, got"),
     "another network": (another, [], "wanted one of this network, got"),
+    "nested settings": (nest, [], "--resume, wanted the folder of a run of digits-mlp, got"),
     "no settings": (empty, [], "--resume, wanted the folder of a run of digits-mlp, got"),
     "other settings": (lambda run: None, ["--seed", "3"], "--seed, wanted 0 as the run was started with, got 3"),
 }
@@ -179,6 +185,13 @@ def test_a_line_that_was_cut_off_is_none(tmp_path):
     assert run.metrics() == [{"epoch": 1, "cost": 2.5}]
     run.forget_after(0)
     assert run.metrics() == []
+
+
+def test_a_line_that_is_none_is_named(tmp_path):
+    run = runs.Run(tmp_path)
+    run.metrics_path.write_text("[\n")
+    with pytest.raises(InputError, match=r"metrics.jsonl, wanted a line of JSON for each epoch, got Expecting value"):
+        run.metrics()
 
 
 def test_the_best_so_far_is_that_of_the_copy_that_is_asked(tmp_path):

@@ -1,6 +1,7 @@
 """Documents in every form: nothing is lost, nothing of a name is obeyed, and a file is whole or is not there."""
 
 import html.parser
+import os
 import re
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -230,6 +231,29 @@ def test_a_file_that_cannot_be_written_is_named(tmp_path):
     with pytest.raises(IsADirectoryError, match=r"save: path, cannot write .*folder\.txt': Is a directory"):
         report.save(tmp_path / "folder.txt", FORMS)
     assert [path.name for path in tmp_path.iterdir()] == ["folder.txt"]
+
+
+def test_a_file_is_read_up_to_a_bound(tmp_path):
+    (tmp_path / "a.txt").write_text("δ")
+    assert report.read(tmp_path / "a.txt", 1) == "δ"
+    for path, most in ((tmp_path / "a.txt", 0), ("/dev/zero", 1000)):
+        with pytest.raises(ValueError, match=f"read: path, wanted at most {most:,} characters, got more in"):
+            report.read(path, most)
+
+
+def test_a_pipe_is_written_and_stays_one(tmp_path):
+    os.mkfifo(tmp_path / "a.txt")
+    with open(os.open(tmp_path / "a.txt", os.O_RDONLY | os.O_NONBLOCK), "rb") as pipe:
+        report.save(tmp_path / "a.txt", FORMS)
+        assert pipe.read() == b"text"
+    assert (tmp_path / "a.txt").is_fifo()
+
+
+def test_what_a_process_has_open_is_written(tmp_path):
+    with open(tmp_path / "a.txt", "w") as file:
+        report.write(f"/dev/fd/{file.fileno()}", "text")
+    assert (tmp_path / "a.txt").read_text() == "text"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
 
 
 def test_a_link_stays_a_link(tmp_path):
