@@ -50,7 +50,8 @@ def halves(rule: Callable, name: str) -> Halves:
         return fwd(*bound.args)
 
     def backward(residuals, cotangent):
-        return bwd(*static, residuals, cotangent)
+        found = bwd(*static, residuals, cotangent)
+        return found[0] if getattr(function, "with_logs", False) else found  # (cotangents, logs), from jax 0.11 on
 
     required = tuple(parameter.name for parameter in arrays if parameter.default is parameter.empty)
     return Halves(forward, backward, static, tuple(parameter.name for parameter in arrays), required)

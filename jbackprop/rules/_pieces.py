@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import jax
 
 from ._factors import Factored
+from ._logs import logging
 
 
 class Pieces(NamedTuple):
@@ -32,8 +33,9 @@ _PIECES: dict[Callable, Pieces] = {}
 
 
 def in_two(rule: jax.custom_vjp, travel: Callable[..., tuple[Any, Any]], factors: Callable[..., Mapping]) -> None:
-    """Names the two pieces of a rule's backward half."""
+    """Names the two pieces of a rule's backward half, of which the first tells the δ that the rule may log."""
     _PIECES[rule] = Pieces(travel, factors)
+    logging(rule, travel)
 
 
 def pieces(rule: Callable) -> Pieces | None:
