@@ -12,10 +12,10 @@ import jbackprop as jb
 from jbackprop import layers
 
 from . import plots, report, runs, small_training
-from .feedback import RULES
+from .feedback import RULES, Fed
 from .small_training import COST, accuracy, epochs
 
-SUMMARY = "Feedback alignment, direct and not, and sign-symmetric feedback beside backprop on MNIST: a minute."
+SUMMARY = "Feedback alignment, sign-symmetric feedback and a weight mirror beside backprop on MNIST: a minute."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,28 +41,26 @@ def run(settings: Settings) -> None:
         trained = epochs(jb.backprop(taught, COST), optimizer, settings, digits)
         for epoch, params in enumerate(trained):
             angles = update_angles(taught, net, params, digits.x, digits.y).tolist()
-            folder.log(rule=name, epoch=epoch, accuracy=accuracy(net, params, digits), angles=angles)
+            folder.log(rule=name, epoch=epoch, accuracy=accuracy(net, taught.own(params), digits), angles=angles)
     lines = folder.metrics()
     print("\n".join(_table(lines)))
     print(report.paths([_accuracies(lines, folder.folder), _angles(lines, folder.folder)]))
 
 
 @jax.jit(static_argnums=(0, 1))
-def update_angles(
-    taught: layers.Layer, net: layers.Layer, params: layers.Params, x: jax.Array, y: jax.Array
-) -> jax.Array:
+def update_angles(taught: Fed, net: layers.Layer, params: layers.Params, x: jax.Array, y: jax.Array) -> jax.Array:
     """The angle in degrees between a rule's update and the gradient, for each layer that has parameters.
 
     Args:
       taught: the network as the rule teaches it.
       net: the network itself.
-      params: of both.
+      params: of the first; its own are the network's.
       x: inputs.
       y: labels.
     """
     _, updates, _ = jb.backprop(taught, COST)(params, x, y)
-    _, gradients, _ = jb.backprop(net, COST)(params, x, y)
-    return jnp.stack([angle(*pair) for pair in zip(updates, gradients, strict=True) if pair[0]])
+    _, gradients, _ = jb.backprop(net, COST)(taught.own(params), x, y)
+    return jnp.stack([angle(*pair) for pair in zip(taught.own(updates), gradients, strict=True) if pair[1]])
 
 
 def angle(tree: layers.Params, other: layers.Params) -> jax.Array:
@@ -97,7 +95,7 @@ def _accuracies(lines, folder: Path) -> Path:
 
 def _angles(lines, folder: Path) -> Path:
     """The angle before and after each epoch, a plot for each rule but backprop, in it a curve for each layer."""
-    figure = Figure(figsize=(11, 4), layout="constrained")
+    figure = Figure(figsize=(14, 4), layout="constrained")
     others = [name for name in RULES if name != "backprop"]
     all_axes = figure.subplots(1, len(others), sharey=True)
     for axes, name in zip(all_axes, others, strict=True):

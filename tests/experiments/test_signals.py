@@ -58,7 +58,7 @@ def test_learning_rules(tmp_path, capsys):
     assert main("learning-rules", *SMALL_RULES, "--epochs", 8, "--learning-rate", 0.2, "--out", tmp_path) == 0
     (run,) = tmp_path.iterdir()
     lines = {(line["rule"], line["epoch"]): line for line in lines_of(run)}
-    assert len(lines) == 4 * 9
+    assert len(lines) == 5 * 9
     for rule in feedback.RULES:
         first, last = lines[rule, 0], lines[rule, 8]
         assert last["accuracy"] > 0.35 > first["accuracy"]
@@ -67,6 +67,7 @@ def test_learning_rules(tmp_path, capsys):
     assert lines["backprop", 8]["angles"] == [0, 0, 0]
     assert all(5 < angle < 60 for angle in lines["sign-symmetric", 8]["angles"][:2])
     assert lines["feedback alignment", 8]["angles"][1] < lines["feedback alignment", 0]["angles"][1]
+    assert max(lines["weight mirror", 8]["angles"][:2]) < 30 < lines["weight mirror", 0]["angles"][1]
     printed = capsys.readouterr().out
     for picture in ("accuracy.png", "angles.png"):
         assert (run / picture).read_bytes().startswith(PNG)
@@ -104,6 +105,21 @@ def test_fixed_matrices_do_not_know_the_weights(rule, small_pass):
     assert not np.allclose(deltas[0], drawn_anew[0])
     _, twice = taught.backward(params, cache, 2 * error)
     np.testing.assert_allclose(twice[0], 2 * deltas[0], rtol=1e-6)
+
+
+def test_a_mirror_turns_towards_the_weights_and_carries_the_error(small_pass):
+    net, params, cache, x, error = small_pass
+    taught = feedback.RULES["weight mirror"](net, 0)
+    (_, mirrors), _ = taught.init(jax.random.key(3), (5,))
+    together = params, mirrors
+    _, beside = taught.forward(together, jnp.tile(x, (4000, 1)), jax.random.key(4))
+    turned = taught.factors(together, (cache, beside[1]), taught.backward(together, (cache, ()), error)[1])
+    for mirror, own, factored in zip(mirrors, params, turned[1], strict=True):
+        if own:
+            np.testing.assert_allclose(mirror - factored.total(), own["w"], atol=0.05)
+    expected = net.backward((params[0], params[1], {**params[2], "w": mirrors[2]}), cache, error)[1]
+    np.testing.assert_array_equal(taught.backward(together, (cache, ()), error)[1][0], expected[0])
+    assert jax.tree.map(jnp.shape, taught.own(together)) == jax.tree.map(jnp.shape, params)
 
 
 def test_direct_feedback_skips_the_layers_above():
