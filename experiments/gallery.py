@@ -90,11 +90,19 @@ def _write_example(folder, slug, example, book):
 
 
 def _write_table(folder, slug, network):
-    """Writes a network's table; its line in the index."""
-    links = f'<p><a href="index.html#tables">all tables</a> · <a href="{network.like}.html">as a graph</a></p>'
-    page = network.explain().html(f"{network.title}, layer by layer").replace("</h1>", f"</h1>{links}", 1)
-    (folder / f"table-{slug}.html").write_text(page, encoding="utf-8")
-    return f'<li><a href="table-{slug}.html">{escape(network.title)}</a>: <code>{escape(repr(network.net))}</code></li>'
+    """Writes a network's table in both orders; its line in the index."""
+    table, layers, computed = network.explain(), f"table-{slug}.html", f"table-{slug}-computed.html"
+    graph_page = f"{network.like}.html"
+    for address, order, words, other, its_words in (
+        (layers, "layers", "layer by layer", computed, "in the order of computation"),
+        (computed, "computation", "as it is computed", layers, "layer by layer"),
+    ):
+        links = {"all tables": "index.html#tables", its_words: other, "as a graph": graph_page}
+        around = " · ".join(f'<a href="{to}">{name}</a>' for name, to in links.items())
+        page = dataclasses.replace(table, order=order).html(f"{network.title}, {words}")
+        (folder / address).write_text(page.replace("</h1>", f"</h1><p>{around}</p>", 1), encoding="utf-8")
+    shown = f'<a href="{layers}">{escape(network.title)}</a> (<a href="{computed}">as computed</a>)'
+    return f"<li>{shown}: <code>{escape(repr(network.net))}</code></li>"
 
 
 def _links(slug, book):
