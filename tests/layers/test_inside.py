@@ -1,5 +1,7 @@
 """What is inside a combinator computes what it computes, with the same random numbers."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +12,7 @@ from jbackprop import layers
 PART = layers.chain(layers.linear(5), layers.dropout(0.5))
 X = jnp.asarray(np.random.default_rng(0).normal(size=(4, 5)), jnp.float32)
 KEY = jax.random.key(7)
-ONE_BRANCH = {
+ONE_BRANCH: dict[str, tuple[layers.Layer, Any]] = {
     "stack": (layers.stack(PART, 3), X),
     "checkpoint": (layers.checkpoint(layers.linear(3), layers.dropout(0.5)), X),
     "shared": (layers.shared(layers.chain(PART, layers.linear(5)), ("0.0.w", "1.w.T")), X),
