@@ -21,6 +21,7 @@ _CODE = re.compile(r"[a-z]{2,}_[a-z]{3,}(?:_[a-z]+)*|[a-z]_[a-z]{4,}")
 _MARKS = re.compile(r"(`[^`]+`|\[[^\]]+\]\([^)\s]+\)|\*\*[^*]+\*\*|\$[^$]+\$)")
 _LOOSE = re.compile(r"[\"⁻]$|∂$|'s$|^[\"⁻]")
 """What begins or ends in the middle of something."""
+_APPLIED_NAME = re.compile(rf"\b(?:{'|'.join(sorted(FUNCTIONS))})\(")
 _BRACKETS = ("()", "[]", "{}", "⟨⟩")
 _CITATION = re.compile(r"^[A-Z]\.(-[A-Z]\.)? ")
 _SHORT = 24
@@ -67,7 +68,7 @@ def inline(text: str, alone: bool = False) -> str:
 
 def prose(text: str) -> str:
     """A text about code, in which only what is surely a formula, and a whole one, is typeset."""
-    return _mixed(text, alone=False, accepts=_is_whole)
+    return _mixed(text, alone=False, whole=True)
 
 
 def _marked(part, alone):
@@ -127,7 +128,7 @@ def _formula(text):
     return mathml(text, block=True)
 
 
-def _mixed(text, alone, accepts=bool):
+def _mixed(text, alone, whole=False):
     """Runs of words that are signs of a formula become one; the others stay."""
     pieces: list[str] = []
     run: list[str] = []
@@ -138,13 +139,13 @@ def _mixed(text, alone, accepts=bool):
             (run if run else pieces).append(word)
         elif _is_sign(word) and not article:
             run.append(word)
-            if word[-1] in ",;.:":
-                pieces.append(_typeset(run, alone, accepts))
+            if word[-1] in ",;.:" and not (whole and word[-1] == "," and not _is_closed("".join(run))):
+                pieces.append(_typeset(run, alone, whole))
                 run = []
         else:
-            pieces += [_typeset(run, alone, accepts), escape(word)]
+            pieces += [_typeset(run, alone, whole), escape(word)]
             run = []
-    return "".join([*pieces, _typeset(run, alone, accepts)])
+    return "".join([*pieces, _typeset(run, alone, whole)])
 
 
 def _is_article(after, run):
@@ -169,7 +170,7 @@ def _is_sign(word):
     )
 
 
-def _typeset(run, alone, accepts):
+def _typeset(run, alone, whole):
     """A run as a formula, with the stops after it and what opens before it left outside."""
     text = "".join(run)
     before, core = "", text.rstrip()
@@ -181,7 +182,7 @@ def _typeset(run, alone, accepts):
         core, before = core[1:], f"{before}("
     if not core or (core in ("a", "A", "I") and not alone) or core.isdigit() or _is_plain(core):
         return escape(text)
-    if not accepts(core):
+    if whole and not _is_whole(core):
         return escape(text)
     drawn = f"{escape(before)}{mathml(core)}{escape(after)}"
     return (
@@ -197,7 +198,15 @@ def _is_plain(core):
 def _is_whole(core):
     """Whether a formula has a sign that no word has, closes its brackets, and neither begins nor ends in the middle."""
     first, *_, last = words = core.split() * 2
-    if _CODE.search(core) or _LOOSE.search(core) or any(core.count(a) != core.count(b) for a, b in _BRACKETS):
+    if _CODE.search(core) or _LOOSE.search(core) or not _is_closed(core):
         return False
     dangles = _RELATION.match(first) or _RELATION.match(last) or last in FUNCTIONS or last.startswith("Σ")
-    return len(core) > 1 and not dangles and bool(_STRONG.search(core) or any(map(_RELATION.match, words)))
+    return (
+        len(core) > 1
+        and not dangles
+        and bool(_STRONG.search(core) or _APPLIED_NAME.search(core) or any(map(_RELATION.match, words)))
+    )
+
+
+def _is_closed(text):
+    return all(text.count(opening) == text.count(closing) for opening, closing in _BRACKETS)

@@ -69,7 +69,8 @@ def test_words_stay_words():
         ("x with A x = b, by LU.", ["A x = b"]),
         ("else α (eᶻ − 1), as before", ["α (eᶻ − 1)"]),
         ("no longer than max_norm; x and y; (params, x, y, key=None)", []),
-        ("min(max(z, −1), 1) and [0, 1] and 1 − rate", []),
+        ("min(max(z, −1), 1), as in [0, 1]; 1 − rate", ["min(max(z, −1), 1)"]),
+        ("max(z, 0) of (x, y), of (*batch, n_in) and f(x, None)", ["max(z, 0)", "n_in"]),
         ('such as "z¹", δ\'s last axis', []),
     ],
 )
