@@ -94,8 +94,15 @@ def _timed(f, *arguments):
 
 
 def _line(state, metrics, evaluate):
-    """What an epoch tells: the held-out scores, the cost and each ‖δˡ‖, the last two the means over its steps."""
+    """What an epoch tells: the held-out scores, the cost and each ‖δˡ‖, the last two the means over its steps.
+
+    Steps that only made a loss scale fall do not count, as long as there are others.
+    """
     held_out = evaluate(*jax.device_get((state.params, state.statistics)))
+    skipped = np.asarray(training.overflowed(metrics))
+    metrics = jax.device_get(metrics)
+    if not skipped.all():
+        metrics = jax.tree.map(lambda array: array[~skipped], metrics)
     return {"step": int(state.step), **held_out, "cost": float(metrics.cost.mean()), "delta_norms": _norms(metrics)}
 
 

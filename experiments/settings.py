@@ -18,7 +18,7 @@ BACKWARD = {"manual": jb.backprop, "automatic": jb.autodiff}
 Backward = Literal["manual", "automatic", "both"]
 Precision = Literal["float32", "bfloat16", "float16"]
 
-_LOSS_SCALE = {"bfloat16": 1.0, "float16": 2.0**10}
+_LOSS_SCALE = {"bfloat16": 1.0, "float16": training.DynamicScale()}
 
 
 @dataclasses.dataclass(frozen=True)

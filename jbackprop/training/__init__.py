@@ -2,7 +2,10 @@
 
 from ._finite import NonFiniteError as NonFiniteError
 from ._finite import check_finite as check_finite
+from ._finite import overflowed as overflowed
 from ._mesh import fully_sharded as fully_sharded
+from ._scale import DynamicScale as DynamicScale
+from ._scale import LossScale as LossScale
 from ._state import Metrics as Metrics
 from ._state import State as State
 from ._state import init as init

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from ._scale import SMALLEST
 from ._state import Metrics
 
 
@@ -11,16 +12,17 @@ class NonFiniteError(FloatingPointError):
 
 
 def check_finite(metrics: Metrics) -> None:
-    """Raises NonFiniteError at the first step whose cost, δ or gradients were not finite.
+    """Raises NonFiniteError at the first step whose cost, δ, gradients or updates were not finite.
 
     It names that step and, going backward from the output, the first layer whose δ is not finite; where every δ is
-    finite, or there is none, the first parameter whose gradient is not.
+    finite, or there is none, the first parameter whose gradient is not, or else whose update is not.  A step that only
+    made a dynamic loss scale fall, as `overflowed` tells, is none of these.
 
     Args:
       metrics: of one step or of an epoch.
     """
     steps = jax.tree.map(jnp.atleast_1d, jax.device_get(metrics))  # from whatever mesh
-    bad = ~all_finite(steps)
+    bad = ~(all_finite(steps) | overflowed(steps))
     if bad.any():
         first = int(bad.argmax())
         raise NonFiniteError(_diagnosis(jax.tree.map(lambda array: array[first], steps)))
@@ -28,7 +30,8 @@ def check_finite(metrics: Metrics) -> None:
 
 def _diagnosis(metrics):
     message = f"step {metrics.step}: the cost is {metrics.cost}"
-    for what, norms in ("δ of layer", metrics.delta_norms), ("gradient of", metrics.gradient_norms):
+    found = {"δ of layer": metrics.delta_norms, "gradient of": metrics.gradient_norms, "update of": metrics.changes}
+    for what, norms in found.items():
         bad = [
             (path, norm) for path, norm in jax.tree_util.tree_leaves_with_path(norms) if not jnp.isfinite(norm).all()
         ]
@@ -49,3 +52,14 @@ def all_finite(metrics):
     steps = jnp.shape(metrics.cost)
     finite = [jnp.isfinite(leaf).reshape(*steps, -1).all(axis=-1) for leaf in jax.tree.leaves(metrics)]
     return jnp.stack(finite, axis=-1).all(axis=-1)
+
+
+def overflowed(metrics: Metrics) -> jax.Array:
+    """Which steps were not taken because the dynamic loss scale was too large: it has fallen since.
+
+    Args:
+      metrics: of one step or of an epoch.
+    """
+    if isinstance(metrics.loss_scale, tuple):
+        return jnp.zeros(jnp.shape(metrics.cost), bool)
+    return ~all_finite(metrics._replace(changes=())) & (metrics.loss_scale > SMALLEST)

@@ -18,6 +18,7 @@ class State(NamedTuple):
       step: how many steps were taken.
       key: what the network draws its random numbers from, a new key for each step.
       statistics: running averages of the batches' statistics, a tree like params; () where there are none.
+      loss_scale: a `LossScale` where half precision finds its own; () otherwise.
     """
 
     params: Params
@@ -25,6 +26,7 @@ class State(NamedTuple):
     step: jax.Array
     key: jax.Array
     statistics: Any
+    loss_scale: Any = ()
 
 
 class Metrics(NamedTuple):
@@ -36,12 +38,16 @@ class Metrics(NamedTuple):
         gradients.
       gradient_norms: ‖∂C/∂p‖ of each parameter, a tree like the parameters.
       step: how many steps had been taken before.
+      changes: the largest |change| of an entry of each parameter, a tree like the parameters.
+      loss_scale: what the loss was multiplied by, where half precision finds that itself; () otherwise.
     """
 
     cost: jax.Array
     delta_norms: Any
     gradient_norms: Any
     step: jax.Array
+    changes: Any = ()
+    loss_scale: Any = ()
 
 
 def init(
@@ -64,3 +70,8 @@ def init(
 def norms(tree):
     """The Euclidean norm of each array."""
     return jax.tree.map(norm, tree)
+
+
+def changes(before, after):
+    """The largest |after − before| of each array, not finite where any entry of it is not."""
+    return jax.tree.map(lambda old, new: jnp.abs(new - old).max(initial=0), before, after)

@@ -8,8 +8,9 @@ Full-batch, mini-batch and stochastic descent are one argument, `batch_size`.  C
 A network with dropout draws from the state's key, anew at every step, and one with batch normalisation leaves running
 averages of its statistics in the state: `layers.evaluation(net)` takes them as (state.params, state.statistics).
 
-A step whose cost, gradients or δ are not all finite is not taken, nor is any after it in the epoch: the state stays at
-the last good step, so nothing is lost, and `check_finite` raises the error that names the step and the layer.
+A step whose cost, gradients, δ or updates are not all finite is not taken, nor is any after it in the epoch: the state
+stays at the last good step, so nothing is lost, and `check_finite` raises the error that names the step and the layer.
+Where half precision finds its own loss scale, an overflow makes that fall, and the epoch goes on.
 """
 
 from collections.abc import Callable
@@ -21,9 +22,10 @@ import optax
 
 from jbackprop.layers import Backpropagate, Pass, like, moved, starting_statistics
 
-from ._finite import all_finite
+from ._finite import all_finite, overflowed
 from ._mesh import put_together, taken
-from ._state import Metrics, State, norms
+from ._state import Metrics, State, changes, norms
+from ._ways import at_scale, dynamic_scale
 
 AVERAGING = 0.9
 """How much of a running average stays at each step."""
@@ -49,9 +51,8 @@ def step(
     take_step = _step(backpropagate, optimizer, averaging)
 
     def run(state, x, y):
-        state = with_statistics(backpropagate, state, x, y)
-        taken, metrics = take_step(state, x, y)
-        return _chosen(all_finite(metrics), taken, state), metrics
+        state, metrics, _ = take_step(with_statistics(backpropagate, state, x, y), jnp.array(True), x, y)
+        return state, metrics
 
     return jax.jit(run, donate_argnums=0)
 
@@ -87,9 +88,8 @@ def epoch(
 
         def next_step(carry, rows):
             state, going = carry
-            taken, metrics = take_step(state, *batch(rows))
-            going = going & all_finite(metrics)
-            return (_chosen(going, taken, state), going), metrics
+            state, metrics, going = take_step(state, going, *batch(rows))
+            return (state, going), metrics
 
         state = with_statistics(backpropagate, state, *batch(batches[0]))
         (state, _), metrics = jax.lax.scan(next_step, (state, jnp.array(True)), batches)
@@ -101,7 +101,8 @@ def epoch(
 def with_statistics(backpropagate: Gradients, state: State, x: Any, y: Any) -> State:
     """The state with running averages to start from, where the network wants some and there are none yet.
 
-    `step` and `epoch` do so by themselves; before the first of them one needs it to read a state back from a file.
+    So with a loss scale that half precision finds.  `step` and `epoch` do so by themselves; before the first of them
+    one needs it to read a state back from a file.
 
     Args:
       backpropagate: as for `step`.
@@ -109,6 +110,9 @@ def with_statistics(backpropagate: Gradients, state: State, x: Any, y: Any) -> S
       x: inputs, or their shapes and dtypes.
       y: targets, or the same of them.
     """
+    dynamic = dynamic_scale(backpropagate)
+    if dynamic is not None and not state.loss_scale:
+        state = state._replace(loss_scale=dynamic.first())
     if state.statistics or not isinstance(backpropagate, Backpropagate):
         return state
     found = jax.eval_shape(backpropagate.whole, put_together(state.params), x, y, state.key).statistics
@@ -116,29 +120,50 @@ def with_statistics(backpropagate: Gradients, state: State, x: Any, y: Any) -> S
 
 
 def _step(backpropagate, optimizer, averaging):
+    """(state, going, x, y) -> the next state, metrics, whether an epoch goes on; where it does not, nothing moves."""
+    dynamic = dynamic_scale(backpropagate)
+    move = _move(backpropagate, optimizer, averaging)
+
+    def take_step(state, going, x, y):
+        moved, metrics = move(state, x, y)
+        finite = all_finite(metrics)
+        if dynamic is not None:
+            scale = _chosen(going, dynamic.after(state.loss_scale, finite), state.loss_scale)
+            state, moved = state._replace(loss_scale=scale), moved._replace(loss_scale=scale)
+        return _chosen(going & finite, moved, state), metrics, going & (finite | overflowed(metrics))
+
+    return take_step
+
+
+def _move(backpropagate, optimizer, averaging):
     update = optax.with_extra_args_support(optimizer).update
     if isinstance(backpropagate, Backpropagate):
         backpropagate = backpropagate.telling_norms()
 
-    def take_step(state, x, y):
+    def move(state, x, y):
         key = jax.random.fold_in(state.key, state.step)
-        params = put_together(state.params)
-        found = _passed(backpropagate, params, x, y, key)
+        way = at_scale(backpropagate, state.loss_scale)
+        found = _passed(way, put_together(state.params), x, y, key)
         found = found._replace(gradients=like(found.gradients, state.params))
-        delta_norms = found.deltas if isinstance(backpropagate, Backpropagate) else norms(found.deltas)
-        metrics = Metrics(found.cost, delta_norms, norms(found.gradients), state.step)
         # What a line search or a plateau's schedule asks for besides; the others ignore it.
         search = {
             "value": found.cost,
             "grad": found.gradients,
-            "value_fn": lambda params: _passed(backpropagate, put_together(params), x, y, key).cost,
+            "value_fn": lambda params: _passed(way, put_together(params), x, y, key).cost,
         }
         updates, optimizer_state = update(found.gradients, state.optimizer, state.params, **search)
         statistics = moved(state.statistics, found.statistics, averaging) if state.statistics else state.statistics
         params = optax.apply_updates(state.params, updates)
-        return State(params, optimizer_state, state.step + 1, state.key, statistics), metrics
+        metrics = _metrics(found, state, params)
+        return State(params, optimizer_state, state.step + 1, state.key, statistics, state.loss_scale), metrics
 
-    return take_step
+    def _metrics(found, state, params):
+        delta_norms = found.deltas if isinstance(backpropagate, Backpropagate) else norms(found.deltas)
+        scale = state.loss_scale.scale if state.loss_scale else ()
+        moves = changes(state.params, params)
+        return Metrics(found.cost, delta_norms, norms(found.gradients), state.step, moves, scale)
+
+    return move
 
 
 def _passed(backpropagate, params, x, y, key) -> Pass:

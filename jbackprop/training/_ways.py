@@ -7,6 +7,7 @@ P. Micikevicius et al., "Mixed precision training", ICLR, 2018, for the second.
 """
 
 import dataclasses
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -17,18 +18,29 @@ from jax.typing import DTypeLike
 
 from jbackprop.layers import Backpropagate, Params, Pass, norm
 
+from ._scale import DynamicScale
+
 
 @dataclasses.dataclass(frozen=True)
-class InParts(Backpropagate):
-    """Gradients of a batch in parts; `in_parts` makes it.
+class Around(Backpropagate):
+    """A way to the gradients by another one.
 
     Attributes:
-      way: to the gradients of a part.
+      way: the other one.
+    """
+
+    way: Backpropagate
+
+
+@dataclasses.dataclass(frozen=True)
+class InParts(Around):
+    """Gradients of a batch in parts, `way` those of a part; `in_parts` makes it.
+
+    Attributes:
       parts: how many there are.
       norms: whether deltas are norms.
     """
 
-    way: Backpropagate
     parts: int
     norms: bool = False
 
@@ -86,18 +98,16 @@ def in_parts(backpropagate: Backpropagate, parts: int) -> InParts:
 
 
 @dataclasses.dataclass(frozen=True)
-class MixedPrecision(Backpropagate):
+class MixedPrecision(Around):
     """Gradients by arithmetic of another dtype than the parameters'; `mixed_precision` makes it.
 
     Attributes:
-      way: to the gradients, with the scaled loss.
       dtype: of the arithmetic.
-      scale: of the loss.
+      scale: of the loss; of a dynamic one its first, until training says where it stands.
     """
 
-    way: Backpropagate
     dtype: DTypeLike
-    scale: float = 1.0
+    scale: float | DynamicScale | jax.Array = 1.0
 
     def telling_norms(self) -> "MixedPrecision":
         """The same, with the norms of δ in place of δ."""
@@ -106,17 +116,19 @@ class MixedPrecision(Backpropagate):
     def whole(self, params: Params, x: Any, y: Any, key: jax.Array | None = None) -> Pass:
         """Cost and gradients in the parameters' dtype, deltas unscaled."""
         lower = partial(jax.tree.map, partial(_cast, self.dtype))
-        found = self.way.whole(lower(params), lower(x), y, key)
+        scale = self.scale.initial if isinstance(self.scale, DynamicScale) else self.scale
+        way = self.way if _is_one(scale) else _with_loss(self.way, partial(_scaled, self.loss, scale))
+        found = way.whole(lower(params), lower(x), y, key)
         return Pass(
-            found.cost.astype(jnp.float32) / self.scale,
-            jax.tree.map(lambda gradient, p: gradient.astype(p.dtype) / self.scale, found.gradients, params),
-            jax.tree.map(lambda delta: delta / self.scale, found.deltas),
+            _unscaled(scale, found.cost, jnp.dtype(jnp.float32)),
+            jax.tree.map(lambda gradient, p: _unscaled(scale, gradient, p.dtype), found.gradients, params),
+            jax.tree.map(lambda delta: _unscaled(scale, delta, delta.dtype), found.deltas),
             found.statistics,
         )
 
 
 def mixed_precision(
-    backpropagate: Backpropagate, dtype: DTypeLike = jnp.bfloat16, scale: float = 1.0
+    backpropagate: Backpropagate, dtype: DTypeLike = jnp.bfloat16, scale: float | DynamicScale = 1.0
 ) -> MixedPrecision:
     """Gradients by arithmetic in half precision, for parameters and an optimizer that stay in float32.
 
@@ -124,25 +136,63 @@ def mixed_precision(
       backpropagate: from `jbackprop.backprop`, `autodiff`, or any other here.
       dtype: what parameters and floating-point inputs become for the two passes.
       scale: the loss is multiplied by it and the gradients divided, in float32: float16, whose smallest number is 6e-8,
-        wants some 2¹⁰, bfloat16 none.  A step whose gradients overflow is not taken.
+        wants some 2¹⁰, bfloat16 none.  With `DynamicScale()`, training finds it: 2¹⁵ at first, halved at an overflow,
+        doubled after 2000 steps without one; it stands in the `State`.  A step whose gradients overflow is not taken.
 
     Raises:
       TypeError: backpropagate is none of those, or dtype is no floating point.
-      ValueError: scale is not positive.
+      ValueError: scale is not positive, or not finite.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> import jbackprop as jb
+      >>> from jbackprop import layers, rules, training
+      >>> way = jb.backprop(layers.linear(3), rules.softmax_cross_entropy)
+      >>> half = training.mixed_precision(way, jnp.float16, training.DynamicScale(growth_interval=500))
     """
     _check("mixed_precision", backpropagate)
     if not jnp.issubdtype(dtype, jnp.floating):
         raise TypeError(f"mixed_precision: dtype, wanted a floating point, got {dtype}")
-    if not scale > 0:
+    if not isinstance(scale, DynamicScale) and not 0 < scale < math.inf:
         raise ValueError(f"mixed_precision: scale, wanted a positive number, got {scale}")
-    way = backpropagate
-    if scale != 1:
-        way = dataclasses.replace(way, loss=partial(_scaled, way.loss, scale))
-    return MixedPrecision(way.net, way.loss, way, dtype, scale)
+    return MixedPrecision(backpropagate.net, backpropagate.loss, backpropagate, dtype, scale)
 
 
-def _scaled(loss: Callable, scale, output, y):
-    return loss(output, y) * scale
+def dynamic_scale(backpropagate: Callable) -> DynamicScale | None:
+    """How the loss scale moves that a way finds itself, if it does."""
+    scale = getattr(backpropagate, "scale", None)
+    if isinstance(backpropagate, MixedPrecision) and isinstance(scale, DynamicScale):
+        return scale
+    return dynamic_scale(backpropagate.way) if isinstance(backpropagate, Around) else None
+
+
+def at_scale(backpropagate: Any, now: Any) -> Any:
+    """The way at a dynamic scale's place, or itself where `now` is ()."""
+    if not now:
+        return backpropagate
+    if isinstance(backpropagate, MixedPrecision) and isinstance(backpropagate.scale, DynamicScale):
+        return dataclasses.replace(backpropagate, scale=now.scale)
+    return dataclasses.replace(backpropagate, way=at_scale(backpropagate.way, now))
+
+
+def _with_loss(way, loss):
+    """The same way to the gradients of another loss."""
+    inner = {"way": _with_loss(way.way, loss)} if isinstance(way, Around) else {}
+    return dataclasses.replace(way, loss=loss, **inner)
+
+
+def _is_one(scale):
+    return not isinstance(scale, jax.Array) and scale == 1
+
+
+def _scaled(loss, scale, output, y):
+    """The loss in single precision, where the scaled one has room."""
+    values = loss(output, y)
+    return values.astype(jnp.promote_types(values.dtype, jnp.float32)) * scale
+
+
+def _unscaled(scale, array, dtype):
+    return (array.astype(jnp.promote_types(dtype, jnp.float32)) / scale).astype(dtype)
 
 
 def _cast(dtype, array):

@@ -15,11 +15,14 @@ import time
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from experiments import __main__, checkpoints, classifier, data, digits_mlp, fit, runs
 from experiments.errors import InputError
+from jbackprop import rules, training
 
 pytest.importorskip("sklearn")
 
@@ -202,6 +205,16 @@ def test_the_best_so_far_is_that_of_the_copy_that_is_asked(tmp_path):
         run.log(backward=backward, epoch=1, held_out_cost=cost)
     best = fit._Best(settings, dataclasses.replace(problem, best="cost", largest=False), run)
     assert [best.is_now({"held_out_cost": cost}) for cost in (0.95, 0.7, 0.8)] == [False, True, False]
+
+
+def test_a_checkpoint_holds_the_loss_scale(tmp_path):
+    way = digits_mlp.Settings(precision="float16").ways(classifier.mlp((4,), "gelu", 10), rules.squared_error)["manual"]
+    state = training.init(way.net.init(jax.random.key(0), (64,))[0], optax.sgd(0.1))
+    state = training.with_statistics(way, state, np.ones((2, 64)), np.zeros((2, 10)))
+    fallen = state._replace(loss_scale=training.LossScale(jnp.array(2.0**9), jnp.array(7)))
+    checkpoints.Checkpoints(tmp_path, 1).save(3, {"manual": fallen})
+    epoch, found = checkpoints.Checkpoints(tmp_path, 1).restored({"manual": state})
+    assert epoch == 3 and found["manual"].loss_scale == (2.0**9, 7)
 
 
 FULL = {

@@ -214,6 +214,29 @@ def test_step_stops_at_what_is_not_finite(where):
         training.check_finite(metrics)
 
 
+UPDATES = {
+    "nan for a gradient of zero": (jnp.float16, optax.scale_by_adam(eps=1e-8), (1.0, 0.0)),
+    "infinite": (jnp.float32, optax.sgd(jnp.inf), (1.0, 2.0)),
+    "finite, and the parameter overflows": (jnp.float16, optax.scale(1.0), (1.0, 6e4)),
+}
+
+
+@pytest.mark.parametrize("name", UPDATES)
+@pytest.mark.parametrize("whole_epoch", [False, True], ids=["step", "epoch"])
+def test_an_update_that_is_not_finite_is_not_taken(name, whole_epoch):
+    dtype, optimizer, gradient = UPDATES[name]
+    params = {"a": jnp.ones(2, dtype), "b": jnp.full(2, 3e4, dtype)}
+    gradients = {"a": jnp.array(gradient[:1] * 2, dtype), "b": jnp.array(gradient, dtype)}
+    state = training.init(params, optimizer)
+    good = jax.tree.map(np.array, state[:3])
+    descent = (training.epoch if whole_epoch else training.step)(lambda *_: (jnp.ones(()), gradients, ()), optimizer)
+    state, metrics = descent(state, *[jax.random.key(2)] * whole_epoch, jnp.zeros((1, 1)), jnp.zeros(1))
+    chex.assert_trees_all_equal(state[:3], good)
+    named = "the update of [ab] is the first that is not finite"
+    with pytest.raises(training.NonFiniteError, match=f"step 0: the cost is 1.0; going backward, {named}"):
+        training.check_finite(metrics)
+
+
 @pytest.mark.parametrize("where", NON_FINITE)
 def test_epoch_keeps_the_state_of_its_last_good_step(where):
     """The bad example comes second in the key's order; the good ones after it are not taken either."""

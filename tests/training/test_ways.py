@@ -105,6 +105,65 @@ def test_a_scale_saves_what_float16_cannot_hold():
     np.testing.assert_allclose(got, jb.backprop(net, loss)(params, x, y)[1]["w"], rtol=1e-2)
 
 
+@pytest.mark.parametrize("scale", [2.0**10, training.DynamicScale(2.0**10)], ids=["fixed", "dynamic"])
+def test_a_scale_reaches_the_parts_inside(scale):
+    net = layers.linear(3)
+    params, _ = net.init(jax.random.key(0), (5,))
+    x, y = jax.random.normal(jax.random.key(1), (8, 5)), jnp.zeros((8, 3))
+    parts = training.in_parts(jb.backprop(net, rules.squared_error), 2)
+    cost, gradients, _ = training.mixed_precision(parts, jnp.float16, scale)(params, x, y)
+    wanted = jb.backprop(net, rules.squared_error)(params, x, y)
+    chex.assert_trees_all_close((cost, gradients), wanted[:2], rtol=2e-2, atol=2e-3)
+
+
+def descent_in_float16(make, *batch_size, parts=1, growth_interval=2):
+    """On the cost c w, whose gradient in float16 is c times the loss scale: too large above 65504."""
+    way = jb.backprop(layers.linear(1, bias=False), lambda output, y: output[:, 0])
+    way = training.mixed_precision(way, jnp.float16, training.DynamicScale(growth_interval=growth_interval))
+    way = training.in_parts(way, parts) if parts > 1 else way
+    return training.init({"w": jnp.ones((1, 1))}, OPTIMIZER), make(way, OPTIMIZER, *batch_size)
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_a_dynamic_scale_falls_at_an_overflow_and_grows_again(parts):
+    state, step = descent_in_float16(training.step, parts=parts)
+    powers = []
+    for cost in (1.0, 7.0, 7.0, 7.0, 1.0, 7.0):
+        before = jax.tree.map(np.array, state[:3])
+        state, metrics = step(state, jnp.full((2, 1), cost), jnp.zeros(2))
+        training.check_finite(metrics)
+        powers.append(int(np.log2(state.loss_scale.scale)))
+        moved = any(jax.tree.leaves(jax.tree.map(lambda a, b: (a != b).any(), state[:3], before)))
+        assert moved == (not training.overflowed(metrics)) == (powers[-1] >= int(np.log2(metrics.loss_scale)))
+    assert powers == [15, 14, 13, 13, 14, 13] and state.step == 3
+
+
+def test_an_epoch_goes_on_after_an_overflow_and_ends_where_the_scale_is_not_to_blame():
+    state, epoch = descent_in_float16(training.epoch, 1, growth_interval=100)
+    x, y = jnp.array([[1.0], [1.0], [7.0], [1.0]]), jnp.zeros(4)
+    state, metrics = epoch(state, jax.random.key(1), x, y)
+    training.check_finite(metrics)
+    assert training.overflowed(metrics).sum() == 1 and state.step == 3 and state.loss_scale.scale == 2.0**14
+    state, metrics = epoch(state, jax.random.key(1), jnp.full((40, 1), jnp.nan), jnp.zeros(40))
+    assert state.step == 3 and state.loss_scale.scale == 1
+    with pytest.raises(training.NonFiniteError, match="step 3: the cost is nan"):
+        training.check_finite(metrics)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "wanted"),
+    [
+        ("initial", 0.5, "a finite number of at least 1"),
+        ("growth_interval", 0, "at least 1"),
+        ("factor", 1.0, "a finite number above 1"),
+        ("factor", float("nan"), "a finite number above 1"),
+    ],
+)
+def test_a_dynamic_scale_refuses(option, value, wanted):
+    with pytest.raises(ValueError, match=f"DynamicScale: {option}, wanted {wanted}, got {value}"):
+        training.DynamicScale(**{option: value})
+
+
 def test_training_in_parts_and_half_precision():
     net = network(dropout=0.1)
     params, x, y = problem(net)
