@@ -54,7 +54,8 @@ def compare(
       f: any function of trees of arrays; `functools.partial` sets its options.
       args: its arguments; Python numbers and strings are options, and a `jax.ShapeDtypeStruct` is filled with random
         numbers.  With `sizes`, one function instead, from a size to the tuple of arguments.
-      reference: what to compare with; `automatic(f)`, all hand-written rules removed, unless given.
+      reference: what to compare with; `automatic(f)`, all hand-written rules removed, unless given.  Where its gradient
+        is NaN in float64, a note says so, and finite differences are the truth.
       wrt: which arguments to differentiate, by position or name; every floating one unless given.
       dtype: what to cast the floating-point arguments to.
       transform: "vmap" maps f over the leading axis of every argument, "scan" runs it along that axis, "checkpoint"
@@ -100,7 +101,8 @@ def _compare(f, reference, args, *, wrt, dtype, transform, repeats, targets, nam
         problem_of = partial(_problem, wrt=wrt, names=names)
         pair = [partial(problem_of, applied(side)) for side in (f, automatic(f) if reference is None else reference)]
         _check_reversible(*(problem_of(*args) for problem_of in pair))
-        manual, other = measured(pair, args, "automatic" if reference is None else "reference", repeats, key, targets)
+        label = "automatic" if reference is None else "reference"
+        manual, other, doubts = measured(pair, args, label, repeats, key, targets)
         return Comparison(
             name=name or function_name(f),
             arguments=_arrays(pair[0](*args)),
@@ -109,7 +111,7 @@ def _compare(f, reference, args, *, wrt, dtype, transform, repeats, targets, nam
             device=device_label(),
             versions=f"jax {jax.__version__}, Python {platform.python_version()}",
             repeats=repeats,
-            notes=tuple(_notes(f, pair[0](*args), reference)),
+            notes=(*_notes(f, pair[0](*args), reference), *doubts),
             manual=manual.side,
             automatic=other.side,
             ratios=ratios(manual.seconds, other.seconds),

@@ -1,5 +1,6 @@
 """What a comparison found, as plain frozen records."""
 
+import math
 from collections import Counter
 from dataclasses import dataclass
 
@@ -152,9 +153,10 @@ class Measurement:
 
         Beyond rounding is more than 32 roundings, and more than 32 times as much as on the automatic side: the two
         may round in another order, but a factor of 1.001 is 8000 roundings in float32.  `check` is the finer judge.
+        Where the automatic side is not finite, the manual one may be so too, or is right by itself.
         """
         pairs = zip(self.manual.errors, self.automatic.errors, strict=True)
-        return all(manual.roundings <= 32 * max(1, other.roundings) for manual, other in pairs)
+        return all(_no_worse(manual.roundings, other.roundings) for manual, other in pairs)
 
     def only_manual(self) -> tuple[Residual, ...]:
         """The residuals that the automatic gradient does not keep: of another kind, argument, shape or dtype."""
@@ -169,6 +171,10 @@ def alike(residual: Residual) -> tuple:
     """What two residuals of the two sides share when they are the same thing; operations may have other names."""
     name = residual.name if residual.kind == "argument" else ""
     return residual.kind, name, residual.shape, residual.dtype
+
+
+def _no_worse(manual, other):
+    return manual == other or manual <= 32 * (max(1, other) if math.isfinite(other) else 1)
 
 
 def _difference(these, others):

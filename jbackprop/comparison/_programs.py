@@ -7,10 +7,9 @@ from typing import Any, NamedTuple
 
 import jax
 
-from jbackprop.functions import Differentiable, Residual, cast, draw_cotangents, passes, precision
+from jbackprop.functions import Differentiable, Residual, draw_cotangents, passes
 
 from ._data import Program
-from ._device import on_device
 
 
 class Compiled(NamedTuple):
@@ -97,18 +96,3 @@ def _count(cost, name):
     """A count of the cost analysis; a negative one is the compiler's word for unknown."""
     count = (cost or {}).get(name)
     return None if count is None or count < 0 else float(count)
-
-
-def in_float64(problem_of: Callable[..., Differentiable], args: tuple, cotangents: Sequence) -> tuple[list, tuple]:
-    """The outputs and gradients in float64, on the CPU.
-
-    Args:
-      problem_of: (*args) -> the gradient taken apart; called anew, so that the function is traced with 64 bits.
-      args: the arguments, of any dtype.
-      cotangents: of the outputs, of any dtype.
-    """
-    cpu = jax.devices("cpu")[0]
-    with precision("float64"), jax.default_device(cpu):
-        args, cotangents = on_device(cast("float64", (args, list(cotangents))), cpu)
-        problem = problem_of(*args)
-        return jax.jit(whole_gradient(problem))(problem.leaves, cotangents)

@@ -19,8 +19,9 @@ from jbackprop.functions import (
 )
 
 from ._data import Error, Ratios, Side, Stage
-from ._programs import Compiled, compiled, in_float64
+from ._programs import Compiled, compiled
 from ._targets import compile_for
+from ._truth import Truth, true_values
 
 _STAGES = ("forward", "backward", "whole")
 
@@ -39,8 +40,8 @@ def measured(
     repeats: int,
     key: jax.Array,
     targets: Sequence[str],
-) -> tuple[Measured, Measured]:
-    """Compiles, runs and times the manual gradient and the other one.
+) -> tuple[Measured, Measured, list[str]]:
+    """Compiles, runs and times the manual gradient and the other one; and notes where that is no truth.
 
     Args:
       pair: for each side, (*args) -> the gradient taken apart.
@@ -53,7 +54,7 @@ def measured(
     problems = [problem_of(*args) for problem_of in pair]
     built = [compiled(problem, key) for problem in problems]
     _check_alike(*(side.outputs for side in built))
-    truth = in_float64(pair[1], args, draw_cotangents(built[0].outputs, key))
+    truth = true_values(pair[1], args, draw_cotangents(built[0].outputs, key))
     seconds = interleaved(_samples([side.run for side in built]), repeats)
 
     def side(i, label):
@@ -63,7 +64,7 @@ def measured(
         errors = _errors(problems[i], built[i], truth)
         return Measured(Side(label, errors, **stages, residuals=built[i].residuals, targets=compiled_for), spent)
 
-    return side(0, "manual"), side(1, label)
+    return side(0, "manual"), side(1, label), truth.notes([problems[1].names[i] for i in problems[1].chosen], label)
 
 
 def ratios(manual: dict[str, list[float]], automatic: dict[str, list[float]]) -> Ratios:
@@ -82,11 +83,12 @@ def _ratio(numerators, denominators) -> Quartiles:
     return quartiles([a / b for a, b in zip(numerators, denominators, strict=True)])
 
 
-def _errors(problem: Differentiable, side: Compiled, truth) -> tuple[Error, ...]:
+def _errors(problem: Differentiable, side: Compiled, truth: Truth) -> tuple[Error, ...]:
     count = len(side.outputs)
     values = [f"value[{i}]" if count > 1 else "value" for i in range(count)]
     gradients = [f"∂{problem.names[i]}" for i in problem.chosen]
-    got, wanted = [*side.outputs, *side.gradients], [*truth[0], *truth[1]]
+    own = [truth.gradient(i, got) for i, got in enumerate(side.gradients)]
+    got, wanted = [*side.outputs, *side.gradients], [*truth.outputs, *own]
     names = [*values, *gradients]
     return tuple(Error(of, *distance_to_truth(g, w)) for of, g, w in zip(names, got, wanted, strict=True))
 

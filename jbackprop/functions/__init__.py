@@ -47,6 +47,8 @@ from ._rounding import largest as largest
 from ._rounding import neighbours as neighbours
 from ._rounding import noise_of as noise_of
 from ._rounding import shaken as shaken
+from ._slopes import STEPS as STEPS
+from ._slopes import extrapolated as extrapolated
 from ._timing import Quartiles as Quartiles
 from ._timing import calls_per_sample as calls_per_sample
 from ._timing import interleaved as interleaved

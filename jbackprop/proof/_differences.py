@@ -1,18 +1,9 @@
 """Finite differences: the one proof that asks nothing of the code under proof but its values.
 
-In float64, along a direction d, with the one-sided slopes S±(h) = (f(x ± h d) − f(x)) / ±h:
-
-    D(h) = (S⁺(h) + S⁻(h)) / 2              = f'(x) d + c h² + O(h⁴)         central difference
-    (4 D(h/2) − D(h)) / 3                   = f'(x) d + O(h⁴)                Richardson's extrapolation
-    |D(h/2) − D(h)|                         tells how far from converged D is; a kink near x makes it large
-    |2 (S⁺−S⁻)(h/2) − (S⁺−S⁻)(h)|           = O(h³); at a kink of slopes a and b in x itself it is |a − b|
-
-The last two are doubts about the slope, and a gradient may be off by them.  Directions are all coordinates where these
+In float64, along a direction d, Richardson's extrapolation of (f(x + h d) − f(x − h d)) / 2h tells f'(x) d, and its
+doubt how far a right gradient may be off: see `functions.extrapolated`.  Directions are all coordinates where these
 are few, and the cotangents all unit ones, so that the whole Jacobian is compared, entry by entry.  Otherwise they are
 random single entries, and random directions, in which every entry takes part.
-
-L. F. Richardson, "The approximate arithmetical solution by finite differences of physical problems involving
-differential equations", Philosophical Transactions of the Royal Society A 210, 1911.
 """
 
 import math
@@ -22,14 +13,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jbackprop.functions import Arrays, absolute_errors, as_float64, is_real, precision
+from jbackprop.functions import STEPS, Arrays, absolute_errors, as_float64, extrapolated, is_real, precision
 
 from ._compare import typical
 from ._pull import real_outputs
 from ._report import Failure, NotApplicableError
 from ._subject import Subject
 
-_STEP = 1e-3
 _COORDINATES = 512
 """Up to so many entries of a leaf, every one is moved."""
 _MEMORY = 2**24
@@ -144,24 +134,10 @@ def _slopes(subject, leaves, which, direction):
         moved = (leaf + jnp.where(which == i, d, 0) for i, (leaf, d) in enumerate(zip(chosen, steps, strict=True)))
         return real_outputs(subject.function, leaves, subject.wrt)(*moved)
 
-    slopes = [_extrapolated(along, _spacing(subject)) for along in jax.lax.map(values, jnp.array(_STEPS))]
+    slopes = [extrapolated(along, _spacing(subject)) for along in jax.lax.map(values, jnp.array(STEPS))]
     return [slope for slope, _ in slopes], [doubt for _, doubt in slopes]
-
-
-_STEPS = (0, _STEP, -_STEP, _STEP / 2, -_STEP / 2)
 
 
 def _spacing(subject):
     """Of the numbers that the function computes with when it is given float64, or that its solver tells apart."""
     return max(float(jnp.finfo(subject.finest).eps), subject.tolerance)
-
-
-def _extrapolated(values, spacing):
-    """The slope and the doubt, of values at all steps."""
-    here, ahead, behind, half_ahead, half_behind = values
-    forward, backward = (ahead - here) / _STEP, (here - behind) / _STEP
-    half_forward, half_backward = (half_ahead - here) / (_STEP / 2), (here - half_behind) / (_STEP / 2)
-    coarse, fine = (forward + backward) / 2, (half_forward + half_backward) / 2
-    jump = jnp.abs(2 * (half_forward - half_backward) - (forward - backward))
-    rounding = 8 * spacing * jnp.abs(here).max(initial=0) / _STEP
-    return (4 * fine - coarse) / 3, jnp.abs(fine - coarse) + jump + rounding

@@ -57,6 +57,37 @@ def test_a_wrong_forward_shows_against_a_reference():
     assert found.automatic.label == "reference"
 
 
+def square(at_zero):
+    """x² as √(x⁴), whose automatic gradient is NaN at 0."""
+
+    @jax.custom_vjp
+    def square(x):
+        return jnp.sqrt(x**4)
+
+    square.defvjp(lambda x: (square(x), x), lambda x, dy: (dy * jnp.where(x == 0, at_zero, 2 * x),))
+    return square
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
+@pytest.mark.parametrize(("at_zero", "right"), [(0.0, True), (5.0, False), (jnp.nan, True)])
+def test_an_automatic_gradient_of_nan_is_no_truth(at_zero, right, dtype):
+    found = compare(square(at_zero), X.at[1:3, 1].set(0), dtype=dtype)
+    assert found.agrees == right
+    assert (found.manual.errors[1].roundings < 8) == (at_zero == 0)
+    assert found.automatic.errors[1].roundings == jnp.inf
+    assert "the automatic gradient ∂x is NaN at 2 of 15 entries: finite differences judge" in str(found)
+
+
+def test_at_a_kink_whose_automatic_gradient_is_nan_every_slope_between_is_right():
+    @jax.custom_vjp
+    def length(x):
+        return jnp.sqrt(x**2)
+
+    length.defvjp(lambda x: (length(x), x), lambda x, dy: (dy * jnp.sign(x),))
+    found = compare(length, X.at[0].set(0))
+    assert found.agrees and found.manual.roundings < 8
+
+
 def test_memory_is_what_the_arrays_take(found):
     x, w, b, y = 60, 84, 28, 140
     assert found.manual.forward.program.argument_bytes == x + w + b
