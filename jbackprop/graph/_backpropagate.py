@@ -12,9 +12,11 @@ Nothing of JAX's own differentiation is used: the local gradients come from the 
 import jax
 import jax.numpy as jnp
 
+from jbackprop.report import described
+
 from . import _derivatives as _derivatives  # fills the table
 from ._backpropagation import Backpropagation
-from ._graph import Graph, Message
+from ._graph import CONSTANT, INPUT, Graph, Message
 from ._rules import Call, Factor, rule_for
 
 
@@ -24,7 +26,7 @@ def backpropagate(graph: Graph) -> Backpropagation:
     Raises:
       ValueError: the result is not one scalar.
       TypeError: the result is no float, or no input is.
-      NotImplementedError: the table lacks a primitive; `derivative` adds it.
+      NotImplementedError: the table lacks a primitive; `derivative` adds it.  Or there are complex numbers on the way.
 
     Example:
       >>> from jbackprop import graph
@@ -36,13 +38,14 @@ def backpropagate(graph: Graph) -> Backpropagation:
     cost = graph.outputs[0]
     gradients: list[jax.Array | None] = [None] * len(graph.nodes)
     messages = []
+    values = [tuple(graph.nodes[index].value for index in node.operands) for node in graph.nodes]
     for node in reversed(graph.nodes):
         if not node.differentiable:
             continue
         received = [
             message
             for edge in graph.successors[node.index]
-            if (message := _message(graph, edge, gradients[edge.target])) is not None
+            if (message := _message(graph, edge, values[edge.target], gradients[edge.target])) is not None
         ]
         start = jnp.ones_like if node.index == cost else jnp.zeros_like
         gradients[node.index] = sum((message.value for message in received), start(node.value))
@@ -50,7 +53,7 @@ def backpropagate(graph: Graph) -> Backpropagation:
     return Backpropagation(graph, tuple(messages), tuple(gradients))
 
 
-def _message(graph, edge, received):
+def _message(graph, edge, operands, received):
     """What the target sends back along the edge, if anything."""
     if received is None:
         return None
@@ -58,7 +61,6 @@ def _message(graph, edge, received):
     rule = rule_for(target.operation, edge.position)
     if rule is None:
         return None
-    operands = tuple(graph.nodes[index].value for index in target.operands)
     call = Call(target.primitive, target.params, operands, target.value, edge.position, target.output)
     if isinstance(rule, Factor):
         local = rule.local(call)
@@ -82,21 +84,16 @@ def _unbroadcast(value, x):
 def _formula(graph, edge, rule, call):
     """The product in symbols, such as ∂C/∂z · a(1 − a)."""
     target = graph.nodes[edge.target]
-    names = [graph.nodes[index].name for index in target.operands]
+    x, a, b = (graph.nodes[target.operands[i]].name for i in (edge.position, 0, min(1, len(target.operands) - 1)))
     message = f"∂{graph.nodes[graph.outputs[0]].name}/∂{target.name}"
     text = rule.text if isinstance(rule.text, str) else rule.text(call)
-    filled = text.format(
-        m=message,
-        y=target.name,
-        x=names[edge.position],
-        a=names[0],
-        b=names[min(1, len(names) - 1)],
-    )
+    filled = text.format(m=message, y=target.name, x=x, a=a, b=b)
     times = "⊙" if call.y.ndim else "·"
     return f"{message} {times} {filled}" if isinstance(rule, Factor) else filled
 
 
 def _check(graph):
+    _check_real(graph)
     nodes = [graph.nodes[index] for index in graph.outputs]
     shapes = [node.shape for node in nodes]
     if shapes != [()]:
@@ -106,3 +103,12 @@ def _check(graph):
     if not any(graph.nodes[index].differentiable for index in graph.inputs):
         dtypes = [str(graph.nodes[index].dtype) for index in graph.inputs]
         raise TypeError(f"backpropagate: arguments, wanted a float among them, got {dtypes}")
+
+
+def _check_real(graph):
+    for node in graph.nodes:
+        if node.operation != CONSTANT and jnp.issubdtype(node.dtype, jnp.complexfloating):
+            source = "an argument" if node.operation == INPUT else f"the primitive {node.operation!r}"
+            raise NotImplementedError(
+                f"backpropagate: f, wanted real numbers alone, got {described(node.value)} from {source} ({node.name})"
+            )

@@ -1,8 +1,9 @@
 """The library's own table of local derivatives: one line a primitive wherever one line says it.
 
 Each line reads: primitive, then for each operand the local gradient in symbols and as a function.  Kinks follow JAX:
-|x| and relu have 0 at 0; of two equal numbers max and min give each ½, of n equal ones reduce_max and reduce_min each
-1/n, in a window of reduce_window_max the first everything; clamp has 0 at its bounds.
+relu has 0 at 0; of two equal numbers max and min give each ½, of n equal ones reduce_max and reduce_min each 1/n, in a
+window of reduce_window_max the first everything; clamp has 0 at its bounds.  |x| alone has 0 at 0, its least point,
+where JAX has 1.
 """
 
 import math
@@ -21,7 +22,9 @@ from ._maps import (
     dot_text,
     largest,
     others,
+    part,
     routed,
+    row,
     scattered,
     sorted_back,
     spread,
@@ -51,7 +54,7 @@ derivative("expm1", Factor("({y} + 1)", lambda c: c.y + 1))
 derivative("log1p", Factor("1/({x} + 1)", lambda c: 1 / (c.x + 1)))
 derivative("sqrt", Factor("1/(2{y})", lambda c: 0.5 / c.y))
 derivative("rsqrt", Factor("(−{y}/(2{x}))", lambda c: -0.5 * c.y / c.x))
-derivative("cbrt", Factor("{y}/(3{x})", lambda c: c.y / (3 * c.x)))
+derivative("cbrt", Factor("1/(3{y}²)", lambda c: 1 / (3 * c.y**2)))
 derivative("logistic", Factor("{y}(1 − {y})", lambda c: c.y * (1 - c.y)))
 derivative("erf", Factor("2/√π · e^(−{x}²)", lambda c: 2 / math.sqrt(math.pi) * jnp.exp(-(c.x**2))))
 derivative("erfc", Factor("−2/√π · e^(−{x}²)", lambda c: -2 / math.sqrt(math.pi) * jnp.exp(-(c.x**2))))
@@ -124,8 +127,8 @@ derivative(
 )
 derivative("gather", Linear("{m} added up where it was read", routed), None)
 derivative("scatter", Linear("its part of {m}", routed), None, Linear("its part of {m}", routed))
-derivative("concatenate", Linear("its part of {m}", routed))
-derivative("stack", Linear("its part of {m}", routed))
+derivative("concatenate", Linear("its part of {m}", part))
+derivative("stack", Linear("its part of {m}", row))
 derivative("split", Linear("{m} put back into zeros", routed))
 derivative("pad", Linear("its part of {m}", routed))
 derivative("tile", Linear("Σ {m} over the copies", routed))

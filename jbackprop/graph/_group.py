@@ -30,7 +30,8 @@ def group(back: S, depth: int = 1) -> S:
     place = [new[head] for head in heads]
     groups = {index for index, size in Counter(place).items() if size > 1}
     edges = _edges_between(back.graph, place, groups)
-    nodes = tuple(_grouped(back.graph, head, depth, place, edges) for head in kept)
+    operands = _operands(edges, len(kept))
+    nodes = tuple(_grouped(back.graph.nodes[head], new[head], depth, operands[new[head]]) for head in kept)
     graph = replace(
         back.graph,
         nodes=nodes,
@@ -53,9 +54,10 @@ def _heads(graph, depth):
         if len(node.scope) >= depth:
             last[node.scope[:depth]] = node.index
     heads = [last.get(node.scope[:depth], node.index) for node in graph.nodes]
+    groups = set(last.values())
     for node in graph.nodes:
         users = {heads[edge.target] for edge in graph.successors[node.index]}
-        if node.operation == CONSTANT and len(users) == 1 and users <= set(last.values()):
+        if node.operation == CONSTANT and len(users) == 1 and users <= groups:
             heads[node.index] = users.pop()
     return heads
 
@@ -85,10 +87,15 @@ def _together(messages):
     return tuple(sums.values())
 
 
-def _grouped(graph, head, depth, place, edges):
-    node = graph.nodes[head]
-    index = place[head]
-    operands = tuple(edge.source for edge in dict.fromkeys(edges.values()) if edge.target == index)
+def _operands(edges, count):
+    """What each node is computed from."""
+    found = [[] for _ in range(count)]
+    for edge in dict.fromkeys(edges.values()):
+        found[edge.target].append(edge.source)
+    return list(map(tuple, found))
+
+
+def _grouped(node, index, depth, operands):
     inside = len(node.scope) >= depth
     operation = node.scope[depth - 1].split(" #")[0].lstrip("_") if inside else node.operation
     return replace(node, index=index, operands=operands, operation=operation)

@@ -43,6 +43,18 @@ def _collect(m, numbers, x):
     return flat.reshape(x.shape)
 
 
+def part(m: jax.Array, call: Call) -> jax.Array:
+    """What came of one operand of a concatenation: it alone is looked at, however many there are."""
+    axis = call.params["dimension"]
+    start = sum(operand.shape[axis] for operand in call.operands[: call.position])
+    return lax.dynamic_slice_in_dim(m, start, call.x.shape[axis], axis)  # one program for all parts of a size
+
+
+def row(m: jax.Array, call: Call) -> jax.Array:
+    """The same of a stack."""
+    return lax.dynamic_index_in_dim(m, call.position, call.params.get("axis", 0), keepdims=False)
+
+
 def sorted_back(m: jax.Array, call: Call) -> jax.Array:
     """Each operand of a sort is permuted as the keys are: sort the numbers along with them."""
     if call.position != call.output:

@@ -25,7 +25,11 @@ from ._unroll import UNROLLED
 _RELU_FILE = inspect.unwrap(jax.nn.relu).__code__.co_filename
 
 
-def trace(f: Callable[..., Any], *args: Any, unroll: bool = False) -> Graph:
+NODES = 20_000
+"""A larger graph takes minutes and gigabytes, and no table of it is read."""
+
+
+def trace(f: Callable[..., Any], *args: Any, unroll: bool = False, limit: int = NODES) -> Graph:
     """The computation graph of `f(*args)`.
 
     Args:
@@ -33,8 +37,10 @@ def trace(f: Callable[..., Any], *args: Any, unroll: bool = False) -> Graph:
       args: its arguments, trees of arrays and numbers; they give the inputs' names and values.
       unroll: write out `scan`, `while_loop` and `cond` for these values, step by step; otherwise
         each is one node.
+      limit: how many nodes there may be, and how many steps a loop that is written out may have.
 
     Raises:
+      ValueError: there are more than `limit`.
       TypeError: an argument has no concrete value (the call stands inside a transformation).
 
     Example:
@@ -45,7 +51,7 @@ def trace(f: Callable[..., Any], *args: Any, unroll: bool = False) -> Graph:
     paths, arguments = jax.tree.flatten_with_path(args)
     if any(isinstance(leaf, jax.core.Tracer) for _, leaf in paths):
         raise TypeError("trace: args, wanted concrete values, got a traced one (inside jit, grad?)")
-    builder = _Builder(unroll)
+    builder = _Builder(unroll, limit)
     inputs = [
         builder.add(INPUT, name, jnp.asarray(leaf))
         for name, (_, leaf) in zip(_names(f, args, paths), paths, strict=True)
@@ -58,12 +64,20 @@ def trace(f: Callable[..., Any], *args: Any, unroll: bool = False) -> Graph:
 class _Builder:
     """The list of nodes while it grows."""
 
-    def __init__(self, unroll: bool):
+    def __init__(self, unroll: bool, limit: int):
         self.nodes: list[Node] = []
         self.unroll = unroll
+        self.limit = limit
         self.calls = 0
 
+    def check(self, what: str, count: int) -> None:
+        """Refuses what would grow without end."""
+        if count > self.limit:
+            got = "more" if count == self.limit + 1 else count
+            raise ValueError(f"trace: f, wanted at most {self.limit} {what}, got {got}; limit= sets another number")
+
     def add(self, operation: str, name: str, value: jax.Array, **fields: Any) -> int:
+        self.check("nodes", len(self.nodes) + 1)
         self.nodes.append(Node(len(self.nodes), operation, name, value, **fields))
         return len(self.nodes) - 1
 
@@ -179,6 +193,7 @@ def _without_dead_nodes(nodes, inputs, outputs, arguments):
 
 def _spare_name(node, numbers):
     """A scalar constant is called by its value, everything else by a number."""
-    if node.operation == CONSTANT and node.shape == () and plain(node.value) is not None:
+    written = plain(node.value) is not None and not jnp.issubdtype(node.dtype, jnp.complexfloating)
+    if node.operation == CONSTANT and node.shape == () and written:
         return number(node.value)
     return f"{'c' if node.operation == CONSTANT else 'v'}{next(numbers)}"

@@ -7,6 +7,7 @@ from jax.extend.core import jaxpr_as_fun
 
 def _scan(builder, params, operands, scope):
     consts, carry, xs = _split(operands, _scan_sizes(params))
+    builder.check("steps of a scan that is written out", params["length"])
     order = range(params["length"])
     rows = {}
     for i in reversed(order) if params["reverse"] else order:
@@ -40,6 +41,7 @@ def _while(builder, params, operands, scope):
     condition_consts, consts, carry = _split(operands, sizes)
     step = 0
     while _evaluate(params["cond_jaxpr"], builder.values([*condition_consts, *carry]))[0]:
+        builder.check("steps of a while that is written out", step + 1)
         inside = (*scope, f"while step {step} #{_number(builder)}")
         carry = builder.inline(params["body_jaxpr"], [*consts, *carry], inside)
         step += 1

@@ -317,6 +317,36 @@ def test_gradients_are_trees_like_the_arguments():
     assert ids is None
 
 
+def test_the_slope_of_a_cube_root_at_zero_is_infinite():
+    assert graph.backpropagate(graph.trace(lambda x: jnp.cbrt(x), 0.0)).arguments == (jnp.inf,)
+
+
+def test_the_slope_of_an_absolute_value_at_zero_is_zero():
+    """As the table says: JAX has 1 there."""
+    back = graph.backpropagate(graph.trace(lambda x: jnp.abs(x), 0.0))
+    assert back.arguments == (0.0,) and jax.grad(jnp.abs)(0.0) == 1
+
+
+@pytest.mark.parametrize(
+    ("f", "message"),
+    [
+        (lambda x: jnp.sum(jnp.abs(jnp.fft.fft(x)) ** 2), r"got complex64\[4\] from the primitive '\w+' \(v\d\)"),
+        (lambda x: jnp.real(1j * x[0]) + x[1], "wanted real numbers alone, got complex64"),
+        (lambda x: jnp.sum(jnp.abs(x["z"])), r"got complex64\[3\] from an argument \(x.z\)"),
+    ],
+)
+def test_complex_numbers_are_refused(f, message):
+    x = jnp.arange(1.0, 5.0) if "x.z" not in message else {"w": X, "z": jnp.ones(3, complex)}
+    with pytest.raises(NotImplementedError, match=message):
+        graph.backpropagate(graph.trace(f, x))
+
+
+def test_a_part_of_many_takes_no_longer_for_their_number():
+    """400 operands, each with a message of its own; every one looked at all of them, and compiled a program."""
+    back = graph.backpropagate(graph.trace(lambda *rows: jnp.sum(jnp.stack(rows) ** 2), *map(float, range(400))))
+    assert [float(gradient) for gradient in back.arguments] == [2.0 * i for i in range(400)]
+
+
 def test_custom_rule_is_seen_as_its_forward_pass():
     @jax.custom_vjp
     def wrong(x):

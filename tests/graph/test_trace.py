@@ -146,6 +146,20 @@ def test_functions_without_a_gradient_are_refused(f, args, error, message):
         graph.backpropagate(graph.trace(f, *args))
 
 
+LOOPS = {
+    "a scan": (lambda x: jax.lax.fori_loop(0, 10**9, lambda i, y: y * x, x), "100 steps of a scan .*, got 1000000000"),
+    "a while without end": (lambda x: jax.lax.while_loop(lambda y: y == y, lambda y: y, x), "100 steps of a while"),
+    "long steps": (lambda x: jax.lax.fori_loop(0, 99, lambda i, y: jnp.sin(y) * x, x), "100 nodes, got more"),
+}
+
+
+@pytest.mark.parametrize("name", LOOPS)
+def test_a_loop_too_long_to_be_written_out_is_refused(name):
+    f, message = LOOPS[name]
+    with pytest.raises(ValueError, match=f"trace: f, wanted at most {message}"):
+        graph.trace(f, 2.0, unroll=True, limit=100)
+
+
 def test_traced_arguments_are_refused():
     with pytest.raises(TypeError, match="wanted concrete values"):
         jax.jit(lambda x: graph.trace(jnp.sin, x))(1.0)
