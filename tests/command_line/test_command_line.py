@@ -301,13 +301,12 @@ def test_special_files_are_written_and_stay_what_they_are(mine):
     assert (mine / "link.json").is_symlink() and (mine / "real.json").stat().st_size > 0
 
 
-@pytest.mark.parametrize("seconds", [0.3, 1, 2, 4, 6])
+@pytest.mark.parametrize("seconds", [1, 2, 4, 6])
 def test_interrupted_at_any_moment_it_ends_with_130(seconds, mine):
     """While it imports, and while it compiles."""
     ours = signal.signal(signal.SIGINT, signal.SIG_DFL)
-    words = [sys.executable, "-m", "jbackprop", "check", "jbackprop.rules:lstm", "--args"]
-    words += ["f32[3,4,2]", "f32[3,5]", "f32[3,5]", "f32[2,20]", "f32[5,20]", "f32[20]"]
-    started = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment())
+    words = [sys.executable, "-m", "jbackprop", "check", "--all"]  # for minutes
+    started = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment())
     signal.signal(signal.SIGINT, ours)
     time.sleep(seconds)
     started.send_signal(signal.SIGINT)
