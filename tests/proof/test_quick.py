@@ -56,6 +56,14 @@ def test_a_wrong_rule_fails():
         jb.assert_gradients(wrong, X, X[::-1], quick=True)
 
 
+def test_what_the_function_raises_is_passed_on():
+    def complains(x):
+        raise RuntimeError("its own complaint")
+
+    with pytest.raises(RuntimeError, match="its own complaint"):
+        jb.check(complains, X, quick=True)
+
+
 def test_the_command_line_has_it(capsys):
     assert main(["check", "jax.nn:silu", "--args", "f32[5,3]", "--quick"]) == 0
     printed = capsys.readouterr().out
