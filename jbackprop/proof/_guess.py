@@ -20,15 +20,17 @@ def guess(got: np.ndarray, wanted: np.ndarray, agree: Agree, x: np.ndarray | Non
 
     Args:
       got: the gradient.
-      wanted: what it should be, of the same shape.
+      wanted: what it should be, of the same shape; NaN where nobody knows.
       agree: which entries of two such arrays are equal to rounding.
       x: what it is the gradient by, of the same shape, where known.
     """
-    if got.size < 2 or not (np.isfinite(got).all() and np.isfinite(wanted).all()):
+    known = np.isfinite(wanted)
+    if known.sum() < 2 or not np.isfinite(got[known]).all():
         return ""
-    fitting = (words for words, candidate in _candidates(got, wanted) if agree(got, candidate).all())
+    candidates = _candidates(got, wanted) if known.all() else ()
+    fitting = (words for words, candidate in candidates if agree(got, candidate).all())
     right = agree(got, wanted)
-    by_size = "" if x is None else _by_size(got, wanted, right, np.asarray(x, float))
+    by_size = "" if x is None else _by_size(*(array[known] for array in (got, wanted, right, np.asarray(x, float))))
     return next(fitting, by_size or (f"{(~right).sum()} of {right.size} entries are wrong" if right.any() else ""))
 
 

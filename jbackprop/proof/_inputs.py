@@ -70,7 +70,7 @@ def random_inputs(subject: Subject) -> Iterator[Failure]:
             scale[i] = max(scale[i], largest(w))
             what, note = f"gradient of {subject.name(i)}", "random inputs, the first index a draw"
             allowance = subject.allowance("float64", scale[i] * _magnitude(chosen))
-            yield from worst(what, "float64", g, w, allowance, note, lambda i=i, noises=noises: noises()[i])
+            yield from worst(what, "float64", g, w, allowance, note, lambda i=i, noises=noises: noises()[i], start[i])
 
 
 def _without_opinions(subject, outputs, gradients):

@@ -55,6 +55,11 @@ def test_a_guess_where_one_fits(words):
     assert words in _error(GUESSES[words], X).splitlines()[1]
 
 
+def test_random_inputs_tell_where_it_begins_to_be_wrong():
+    far = _square(lambda x: jnp.where(x > 3, 2, 1))
+    assert re.search(r"\n    wrong only where x ≥ 3\.\d+$", _error(far, X, check="random inputs"))
+
+
 def test_a_transpose_and_a_missing_term_are_guessed():
     w = jax.random.normal(jax.random.key(1), (4, 4))
     turned = _ruled(lambda x, w: x @ w, lambda arguments, u: (u @ arguments[1].T, u.T @ arguments[0]))
