@@ -105,6 +105,10 @@ class Stack(Layer):
         return over_blocks(_backward, (step, self.block), dy, blocks, self.n, reverse=True, unroll=self.unroll)
 
 
+_WRITTEN_OUT = 512
+"""Steps; the program grows with each, and so does the time that it takes to compile."""
+
+
 def _forward(block, x, one):
     params, key = one
     return block.forward(params, x, key)
@@ -125,9 +129,11 @@ def stack(block: Layer, n: int, *, unroll: int = 1) -> Stack:
 
     Raises:
       TypeError: block is not a `Layer`.
-      ValueError: n or unroll is not positive; `init` raises it where the block changes the shape.
+      ValueError: n or unroll is not positive, or unroll above 512; `init` raises it where the block changes the shape.
     """
     if not isinstance(block, Layer):
         raise TypeError(f"stack: block, wanted a Layer, got {block!r}")
     check_positive("stack", n=n, unroll=unroll)
+    if unroll > _WRITTEN_OUT:
+        raise ValueError(f"stack: unroll, wanted at most {_WRITTEN_OUT} steps, got {unroll}")
     return Stack(block, n, unroll)

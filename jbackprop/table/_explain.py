@@ -1,5 +1,6 @@
 """The backprop table: every value and gradient of a network by hand, and beside it the automatic one."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, get_args
 
@@ -41,7 +42,7 @@ def explain(net: Layer, loss: Callable[..., jax.Array], order: Order = "layers")
 
     Raises:
       TypeError: net is not a layer, or the loss is not a function.
-      ValueError: there is no such order.
+      ValueError: there is no such order; the function raises it for more than 400 layers.
 
     Example:
       >>> import jax.numpy as jnp
@@ -71,13 +72,41 @@ def explain(net: Layer, loss: Callable[..., jax.Array], order: Order = "layers")
 
     def explained(params: Any, x: Any, y: Any, key: jax.Array | None = None) -> Explanation:
         x, y = jax.tree.map(jnp.asarray, (x, y))
-        found = jax.jit(lambda *given: both_ways(in_place(net, given[0], given[-1]), loss, *given[1:-1]))(
-            params, x, y, key
-        )
+        steps = in_place(net, params, key)
+        _check_depth(steps)
+        found = _found(net, loss)(params, x, y, key)
         _check_targets(loss, found.hand, y)
-        return _tabled(in_place(net, params, key), loss, x, found, order)
+        return _tabled(steps, loss, x, found, order)
 
     return explained
+
+
+_DEEPEST = 400
+"""So many layers are told to rounding: deeper, float32 cannot tell a fault from what has come together."""
+
+
+def _check_depth(steps):
+    count = _depth(steps)
+    if count > _DEEPEST:
+        raise ValueError(f"explain: net, wanted at most {_DEEPEST} layers, got {count}; explain a part of them")
+
+
+def _depth(steps):
+    """How many layers there are, those inside combinators too."""
+    return sum(1 + sum(map(_depth, step.parts)) for step in steps)
+
+
+def _found(net, loss):
+    """Both ways through a network, compiled once for equal networks and the same loss."""
+    try:
+        return _compiled(net, loss)
+    except TypeError:  # a layer of somebody's own that has no hash
+        return _compiled.__wrapped__(net, loss)
+
+
+@functools.lru_cache(maxsize=32)
+def _compiled(net, loss):
+    return jax.jit(lambda params, x, y, key: both_ways(in_place(net, params, key), loss, x, y))
 
 
 def _check_targets(loss, hand, y):

@@ -146,6 +146,15 @@ def test_functions_without_a_gradient_are_refused(f, args, error, message):
         graph.backpropagate(graph.trace(f, *args))
 
 
+def test_a_second_call_compiles_nothing(programs):
+    arguments = [(jnp.full((2, 3), x), jnp.ones(3)) for x in (1.0, 2.0)]
+    before = -1
+    for given in arguments:
+        before = programs()
+        graph.backpropagate(graph.trace(lambda w, x: jnp.sum(jnp.tanh(w @ x)), *given, unroll=True))
+    assert programs() == before
+
+
 LOOPS = {
     "a scan": (lambda x: jax.lax.fori_loop(0, 10**9, lambda i, y: y * x, x), "100 steps of a scan .*, got 1000000000"),
     "a while without end": (lambda x: jax.lax.while_loop(lambda y: y == y, lambda y: y, x), "100 steps of a while"),

@@ -253,6 +253,11 @@ BAD_CALLS = {
         ValueError,
         r"stack: block, wanted one that keeps the shape \(5,\), got \(3,\) from linear\(3\)",
     ),
+    "a long program": (
+        lambda: layers.stack(layers.relu(), 10**6, unroll=10**5),
+        ValueError,
+        "stack: unroll, wanted at most 512 steps, got 100000",
+    ),
     "no blocks": (lambda: layers.stack(layers.relu(), 0), ValueError, "stack: n, wanted a positive number, got 0"),
     "a block without its brackets": (
         lambda: layers.stack(wrong(layers.relu), 2),

@@ -102,6 +102,13 @@ def test_bad_input_is_named(change, error, message):
         rules.dot_product_attention(**{"query": QUERY, "key": KEY, "value": VALUE, **change})
 
 
+def test_tiles_without_number_are_refused():
+    array = jax.ShapeDtypeStruct((10**5, 2, 4), jnp.float32)
+    message = r"block_size, wanted at least some 98 \(at most 1048576 tiles\), got 1"
+    with pytest.raises(ValueError, match=message):
+        jax.eval_shape(lambda x: rules.dot_product_attention(x, x, x, block_size=1), array)
+
+
 @pytest.mark.parametrize("filling", [jnp.nan, jnp.inf])
 def test_whatever_fills_what_is_beyond_the_lengths_counts_for_nothing(filling):
     queries, keys = jnp.array([4, 7]), jnp.array([5, 2])

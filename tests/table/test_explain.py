@@ -501,6 +501,24 @@ def test_a_backward_pass_that_fails_is_one_line():
     assert "\n" not in str(error.value)
 
 
+def test_a_second_call_compiles_nothing(programs):
+    """Nor does a table of an equal network that is made anew; other numbers, other verdicts."""
+    params, _ = MLP.init(jax.random.key(0), (N,))
+    x, other, y = draw(M, N), 2 * draw(M, N), draw(M, 3)
+    jb.explain(MLP, rules.squared_error)(params, x, y)
+    again = layers.chain(layers.linear(4), layers.relu(), layers.chain(layers.linear(3)))
+    compiled = programs()
+    table = jb.explain(again, rules.squared_error)(params, other, y)
+    assert table.first_difference is None
+    assert programs() == compiled
+
+
+def test_more_layers_than_rounding_leaves_are_refused():
+    net = layers.chain(*[layers.relu()] * 401)
+    with pytest.raises(ValueError, match="explain: net, wanted at most 400 layers, got 401"):
+        explained(net, draw(M, N))
+
+
 def test_column_form_needs_one_batch_axis():
     table = explained(layers.chain(layers.linear(4), layers.tanh()), draw(2, M, N), batch_axes=2)
     assert table.first_difference is None

@@ -1,8 +1,12 @@
 """What attention asks of its arguments."""
 
+import math
+
 from jbackprop.rules._arrays import check_floating, check_numbers, given
 
 _NAME = "dot_product_attention"
+_TILES = 2**20
+"""So many may be listed for a given block size: T² of size 1."""
 
 
 def check_attention(arguments, window, block_size):
@@ -18,7 +22,7 @@ def check_attention(arguments, window, block_size):
     for name, array, size in zip(("query_seq_lengths", "key_value_seq_lengths"), lengths, wanted[-2:], strict=True):
         if array is not None:
             _check_lengths(name, array, query.shape[:-3], size)
-    _check_options(window, block_size)
+    _check_options(window, block_size, *wanted[-2:])
 
 
 def check_implementation(implementation, refusal):
@@ -59,9 +63,15 @@ def _check_lengths(name, lengths, batch, size):
         raise ValueError(f"{_NAME}: {name}, wanted shape {batch} (batch axes of query), got {lengths.shape}")
 
 
-def _check_options(window, block_size):
+def _check_options(window, block_size, time, source):
     sides = (window,) if isinstance(window, int) else window or ()
     if any(side < 0 for side in sides):
         raise ValueError(f"{_NAME}: local_window_size, wanted numbers that are not negative, got {window}")
     if block_size is not None and block_size < 1:
         raise ValueError(f"{_NAME}: block_size, wanted at least 1, got {block_size}")
+    tiles = 0 if block_size is None else -(-time // block_size) * -(-source // block_size)
+    if tiles > _TILES:
+        least = math.ceil(math.sqrt(time * source / _TILES))
+        raise ValueError(
+            f"{_NAME}: block_size, wanted at least some {least} (at most {_TILES} tiles), got {block_size}"
+        )

@@ -106,7 +106,7 @@ def dot_product_attention(
       scale: of the products, 1/√depth unless given.
       is_causal: whether query i sees keys 0 to i only.
       local_window_size: how many keys to the left and to the right of its own place a query sees; one number for both.
-      block_size: how many queries and keys to take at a time.
+      block_size: how many queries and keys to take at a time; it leaves at most 2²⁰ tiles.
       implementation: "xla", the tiles of this module, or "cudnn", the kernels of NVIDIA's library; the latter unless
         given, where it can: on an NVIDIA GPU as JAX's default device when this is traced, with jax 0.11.1 or later, in
         bfloat16 or float16, for equal depths of key and value that are a multiple of 8 up to 128 (256 since Hopper) and
