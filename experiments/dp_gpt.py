@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Literal
 
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from . import fetch, language, private, sequences, transformer
 from .problem import Problem
 
-SUMMARY = "A private transformer on Shakespeare; after `make data`; --preset tiny: a minute."
+SUMMARY = "A private transformer on Shakespeare; after `make data`: 3.9 bits a character at ε 9, about a minute."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,16 +51,16 @@ class Settings(Size, private.Settings):
 def run(settings: Settings) -> None:
     """Trains a model for each noise; errors as of `private.run`."""
     size = transformer.filled(settings, PRESETS[settings.preset])
-    private.run("dp-gpt", dataclasses.replace(settings, batch_size=size.batch_size), *task(settings, size))
-
-
-def task(settings: Settings, size: Size) -> tuple[Problem, optax.GradientTransformation, int]:
-    """What there is to learn, by what, and in how many steps.
-
-    Raises:
-      InputError: there is no such text, or a setting is out of its range.
-    """
     text = sequences.text(settings.text)
+    settings = dataclasses.replace(settings, batch_size=size.batch_size)
+    private.run("dp-gpt", settings, *task(settings, size, text))
+    rows, held_out = (np.stack(transformer.windows(part, size.length), axis=1) for part in (text.train, text.held_out))
+    single, pairs = (language.n_gram_bits(rows, held_out, len(text.alphabet), order) for order in (1, 2))
+    print(f"by counts of single characters {single:.3f} bits, of pairs {pairs:.3f}, without any privacy")
+
+
+def task(settings: Settings, size: Size, text: sequences.Text) -> tuple[Problem, optax.GradientTransformation, int]:
+    """What there is to learn, by what, and in how many steps; raises InputError where a size is out of its range."""
     model = transformer.model(size, len(text.alphabet))
     held_out, (ids, following) = (transformer.windows(part, size.length) for part in (text.held_out, text.train))
     passages = jnp.asarray(ids), jnp.asarray(following)

@@ -11,7 +11,7 @@ from . import classifier, data, private, small_training
 from .errors import InputError
 from .problem import Problem
 
-SUMMARY = "Private training of a perceptron (0.82 at ε 14, a minute) or a convolutional network on MNIST."
+SUMMARY = "Private training on MNIST: 0.82 at ε 14, a minute; --network cnn: 0.85, minutes."
 
 
 @dataclasses.dataclass(frozen=True)

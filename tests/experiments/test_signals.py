@@ -264,7 +264,8 @@ def test_dp_gpt(tmp_path, capsys, monkeypatch):
     assert [line["epsilon"] for line in (without, little, much)] == [None, 4, 0.04]
     assert without["bits"] < little["bits"] < math.log2(20) < much["bits"]
     assert (run / "bits.png").read_bytes().startswith(PNG)
-    assert "bits.png" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "bits.png" in printed and "by counts of single characters" in printed
 
 
 def test_dp_mnist_without_its_library(tmp_path, capsys, monkeypatch):
@@ -272,6 +273,20 @@ def test_dp_mnist_without_its_library(tmp_path, capsys, monkeypatch):
     assert main("dp-mnist", "--out", tmp_path) != 0
     assert "wanted dp-accounting (the extra `private` of jbackprop)" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("network", ["classifier", "autoencoder"])
+def test_kfac_learns_in_fewer_steps(network, tmp_path, capsys):
+    arguments = "--network", network, "--hidden", 12, 5, "--examples", 400, "--batch-size", 100, "--epochs", 3
+    assert main("kfac", *arguments, "--out", tmp_path) == 0
+    (run,) = tmp_path.iterdir()
+    lines = {(line["optimizer"], line["epoch"]): line for line in lines_of(run)}
+    assert len(lines) == 2 * 3
+    assert lines["K-FAC", 3]["cost"] < 0.9 * lines["Adam", 3]["cost"]
+    score = {"classifier": "held_out_accuracy", "autoencoder": "held_out_error"}[network]
+    assert all(line[score] > 0 for line in lines.values())
+    assert (run / "cost.png").read_bytes().startswith(PNG)
+    assert "cost.png" in capsys.readouterr().out
 
 
 BAD = [
@@ -288,6 +303,9 @@ BAD = [
     ("dp-mnist --max-norm 0.0", "--max-norm, wanted a positive number, got 0.0"),
     ("dp-mnist --noise 1.0 --micro-batches 0", "--micro-batches, wanted at least 1, got 0"),
     ("dp-mnist --network cnn --hidden 8 9", "--hidden, wanted one width for a cnn, got (8, 9)"),
+    ("kfac --momentum 1.0", "--momentum, wanted a number in [0, 1), got 1.0"),
+    ("kfac --damping -1", "--damping, wanted at least 0, got -1.0"),
+    ("kfac --hidden 0", "--hidden, wanted positive widths, got (0,)"),
     ("dp-gpt --text none", "--text, wanted a file to read, got none"),
     ("dp-gpt --depth -1", "--depth, wanted a positive number, or 0 for the preset's, got -1"),
     ("dp-mnist --delta 1.0", "--delta, wanted a number between 0 and 1, got 1.0"),
