@@ -28,7 +28,7 @@ from . import classifier, data, plots, report, runs, small_training
 from .errors import InputError
 from .problem import Problem
 
-SUMMARY = "K-FAC beside Adam, a classifier of MNIST or (--network autoencoder) an autoencoder: a minute."
+SUMMARY = "K-FAC beside Adam, a classifier of MNIST or (--network autoencoder) a deep autoencoder: minutes."
 
 
 @dataclasses.dataclass(frozen=True)

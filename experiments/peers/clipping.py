@@ -1,13 +1,14 @@
 """What does clipping each example's gradient cost?  Beside the plain gradient, and beside `vmap(jax.grad)`.
 
-Four networks: `signals.clipped_gradient`, `jbackprop.backprop`, `jax.grad` of the same with every rule removed, and
-`vmap(jax.grad)` with the same clipping behind it.  Times are medians of interleaved calls, the memory is what the
-compiled program has besides its arguments and results.
+Four networks: `signals.clipped_gradient`, `jbackprop.backprop`, `jax.grad` of the same with every rule removed,
+`vmap(jax.grad)` with the same clipping behind it, and `clipped_grad` of jax-privacy where that is installed.  Times are
+medians of interleaved calls, the memory is what the compiled program has besides its arguments and results.
 
     python -m experiments.peers.clipping --networks mlp cnn --rounds 15
 """
 
 import argparse
+import importlib.util
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -20,7 +21,7 @@ from jbackprop import automatic, backprop, layers, rules, signals
 from jbackprop.functions import calls_per_sample, interleaved, quartiles, time_sample
 
 MAX_NORM = 1.0
-PROGRAMS = ("clipped", "plain", "autodiff", "vmap(grad)")
+PROGRAMS = ("clipped", "plain", "autodiff", "vmap(grad)", "jax-privacy")
 
 
 class Problem(NamedTuple):
@@ -133,7 +134,18 @@ def programs(problem: Problem, params: Any) -> dict[str, Callable[..., Any]]:
         "plain": lambda *args: backprop(net, mean_of(loss))(*args)[1],
         "autodiff": jax.grad(mean_loss),
         "vmap(grad)": clipped_by_vmap,
+        **_of_jax_privacy(mean_loss, len(problem.x)),
     }
+
+
+def _of_jax_privacy(mean_loss, examples):
+    """The same by jax-privacy; nothing where it is not installed."""
+    if not importlib.util.find_spec("jax_privacy"):
+        return {}
+    from jax_privacy import clipping
+
+    options = {"l2_clip_norm": MAX_NORM, "normalize_by": examples, "batch_argnums": (1, 2)}
+    return {"jax-privacy": clipping.clipped_grad(mean_loss, **options)}
 
 
 def mean_of(loss: Callable[[jax.Array, jax.Array], jax.Array]) -> Callable[[jax.Array, jax.Array], jax.Array]:

@@ -52,3 +52,15 @@ def test_steps_are_measured_both_ways():
     share, memory = (float(number) for number in line.split("|")[4].split(","))
     assert share == pytest.approx(row.seconds["by hand"] / row.seconds["automatic"], abs=0.01)
     assert memory == pytest.approx(row.bytes["by hand"] / row.bytes["automatic"], abs=0.01)
+
+
+@pytest.mark.filterwarnings("ignore:optax.global_norm is deprecated:DeprecationWarning")  # which jax-privacy calls
+def test_whoever_clips_gives_the_same_gradients():
+    problem = clipping.mlp(3)
+    params, _ = problem.net.init(jax.random.key(2), problem.shape)
+    programs = clipping.programs(problem, params)
+    first, *others = (jax.jit(programs[name]) for name in ("clipped", "vmap(grad)", "jax-privacy") if name in programs)
+    for other in others:
+        both = (jax.tree.leaves(f(params, problem.x, problem.y)) for f in (first, other))
+        for one, same in zip(*both, strict=True):
+            np.testing.assert_allclose(one, same, rtol=0, atol=1e-5 * float(jnp.abs(same).max()))
