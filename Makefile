@@ -28,8 +28,8 @@ test: $(VENV)/dev ## run the tests
 	$(BIN)/python -m pytest -n 2 --durations 10
 
 .PHONY: proof
-proof: $(VENV)/dev ## run the tests, with every check of every case on this Python: for a night, and before a release
-	$(BIN)/python -m pytest -n 2 --durations 10 --whole-proof
+proof: $(VENV)/dev ## run the tests, with every check of every case, 20 kills and 20,000 steps: for a night, and before a release
+	JBACKPROP_KILLS=20 JBACKPROP_STEPS=20000 $(BIN)/python -m pytest -n 2 --durations 10 --whole-proof
 
 .PHONY: compare
 compare: $(VENV)/dev ## measure every hand-written gradient beside the automatic one (minutes); the table that the README shows

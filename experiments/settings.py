@@ -46,7 +46,7 @@ class Settings:
     clip_norm: float | None = None
     """The largest norm that a whole gradient may have; a longer one is scaled down."""
     precision: Precision = "float32"
-    """The arithmetic of both passes; parameters and optimizer stay in float32."""
+    """The arithmetic of both passes, float16 with a dynamic loss scale; parameters and optimizer stay in float32."""
     parts: int = 1
     """In how many parts, one after the other, the gradients of a batch are taken; for less memory."""
     devices: int = 1
