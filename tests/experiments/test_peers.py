@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from experiments import peers
-from experiments.peers import jax_peers, steps
+from experiments.peers import clipping, jax_peers, steps
 from jbackprop.cases import CASES
 
 IN_JAX = [case for case in CASES if case.at_scale and jax_peers.of_jax(case)]
