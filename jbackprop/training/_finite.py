@@ -30,7 +30,7 @@ def check_finite(metrics: Metrics) -> None:
 
 def _diagnosis(metrics):
     message = f"step {metrics.step}: the cost is {metrics.cost}"
-    found = {"δ of layer": metrics.delta_norms, "gradient of": metrics.gradient_norms, "update of": metrics.changes}
+    found = {"δ of layer": metrics.delta_norms, "gradient of": metrics.gradient_norms, "update of": metrics.updates}
     for what, norms in found.items():
         bad = [
             (path, norm) for path, norm in jax.tree_util.tree_leaves_with_path(norms) if not jnp.isfinite(norm).all()
@@ -62,4 +62,4 @@ def overflowed(metrics: Metrics) -> jax.Array:
     """
     if isinstance(metrics.loss_scale, tuple):
         return jnp.zeros(jnp.shape(metrics.cost), bool)
-    return ~all_finite(metrics._replace(changes=())) & (metrics.loss_scale > SMALLEST)
+    return ~all_finite(metrics._replace(updates=())) & (metrics.loss_scale > SMALLEST)

@@ -24,7 +24,7 @@ from jbackprop.layers import Backpropagate, Pass, like, moved, starting_statisti
 
 from ._finite import all_finite, overflowed
 from ._mesh import put_together, taken
-from ._state import Metrics, State, changes, norms
+from ._state import Metrics, State, lost, norms
 from ._ways import at_scale, dynamic_scale
 
 AVERAGING = 0.9
@@ -160,8 +160,7 @@ def _move(backpropagate, optimizer, averaging):
     def _metrics(found, state, params):
         delta_norms = found.deltas if isinstance(backpropagate, Backpropagate) else norms(found.deltas)
         scale = state.loss_scale.scale if state.loss_scale else ()
-        moves = changes(state.params, params)
-        return Metrics(found.cost, delta_norms, norms(found.gradients), state.step, moves, scale)
+        return Metrics(found.cost, delta_norms, norms(found.gradients), state.step, lost(params), scale)
 
     return move
 
