@@ -51,7 +51,7 @@ def whole(numbers: jax.Array) -> jax.Array:
 
     What is too large for that becomes the largest of them, which names nothing either.
     """
-    dtype = jnp.promote_types(jnp.int32, f"int{8 * numbers.dtype.itemsize}")
+    dtype = jnp.dtype(f"int{max(32, 8 * numbers.dtype.itemsize)}")
     most = jnp.iinfo(dtype).max
     fitting = jnp.minimum(numbers, most) if jnp.iinfo(numbers.dtype).max > most else numbers
     return fitting.astype(dtype)
@@ -91,6 +91,12 @@ def widen(x: jax.Array) -> jax.Array:
     return x.astype(wide_dtype(x))
 
 
+def difference(a: jax.Array, b: jax.Array) -> jax.Array:
+    """a − b in float32 at least, b perhaps integers or booleans."""
+    wide, b = widen(a), jnp.asarray(b)
+    return wide - (widen(b) if jnp.issubdtype(b.dtype, jnp.floating) else b.astype(wide.dtype))
+
+
 def magnitude(x: jax.Array, axis: Axis, least: jax.Array | float = 0.0) -> jax.Array:
     """A power of 2 near the largest |x| along an axis, kept: over it, the squares of x neither overflow nor vanish.
 
@@ -114,8 +120,21 @@ def computed_once(statistic: jax.Array) -> jax.Array:
 
 
 def wide_dtype(*arrays: jax.Array) -> DTypeLike:
-    """The dtype in which a result of these arrays is accumulated: theirs, and float32 at least."""
-    return jnp.promote_types(jnp.result_type(*arrays), jnp.float32)
+    """The dtype in which a result of these arrays is accumulated: theirs, and float32 at least.
+
+    It is picked, not promoted to: JAX can be told to refuse promotion, and half precision is widened on purpose.
+    """
+    dtype = jnp.result_type(*arrays)
+    return dtype if jnp.issubdtype(dtype, jnp.inexact) and dtype.itemsize >= 4 else jnp.dtype(jnp.float32)
+
+
+def beside(array: jax.Array, other: jax.Array) -> jax.Array:
+    """The array as it goes into a sum or a product with another: with as many axes, and wide where that one is.
+
+    NumPy would see to both by itself, and JAX can be told not to.
+    """
+    array = widen(array) if jnp.result_type(other) == wide_dtype(other) else array
+    return jnp.expand_dims(array, tuple(range(jnp.ndim(other) - jnp.ndim(array))))
 
 
 def cotangent(argument: jax.Array | None, gradient: Any) -> Any:
@@ -198,7 +217,8 @@ def within(x: jax.Array, lengths: jax.Array | None, trailing: int = 1) -> jax.Ar
     """
     if lengths is None:
         return x
-    counts = jnp.arange(x.shape[-1 - trailing]) < whole(lengths)[..., None]
+    ends = whole(lengths)[..., None]
+    counts = beside(jnp.arange(x.shape[-1 - trailing]), ends) < ends
     return jnp.where(jnp.expand_dims(counts, tuple(range(-trailing, 0))), x, 0)
 
 

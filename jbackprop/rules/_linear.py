@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ._arrays import check_floating, cotangent, given, product
+from ._arrays import beside, check_floating, cotangent, given, product
 from ._factors import Outer, Summed, totals
 from ._pieces import in_two
 
@@ -50,7 +50,7 @@ def linear(
 def _linear_fwd(x, w, b):
     _check(x, w, b)
     z = product(x, w, rounded=True)
-    z = (z if b is None else z + b).astype(jnp.result_type(*given(x=x, w=w, b=b).values()))
+    z = (z if b is None else z + beside(b, z)).astype(jnp.result_type(*given(x=x, w=w, b=b).values()))
     return z, (x, w, b)
 
 

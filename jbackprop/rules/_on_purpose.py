@@ -32,7 +32,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ._arrays import check_floating, magnitude, widen
-from ._options import Scalar, check_not_negative
+from ._options import Scalar, check_not_negative, number
 
 
 @partial(jax.custom_vjp, nondiff_argnames=("quantise",))
@@ -80,7 +80,8 @@ def _scale_gradient_fwd(x, scale):
 
 
 def _scale_gradient_bwd(scale, dy):
-    return (scale * widen(dy)).astype(dy.dtype), None
+    wide = widen(dy)
+    return (number(scale, wide) * wide).astype(dy.dtype), None
 
 
 scale_gradient.defvjp(_scale_gradient_fwd, _scale_gradient_bwd)
@@ -101,7 +102,8 @@ def _reverse_gradient_fwd(x, scale):
 
 
 def _reverse_gradient_bwd(scale, dy):
-    return (-scale * widen(dy)).astype(dy.dtype), None
+    wide = widen(dy)
+    return (-number(scale, wide) * wide).astype(dy.dtype), None
 
 
 reverse_gradient.defvjp(_reverse_gradient_fwd, _reverse_gradient_bwd)
@@ -125,7 +127,9 @@ def _clip_gradient_fwd(x, limit):
 
 
 def _clip_gradient_bwd(limit, dy):
-    return jnp.clip(widen(dy), -limit, limit).astype(dy.dtype), None
+    wide = widen(dy)
+    most = number(limit, wide)
+    return jnp.clip(wide, -most, most).astype(dy.dtype), None
 
 
 clip_gradient.defvjp(_clip_gradient_fwd, _clip_gradient_bwd)
@@ -157,7 +161,7 @@ def _clip_gradient_norm_fwd(x, limit, axis):
 
 def _clip_gradient_norm_bwd(axis, limit, dy):
     wide = widen(dy)
-    unit = magnitude(wide, axis)
+    limit, unit = number(limit, wide), magnitude(wide, axis)
     norm = jnp.sqrt(jnp.square(wide / unit).sum(axis, keepdims=True))
     return jnp.where(norm > limit / unit, wide / unit / norm * limit, wide).astype(dy.dtype), None
 

@@ -34,6 +34,11 @@ def check_number(rule: str, **options: Scalar) -> None:
     _check(rule, "a number", lambda number: True, options)
 
 
+def number(option: Scalar, other: jax.Array) -> jax.Array:
+    """An option as it goes into arithmetic with an array: in that one's dtype, whether Python's or traced."""
+    return jnp.asarray(option).astype(other.dtype)
+
+
 def _check(rule: str, wanted: str, within: Callable, options):
     for name, number in options.items():
         if not isinstance(number, int | float | np.ndarray | np.generic | jax.Array):

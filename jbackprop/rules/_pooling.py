@@ -31,7 +31,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ._arrays import check_floating, widen, without_entries
+from ._arrays import beside, check_floating, widen, without_entries
 from ._compiled import compiled_once
 from ._meshes import by_compiler, layout
 from ._windows import Padding, before, combined, entries_of_run, entry, padded, shifted, unrun, windows_over
@@ -124,7 +124,7 @@ def _sent_back_along(dy, place, along, radix):
     dy, place = before(dy, along, 0), before(place, along, none)
 
     def each(j):
-        first = (entries_of_run(along, j) * radix).astype(place.dtype)
+        first = (entries_of_run(along, j, place.ndim + 1) * radix).astype(place.dtype)
         rest = shifted(place, along, j) - first  # of unsigned numbers: large where place is less
         chosen = rest < radix
         return jnp.where(chosen, shifted(dy, along, j), 0), jnp.where(chosen, rest, none)
@@ -157,24 +157,24 @@ def _avg_pool_fwd(x, window_shape, strides, padding, count_include_pad):
     check_floating("avg_pool", x=x)
     windows = windows_over("avg_pool", x.shape, window_shape, strides, None, padding)
     total = functools.reduce(_summed_along, windows, widen(x))
-    return (total / _sizes(windows, count_include_pad)).astype(x.dtype), without_entries(x)
+    return _over_sizes(total, windows, count_include_pad).astype(x.dtype), without_entries(x)
 
 
 def _avg_pool_bwd(window_shape, strides, padding, count_include_pad, empty, dy):
     windows = windows_over("avg_pool", empty.shape, window_shape, strides, None, padding)
-    dx = functools.reduce(_spread_along, windows, widen(dy) / _sizes(windows, count_include_pad))
+    dx = functools.reduce(_spread_along, windows, _over_sizes(widen(dy), windows, count_include_pad))
     return (dx.astype(dy.dtype),)
 
 
 avg_pool.defvjp(_avg_pool_fwd, _avg_pool_bwd)
 
 
-def _sizes(windows, count_include_pad):
-    """n, how many entries each window has: one number, or (*pooled, 1)."""
+def _over_sizes(total, windows, count_include_pad):
+    """The sums over n, how many entries each window has: one number, or (*pooled, 1)."""
     if count_include_pad:
-        return math.prod(along.window for along in windows)
+        return total / math.prod(along.window for along in windows)
     sizes = functools.reduce(np.multiply.outer, [along.inside.sum(axis=1) for along in windows])
-    return np.maximum(sizes, 1)[..., None]
+    return total / beside(np.maximum(sizes, 1)[..., None], total)
 
 
 @compiled_once(static_argnames="along")
@@ -190,7 +190,7 @@ def _spread_along(dy, along):
     dy = before(dy, along, 0)
 
     def each(j):
-        return jnp.where(entries_of_run(along, j) < along.window, shifted(dy, along, j), 0)
+        return jnp.where(entries_of_run(along, j, dy.ndim + 1) < along.window, shifted(dy, along, j), 0)
 
     return unrun(combined(jnp.add, each, along.shifts), along, 0)
 

@@ -27,7 +27,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
-from ._arrays import check_floating, wide_dtype, widen
+from ._arrays import beside, check_floating, wide_dtype, widen
 from ._factors import Summed, totals
 from ._options import check_positive
 from ._pieces import in_two
@@ -61,7 +61,7 @@ def _learned_positions_fwd(x, table):
         raise ValueError(
             f"learned_positions: table, wanted at least {time} rows of {features} features, got {jnp.shape(table)}"
         )
-    return (widen(x) + widen(table[:time])).astype(x.dtype), table[:, :0]
+    return (widen(x) + beside(table[:time], widen(x))).astype(x.dtype), table[:, :0]
 
 
 def _learned_positions_bwd(empty, dy):
@@ -105,7 +105,7 @@ def _sinusoidal_positions_fwd(x, base):
     _check_waves("sinusoidal_positions", x, base)
     angles = _angles(jnp.arange(x.shape[-2]), x, base)
     waves = jnp.stack([jnp.sin(angles), jnp.cos(angles)], axis=-1).reshape(x.shape[-2:])
-    return (widen(x) + waves).astype(x.dtype), None
+    return (widen(x) + beside(waves, widen(x))).astype(x.dtype), None
 
 
 def _sinusoidal_positions_bwd(base, _, dy):
@@ -152,16 +152,17 @@ rotary_embedding.defvjp(_rotary_embedding_fwd, _rotary_embedding_bwd)
 
 def _turned(x, positions, base, sense):
     """R(t) x, or R(−t) x for sense −1."""
-    angles = _angles(positions, x, base)[..., None, :]  # alike for all heads
-    cos, sin = jnp.cos(angles), sense * jnp.sin(angles)
     first, second = jnp.split(widen(x), 2, axis=-1)
+    angles = beside(_angles(positions, x, base)[..., None, :], first)  # alike for all heads
+    cos, sin = jnp.cos(angles), sense * jnp.sin(angles)
     return jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1).astype(x.dtype)
 
 
 def _angles(positions, x, base):
     """(*positions.shape, features / 2): t ω_k."""
     features, dtype = x.shape[-1], wide_dtype(x)
-    return positions[..., None].astype(dtype) * base ** (-jnp.arange(0, features, 2, dtype=dtype) / features)
+    t = positions[..., None].astype(dtype)
+    return t * beside(base ** (-jnp.arange(0, features, 2, dtype=dtype) / features), t)
 
 
 def _check_sequences(rule, x):

@@ -142,9 +142,10 @@ def shifted(roomy: jax.Array, along: Windows, j: int | jax.Array) -> jax.Array:
     return jnp.expand_dims(lax.dynamic_slice_in_dim(roomy, along.shifts - 1 - j, runs, axis), axis + 1)
 
 
-def entries_of_run(along: Windows, j: int | jax.Array) -> jax.Array:
-    """(stride, 1, …): which entry of window q − j each entry of run q is."""
-    return jnp.expand_dims(jnp.arange(along.stride) + j * along.stride, range(1, -along.axis))
+def entries_of_run(along: Windows, j: int | jax.Array, axes: int) -> jax.Array:
+    """(1, …, stride, 1, …), of so many axes: which entry of window q − j each entry of run q is."""
+    others = [axis for axis in range(axes) if axis != axes + along.axis]
+    return jnp.expand_dims(jnp.arange(along.stride) + j * along.stride, others)
 
 
 def unrun(runs: jax.Array, along: Windows, value: float) -> jax.Array:

@@ -29,7 +29,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jbackprop.rules._arrays import check_floating, cotangent, widen
+from jbackprop.rules._arrays import beside, check_floating, cotangent, widen
 from jbackprop.rules._factors import Summed, totals
 from jbackprop.rules._pieces import in_two
 
@@ -148,7 +148,8 @@ def _prelu_fwd(z, slope):
     check_floating("prelu", z=z, slope=slope)
     if slope.ndim > 0 and slope.shape != z.shape[-1:]:
         raise ValueError(f"prelu: slope, wanted shape () or {z.shape[-1:]} (z's channels), got {slope.shape}")
-    a = jnp.where(z >= 0, widen(z), widen(slope) * z)
+    wide = widen(z)
+    a = jnp.where(z >= 0, wide, beside(slope, wide) * wide)
     return a.astype(jnp.result_type(z, slope)), (z, slope)
 
 
@@ -161,8 +162,8 @@ prelu.defvjp(_prelu_fwd, _prelu_bwd)
 
 
 def _prelu_travel(residuals, da):
-    z, slope = residuals
-    return cotangent(z, jnp.where(z >= 0, widen(da), widen(slope) * widen(da))), da
+    (z, slope), wide = residuals, widen(da)
+    return cotangent(z, jnp.where(z >= 0, wide, beside(slope, wide) * wide)), da
 
 
 def _prelu_factors(residuals, da):

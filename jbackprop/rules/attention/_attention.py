@@ -240,10 +240,11 @@ def _head_backward(flat, dout, at, numbers, cut):
         pull = part_of_head(dout, at.query, tile.row, cut.rows) * inverse[:, None]
         sight = seen(flat, at, tile, cut, turned=True)
         e = jnp.exp(
-            masked(biased(_turned_logits(query, key), flat, at, tile, cut, turned=True), sight, -jnp.inf) - largest
+            masked(biased(_turned_logits(query, key), flat, at, tile, cut, turned=True), sight, -jnp.inf)
+            - largest[None]
         )
         dlogits = masked(
-            e * (part_of_head(flat.value, at.value, tile.column, cut.columns) @ pull.T - row_sum), sight, 0
+            e * (part_of_head(flat.value, at.value, tile.column, cut.columns) @ pull.T - row_sum[None]), sight, 0
         )
         return (
             add(dquery, key.T @ dlogits * cut.scale, tile.row, axis=1),

@@ -34,7 +34,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jbackprop.rules._arrays import check_floating, cotangent, given
+from jbackprop.rules._arrays import beside, check_floating, cotangent, given
 from jbackprop.rules._factors import Factored, Product, Summed, factored, static, totals
 from jbackprop.rules._pieces import in_two
 from jbackprop.rules._windows import Padding, windows_over
@@ -231,7 +231,7 @@ def _images(x, geometry):
 
 def _biased(y, x, kernel, bias):
     dtype = jnp.result_type(*given(x=x, kernel=kernel, bias=bias).values())
-    return (y if bias is None else y + bias).astype(dtype)
+    return (y if bias is None else y + beside(bias, y)).astype(dtype)
 
 
 def _geometry(rule, x, kernel, strides, padding, stretch, dilation, groups):

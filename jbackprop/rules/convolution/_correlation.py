@@ -30,7 +30,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jbackprop.rules._arrays import rows, wide_dtype
+from jbackprop.rules._arrays import beside, rows, wide_dtype, widen
 from jbackprop.rules._compiled import compiled_once
 from jbackprop.rules._meshes import by_compiler, in_shares, layout, varied_like
 
@@ -209,12 +209,13 @@ def _padding_of_reached(x, delta, geometry):
 def _correlated_by_entries(x, w, geometry):
     """The sum over k that defines y, as it stands."""
     weights = rows(w).astype(wide_dtype(w))
-    return sum(entry * row for entry, row in zip(_entries(x, geometry), weights, strict=True))
+    return sum(widen(entry) * beside(row, entry) for entry, row in zip(_entries(x, geometry), weights, strict=True))
 
 
 def _spread_by_entries(delta, w, geometry, space):
     """Each row of W times δ, added to the entries that it multiplied in y."""
-    return _overlapped([delta * row for row in rows(w).astype(wide_dtype(w))], geometry, space)
+    weights, delta = rows(w).astype(wide_dtype(w)), widen(delta)
+    return _overlapped([delta * beside(row, delta) for row in weights], geometry, space)
 
 
 def _all_by_entries(x, delta, geometry):

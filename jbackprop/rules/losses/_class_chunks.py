@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from jax import lax
 
-from jbackprop.rules._arrays import magnitude, outer, product, rows, whole, wide_dtype, widen
+from jbackprop.rules._arrays import beside, magnitude, outer, product, rows, whole, wide_dtype, widen
 from jbackprop.rules._compiled import compiled_once
 from jbackprop.rules._meshes import in_shares, may_be_spread, varied_like
 
@@ -40,7 +40,7 @@ def gradients_by_chunks(ignore_index, chunk, x, w, b, labels, largest, total, dv
     (examples, numbers), count = examples_of(x, labels, ignore_index), w.shape[1]
     dvalues, power = near_one(dvalues, jnp.result_type(x, w))
     each = with_class_axis(numbers, count, ignore_index, largest, total, dvalues)
-    dtype, wide, batch = jnp.result_type(x, w), wide_dtype(x, w, dvalues), tuple(range(numbers.ndim))
+    dtype, wide, batch = jnp.result_type(x, w), wide_dtype(x, w), tuple(range(numbers.ndim))
 
     def share(w, b, classes):
         here = _numbered_from(classes, numbers, count)
@@ -124,7 +124,7 @@ def _over_classes(step, carry, classes, chunk):
 
 def logits_of(examples, w, b, start, size):
     z = product(examples, _columns(w, start, size))
-    return z if b is None else z + lax.dynamic_slice(b, (start,), (size,))
+    return z if b is None else z + beside(lax.dynamic_slice(b, (start,), (size,)), z)
 
 
 def _columns(w, start, size):
@@ -133,7 +133,8 @@ def _columns(w, start, size):
 
 def hits(numbers, start, size):
     """(*batch, size): whether a class of the chunk is the example's label."""
-    return (numbers - start)[..., None] == jnp.arange(size)
+    places = (numbers - start)[..., None]
+    return places == beside(jnp.arange(size), places)
 
 
 def counted(array, numbers, classes, ignore_index):

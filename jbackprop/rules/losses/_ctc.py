@@ -35,7 +35,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Integer, Num
 
-from jbackprop.rules._arrays import check_floating, check_integers, check_real, cotangent, whole, widen
+from jbackprop.rules._arrays import beside, check_floating, check_integers, check_real, cotangent, whole, widen
 from jbackprop.rules._compiled import compiled_once
 from jbackprop.rules._meshes import varied_like
 from jbackprop.rules._softmax import exponentials
@@ -84,7 +84,8 @@ def _forward(logits, logit_paddings, labels, label_paddings, blank_id):
     states, skips, ends = _states(labels, label_paddings, blank_id)
     log_p = z - largest - jnp.log(_divisor(total))
     emitted, likeliest = _relative(jnp.take_along_axis(log_p, states[..., None, :], axis=-1))
-    start = jnp.where(jnp.arange(states.shape[-1]) == 0, 0.0, jnp.full(states.shape, -jnp.inf, emitted.dtype))
+    first = beside(jnp.arange(states.shape[-1]) == 0, states)
+    start = jnp.where(first, 0.0, jnp.full(states.shape, -jnp.inf, emitted.dtype))
     start = varied_like(start, emitted, logit_paddings)
 
     def step(alpha, frame):
@@ -144,7 +145,7 @@ def _states(labels, label_paddings, blank_id):
     states = jnp.stack([blanks, labels], axis=-1).reshape(*labels.shape[:-1], -1)
     states = jnp.pad(states, [(0, 0)] * (states.ndim - 1) + [(0, 1)], constant_values=blank_id)
     skips = (states != blank_id) & (states != _shifted(states, 2, blank_id))
-    place, count = jnp.arange(states.shape[-1]), (label_paddings <= 0).sum(axis=-1, keepdims=True)
+    place, count = beside(jnp.arange(states.shape[-1]), states), (label_paddings <= 0).sum(axis=-1, keepdims=True)
     return states, skips, (place == 2 * count) | (place == 2 * count - 1)
 
 

@@ -209,7 +209,7 @@ def _each(dvalues, like):
 
 def _travelled(ignore_index, residuals, dvalues):
     x, _, _, labels, _, travelled = residuals
-    dx = widen(dvalues)[..., None] * travelled
+    dx = widen(dvalues)[..., None] * widen(travelled)
     return cotangent(x, without_ignored(dx, whole(labels), ignore_index)), None
 
 
@@ -217,7 +217,7 @@ def _from_delta(ignore_index, residuals, dvalues):
     """dW and db."""
     x, _, _, labels, delta, _ = residuals
     examples, (dvalues, power) = without_ignored(x, whole(labels), ignore_index), near_one(dvalues, delta.dtype)
-    scaled = (dvalues[..., None] * examples).astype(delta.dtype)
+    scaled = (dvalues[..., None] * widen(examples)).astype(delta.dtype)
     dw = outer(scaled, delta, rounded=delta.dtype != jnp.float16)  # whose range a sum over examples may leave
     return dw * power, outer(_each(dvalues, delta), delta)[0] * power
 

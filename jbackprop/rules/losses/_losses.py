@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Num
 
-from jbackprop.rules._arrays import check_floating, check_pair, check_real, cotangent, widen
+from jbackprop.rules._arrays import check_floating, check_pair, check_real, cotangent, difference, widen
 from jbackprop.rules._scalars import binary_cross_entropy_slope, binary_cross_entropy_value
 
 
@@ -43,13 +43,13 @@ def _squared_error_fwd(prediction, target):
     check_floating("squared_error", prediction=prediction)
     check_real("squared_error", target=target)
     check_pair("squared_error", prediction=prediction, target=target)
-    values = 0.5 * jnp.square(widen(prediction) - target).sum(axis=-1)
+    values = 0.5 * jnp.square(difference(prediction, target)).sum(axis=-1)
     return values.astype(prediction.dtype), (prediction, target)
 
 
 def _squared_error_bwd(residuals, dvalues):
     prediction, target = residuals
-    da = widen(dvalues)[..., None] * (widen(prediction) - target)
+    da = widen(dvalues)[..., None] * difference(prediction, target)
     return cotangent(prediction, da), cotangent(target, -da)
 
 

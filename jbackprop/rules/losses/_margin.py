@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
-from jbackprop.rules._arrays import check_floating, check_pair, cotangent, magnitude, widen, without_entries
+from jbackprop.rules._arrays import check_floating, check_pair, cotangent, difference, magnitude, widen, without_entries
 from jbackprop.rules._options import Scalar, check_not_negative, check_number
 
 from ._classes import check_class_numbers, one_hot
@@ -45,7 +45,7 @@ def _multiclass_hinge_fwd(scores, labels):
     margins = widen(scores) + (1 - y)
     winner = margins.argmax(axis=-1)
     most = jnp.take_along_axis(margins, winner[..., None], axis=-1)[..., 0]
-    values = most - jnp.where(y == 0, 0, y * scores).sum(axis=-1)
+    values = most - jnp.where(y == 0, 0, y * widen(scores)).sum(axis=-1)
     return values.astype(scores.dtype), (winner, labels, without_entries(scores))
 
 
@@ -99,8 +99,8 @@ def _triplet_bwd(residuals, dvalues):
     anchors, positives, negatives, margin, epsilon = residuals
     near, far = (_distance(anchors, other, epsilon) for other in (positives, negatives))
     active = jnp.where(near - far + margin <= 0, 0, widen(dvalues)[..., None])
-    to_positive = active * (widen(positives) - anchors) / jnp.where(near == 0, 1, near)
-    to_negative = active * (widen(anchors) - negatives) / jnp.where(far == 0, 1, far)
+    to_positive = active * difference(positives, anchors) / jnp.where(near == 0, 1, near)
+    to_negative = active * difference(anchors, negatives) / jnp.where(far == 0, 1, far)
     return (
         cotangent(anchors, -to_positive - to_negative),
         cotangent(positives, to_positive),
@@ -114,9 +114,9 @@ triplet.defvjp(_triplet_fwd, _triplet_bwd)
 
 
 def _distance(a, b, epsilon):
-    difference = widen(a) - b
-    unit = magnitude(difference, -1, least=jnp.sqrt(epsilon))
-    return unit * jnp.sqrt(jnp.square(difference / unit).sum(axis=-1, keepdims=True) + epsilon / unit / unit)
+    apart = difference(a, b)
+    unit = magnitude(apart, -1, least=jnp.sqrt(epsilon))
+    return unit * jnp.sqrt(jnp.square(apart / unit).sum(axis=-1, keepdims=True) + epsilon / unit / unit)
 
 
 def _check_hinge(scores, labels):

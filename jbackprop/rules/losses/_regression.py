@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Num
 
-from jbackprop.rules._arrays import check_floating, check_pair, check_real, cotangent, widen
+from jbackprop.rules._arrays import check_floating, check_pair, check_real, cotangent, difference, widen
 from jbackprop.rules._options import Scalar, check_positive
 
 
@@ -33,7 +33,7 @@ def _define_slope(rule: jax.custom_vjp, slope: Callable) -> None:
 
     def bwd(residuals, dvalues):
         prediction, target = residuals
-        da = widen(dvalues)[..., None] * slope(widen(prediction) - target)
+        da = widen(dvalues)[..., None] * slope(difference(prediction, target))
         return cotangent(prediction, da), cotangent(target, -da)
 
     rule.defvjp(fwd, bwd)
@@ -44,7 +44,7 @@ def _summed(name, cost, prediction, target):
     check_floating(name, prediction=prediction)
     check_real(name, target=target)
     check_pair(name, prediction=prediction, target=target)
-    return cost(widen(prediction) - target).sum(axis=-1).astype(prediction.dtype)
+    return cost(difference(prediction, target)).sum(axis=-1).astype(prediction.dtype)
 
 
 @jax.custom_vjp
@@ -80,7 +80,7 @@ def _huber_fwd(prediction, target, delta):
 
 def _huber_bwd(residuals, dvalues):
     prediction, target, delta = residuals
-    e, dvalues = widen(prediction) - target, widen(dvalues)[..., None]
+    e, dvalues = difference(prediction, target), widen(dvalues)[..., None]
     da = dvalues * jnp.clip(e, -delta, delta)
     ddelta = (dvalues * jnp.maximum(jnp.abs(e) - delta, 0)).sum()
     return cotangent(prediction, da), cotangent(target, -da), cotangent(delta, ddelta)

@@ -67,7 +67,7 @@ def _cosine_similarity_bwd(residuals, dvalues):
     c = (a * b).sum(axis=-1, keepdims=True)
     da = dvalues * over_a * (b - jnp.where(free_a, c, 0) * a)
     db = dvalues * over_b * (a - jnp.where(free_b, c, 0) * b)
-    clamped = (~free_a).astype(c.dtype) + ~free_b
+    clamped = (~free_a).astype(c.dtype) + (~free_b).astype(c.dtype)
     depsilon = -(dvalues * clamped * c).sum() / (2 * jnp.where(epsilon == 0, 1, epsilon))
     return cotangent(predictions, da), cotangent(targets, db), cotangent(epsilon, depsilon)
 
@@ -136,7 +136,7 @@ def _nt_xent_value(embeddings, labels, temperature):
     c, positive, negative, largest = _pairs(_direction(embeddings, 0.0)[0], labels, temperature)
     denominator = _denominator(c, negative, largest)
     losses = jnp.where(positive, jnp.log(denominator) - (c - largest), 0)
-    return losses.sum() / _count(positive)
+    return losses.sum() / _count(positive, c.dtype)
 
 
 def _nt_xent_bwd(residuals, dvalue):
@@ -155,7 +155,7 @@ def _nt_xent_gradients(embeddings, labels, temperature, dvalue):
     e, denominator = jnp.exp(c - largest), _denominator(c, negative, largest)
     pull = jnp.where(positive, 1 / denominator, 0).sum(axis=1, keepdims=True)
     dc = jnp.where(positive, e / denominator - 1, jnp.where(negative, e * pull, 0))
-    rate = widen(dvalue) / (temperature * _count(positive))
+    rate = widen(dvalue) / (temperature * _count(positive, c.dtype))
     dunit = (dc + dc.T) @ unit * rate
     return inverse * (dunit - unit * (dunit * unit).sum(axis=-1, keepdims=True)), -(dc * c).sum() * rate
 
@@ -163,7 +163,7 @@ def _nt_xent_gradients(embeddings, labels, temperature, dvalue):
 def _pairs(unit, labels, temperature):
     """c, which pairs are positive and which negative, and the largest c of each row over both."""
     c = unit @ unit.T / temperature
-    same = labels[:, None] == labels
+    same = labels[:, None] == labels[None]
     positive = same & ~jnp.eye(len(labels), dtype=bool)
     largest = jnp.where(positive | ~same, c, -jnp.inf).max(axis=1, keepdims=True, initial=-jnp.inf)
     largest = jax.lax.stop_gradient(jnp.where(jnp.isfinite(largest), largest, 0))
@@ -176,8 +176,8 @@ def _denominator(c, negative, largest):
     return jnp.where(negative, e, 0).sum(axis=1, keepdims=True) + e
 
 
-def _count(positive):
-    return jnp.maximum(positive.sum(), 1)
+def _count(positive, dtype):
+    return jnp.maximum(positive.sum(), 1).astype(dtype)
 
 
 def _check_nt_xent(embeddings, labels, temperature):

@@ -32,6 +32,7 @@ from jaxtyping import Array, Bool, Float, Integer, Num
 from jbackprop.rules._arrays import (
     added_at_rows,
     at_rows,
+    beside,
     check_floating,
     check_real,
     cotangent,
@@ -102,8 +103,8 @@ def _softmax_cross_entropy_bwd(ignore_index, residuals, dvalues):
     delta = jnp.exp(widen(logits) - largest) * (dvalues * pull / total)
     if y.spread is not None:
         delta = delta - dvalues * y.spread
-    if y.share is not None:
-        delta = delta - jnp.where(jnp.arange(logits.shape[-1]) == y.label, dvalues * y.share, 0)
+    if y.share is not None and y.label is not None:
+        delta = delta - jnp.where(beside(jnp.arange(logits.shape[-1]), y.label) == y.label, dvalues * y.share, 0)
     dlabels = dweights = None
     if y.share is None:
         dlabels = cotangent(labels, counted(_rest(label_smoothing) * dvalues * _surprise(logits, largest, total)))
@@ -136,9 +137,10 @@ def _target(logits, labels, weights, ignore_index, label_smoothing):
     label = whole(labels)
     label = (label if ignore_index is None else jnp.where(label == ignore_index, 0, label))[..., None]
     of_class = jnp.ones(classes, dtype) if weights is None else widen(weights)
+    spread = label_smoothing / classes * beside(of_class, logits) if _counts(label_smoothing) else None
     known = (label >= 0) & (label < classes)
     share = jnp.where(known, _rest(label_smoothing) * at_rows(of_class, label), jnp.nan)
-    return _Target(label_smoothing / classes * of_class if _counts(label_smoothing) else None, share, label)
+    return _Target(spread, share, label)
 
 
 def _counts(option):
@@ -191,7 +193,7 @@ def _options_gradients(residuals, counted, dvalues, label):
     by_smoothing = by_z_loss = None
     if label_smoothing is not None:
         y = widen(labels) if label is None else jax.nn.one_hot(label[..., 0], logits.shape[-1], dtype=dvalues.dtype)
-        moved = (1 / logits.shape[-1] - y) * (1 if weights is None else widen(weights))
+        moved = (1 / logits.shape[-1] - y) * (1 if weights is None else beside(weights, y))
         terms = moved * _wanted(moved, _surprise(logits, largest, total))
         by_smoothing = cotangent(label_smoothing, counted(dvalues * terms).sum())
     if z_loss is not None:

@@ -27,7 +27,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jbackprop.rules._arrays import check_floating, cotangent, widen
+from jbackprop.rules._arrays import beside, check_floating, cotangent, widen
 from jbackprop.rules._factors import Mixed, Summed, totals
 from jbackprop.rules._pieces import in_two
 
@@ -79,6 +79,7 @@ def _batch_norm_travel(eps, keep, kept, cotangents):
     dy, dmean, dvariance = cotangents
     n = max(math.prod(dy.shape[:-1]), 1)
     through_y = wide_travel(kept, dy, _batch_axes(dy), normalised_from(kept, keep))
+    dmean, dvariance = (beside(each, through_y) for each in (dmean, dvariance))
     dx = through_y + (dmean + 2 * dvariance * _centred(kept, keep)) / n
     return dx.astype(dy.dtype), dy
 
@@ -129,7 +130,8 @@ def _batch_norm_evaluation_fwd(x, mean, variance, scale, offset, eps, keep):
     check_parameters("batch_norm_evaluation", x, scale, offset, eps, keep, axes=1)
     _check_statistics(x, mean=mean, variance=variance)
     rstd = jax.lax.rsqrt(widen(variance) + eps)
-    normalised = (widen(x) - mean) * rstd
+    wide = widen(x)
+    normalised = (wide - beside(mean, wide)) * beside(rstd, wide)
     y = affine(normalised, scale, offset).astype(x.dtype)
     return y, (Kept(chosen(keep, x, normalised, y), mean, rstd, scale, offset), variance)
 
@@ -152,18 +154,23 @@ batch_norm_evaluation.defvjp(_batch_norm_evaluation_fwd, _batch_norm_evaluation_
 
 def _batch_norm_evaluation_travel(eps, keep, residuals, dy):
     kept, _ = residuals
-    return (kept.rstd * scaled(dy, kept.scale)).astype(dy.dtype), dy
+    return _rescaled(kept, scaled(dy, kept.scale)).astype(dy.dtype), dy
 
 
 def _batch_norm_evaluation_factors(eps, keep, residuals, dy):
     kept, _ = residuals
     products = widen(dy) * normalised_from(kept, keep)
     return {
-        "mean": Summed(-kept.rstd * scaled(dy, kept.scale)),
-        "variance": Summed(-0.5 * jnp.square(kept.rstd) * scaled(products, kept.scale)),
+        "mean": Summed(-_rescaled(kept, scaled(dy, kept.scale))),
+        "variance": Summed(-0.5 * _rescaled(kept, _rescaled(kept, scaled(products, kept.scale)))),
         "scale": Summed(products),
         "offset": Summed(widen(dy)),
     }
+
+
+def _rescaled(kept, array):
+    """ρ of each channel times an array."""
+    return beside(kept.rstd, array) * array
 
 
 in_two(batch_norm_evaluation, _batch_norm_evaluation_travel, _batch_norm_evaluation_factors)

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from jbackprop.rules._arrays import check_floating, computed_once, magnitude, widen
+from jbackprop.rules._arrays import beside, check_floating, computed_once, magnitude, widen
 from jbackprop.rules._factors import Summed, totals
 from jbackprop.rules._options import check_not_negative
 
@@ -100,27 +100,28 @@ def _in_sets(dy, axes, normalised):
 
 def scaled(dy, scale):
     """g = γ ⊙ dy."""
-    return widen(dy) if scale is None else widen(dy) * scale
+    return widen(dy) if scale is None else widen(dy) * beside(scale, widen(dy))
 
 
 def normalised_from(kept, keep):
     """x̂ again, from whichever array was kept."""
     if keep == "input":
-        centred = widen(kept.array) if kept.mean is None else widen(kept.array) - kept.mean
-        return centred * kept.rstd
+        x = widen(kept.array)
+        centred = x if kept.mean is None else x - beside(kept.mean, x)
+        return centred * beside(kept.rstd, x)
     return widen(kept.array) if keep == "normalised" else _invert_affine(kept.array, kept.scale, kept.offset)
 
 
 def affine(normalised, scale, offset):
     """γ x̂ + β, in x̂'s dtype or wider."""
-    y = normalised if scale is None else normalised * scale
-    return y if offset is None else y + offset
+    y = normalised if scale is None else normalised * beside(scale, normalised)
+    return y if offset is None else y + beside(offset, y)
 
 
 def _invert_affine(y, scale, offset):
     """x̂ = (y − β) / γ, and NaN where γ is 0."""
-    shifted = widen(y) if offset is None else widen(y) - offset
-    return shifted if scale is None else shifted / jnp.where(scale == 0, jnp.nan, widen(scale))
+    shifted = widen(y) if offset is None else widen(y) - beside(offset, widen(y))
+    return shifted if scale is None else shifted / beside(jnp.where(scale == 0, jnp.nan, widen(scale)), shifted)
 
 
 def mean_over(x, axes):

@@ -40,7 +40,7 @@ def gru(
 
 def _gru_fwd(x, w, u, b, b_n, carry, seq_lengths, reverse):
     check("gru", 3, x, w, u, b, seq_lengths, b_n=b_n, carry=carry)
-    step = Partial(_step, widen(u), None if b_n is None else widen(b_n))
+    step = Partial(_step, widen(u), None if b_n is None else widen(b_n)[None])
     (last,), y, course = forward(step, x, w, u, b, (carry,), seq_lengths, reverse)
     return (last, y), (course, b_n)
 

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.tree_util import Partial
 
-from jbackprop.rules._arrays import cotangent, outer, product, rows, whole, wide_dtype, within
+from jbackprop.rules._arrays import beside, cotangent, outer, product, rows, whole, wide_dtype, within
 from jbackprop.rules._compiled import compiled_once
 from jbackprop.rules._meshes import in_shares, varied_like
 
@@ -85,7 +85,8 @@ def forward(
 
     def chunk(carry, inputs):
         x, counts = inputs
-        z = product(x, w) + (0 if b is None else b)
+        z = product(x, w)
+        z = z if b is None else z + beside(b, z)
         return lax.scan(one, carry, (z.astype(wide), counts), reverse=reverse)
 
     def whole_course(x, start, seq_lengths):
@@ -259,7 +260,7 @@ def _counting(time, seq_lengths):
     if seq_lengths is None and chunks * steps == time:
         return None
     ends = jnp.full(1, time) if seq_lengths is None else jnp.minimum(whole(seq_lengths).reshape(-1), time)
-    return (jnp.arange(chunks * steps)[:, None] < ends).reshape(chunks, steps, len(ends), 1)
+    return (jnp.arange(chunks * steps)[:, None] < ends[None]).reshape(chunks, steps, len(ends), 1)
 
 
 def _where(counts, tree, other):
