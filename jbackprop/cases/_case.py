@@ -50,6 +50,11 @@ class Case:
         return tuple(draw(key, dtype) for draw, key in zip(draws, jax.random.split(key, len(draws)), strict=True))
 
 
+def counting(rule: Callable[..., Any], **options: Any) -> Callable[..., Any]:
+    """The rule as a function of its arrays, the last of which says which entries count."""
+    return lambda *arrays: rule(*arrays[:-1], where=arrays[-1], **options)
+
+
 def float32(*shapes: Sequence[int]) -> tuple[str, ...]:
     """Arrays of these shapes as `Case.kept` has them."""
     return tuple(f"float32[{','.join(map(str, shape))}]" for shape in shapes)
@@ -58,6 +63,10 @@ def float32(*shapes: Sequence[int]) -> tuple[str, ...]:
 def fixed(values: Any) -> Draw:
     """The same integers every time."""
     return lambda key, dtype: jnp.array(values)
+
+
+def booleans(*shape: int) -> Draw:
+    return lambda key, dtype: jax.random.bernoulli(key, 0.6, shape)
 
 
 def normal(*shape: int) -> Draw:

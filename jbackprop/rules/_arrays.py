@@ -34,6 +34,12 @@ def check_real(rule: str, **arrays: jax.Array) -> None:
             raise TypeError(f"{rule}: {name}, wanted real numbers, got {dtype}")
 
 
+def in_floating_point(x: jax.Array) -> jax.Array:
+    """x, and integers and booleans as JAX's functions take them: in its default floating point dtype."""
+    x = jnp.asarray(x)
+    return x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(jnp.result_type(float))
+
+
 def given(**arrays: jax.Array | None) -> dict[str, jax.Array]:
     """The optional arguments that are there."""
     return {name: array for name, array in arrays.items() if array is not None}
@@ -83,6 +89,49 @@ def check_pair(loss: str, **pair: jax.Array) -> None:
     for name, array in pair.items():
         if jnp.ndim(array) < 1:
             raise ValueError(f"{loss}: {name}, wanted at least one axis (the features), got ()")
+
+
+def check_axis(rule: str, axis: Axis, **array: jax.Array) -> None:
+    """Raises ValueError unless an axis, or each of several, is one of the array's (a keyword is its name)."""
+    ((name, of),) = array.items()
+    for number in (axis,) if isinstance(axis, int) else axis or ():
+        if not -jnp.ndim(of) <= number < jnp.ndim(of):
+            raise ValueError(f"{rule}: axis, wanted one of the {jnp.ndim(of)} of {name}, got {axis}")
+
+
+def check_where(rule: str, where: jax.Array | None, **array: jax.Array) -> None:
+    """Raises TypeError unless it holds booleans, ValueError unless it broadcasts to the array (a keyword: its name)."""
+    if where is None:
+        return
+    if not jnp.issubdtype(jnp.result_type(where), jnp.bool_):
+        raise TypeError(f"{rule}: where, wanted booleans, got {jnp.result_type(where)}")
+    check_broadcasts(rule, "where", where, **array)
+
+
+def check_broadcasts(rule: str, name: str, array: jax.Array, **other: jax.Array) -> None:
+    """Raises ValueError unless an array broadcasts to the shape of another one (a keyword is its name)."""
+    ((of, to),) = other.items()
+    shape, wanted = jnp.shape(array), jnp.shape(to)
+    sizes = zip(reversed(shape), reversed(wanted), strict=False)
+    if len(shape) > len(wanted) or any(size not in (1, full) for size, full in sizes):
+        raise ValueError(f"{rule}: {name}, wanted a shape that broadcasts to {wanted} (that of {of}), got {shape}")
+
+
+def counted(x: jax.Array, where: jax.Array | None, other: jax.typing.ArrayLike = 0) -> jax.Array:
+    """x where it counts, else the other number, whatever stands there; None counts all."""
+    return x if where is None else jnp.where(where, x, other)
+
+
+def put_back(summed: jax.Array, axis: Axis, ndim: int) -> jax.Array:
+    """A sum over an axis (or several, or None for all ndim) with size 1 in its place, to broadcast over the terms."""
+    return jnp.expand_dims(summed, tuple(range(ndim)) if axis is None else axis)
+
+
+def summed_as(gradient: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    """The gradient of what was broadcast from a shape: the sum over all to which an entry went."""
+    extra = gradient.ndim - len(shape)
+    ones = [extra + i for i, size in enumerate(shape) if size == 1 and gradient.shape[extra + i] != 1]
+    return gradient.sum(axis=(*range(extra), *ones)).reshape(shape)
 
 
 def widen(x: jax.Array) -> jax.Array:

@@ -11,6 +11,12 @@ With p = softmax(z), the sums running along the axis:
     y = log Σ_k e^{z_k}               ∂y/∂z_i = e^{z_i − y} = p_i
     logsumexp     ∂C/∂z_i = dy p_i                                       dz = dy p                     kept: z, m, Σ
 
+With weights b, y = log Σ_k b_k e^{z_k}, its sign kept apart where it is asked for:
+
+    ∂y/∂z_i = b_i e^{z_i − m} / Σ_k b_k e^{z_k − m}       ∂y/∂b_i = e^{z_i − m} / Σ_k b_k e^{z_k − m}    kept: b besides
+
+An entry that does not count (`where`) is −∞ in all sums, and has gradient 0.
+
 The largest entry m is subtracted before each exponential, so nothing overflows, and p = e^{z − m} / Σ e^{z − m} is
 computed again from what is kept.  Half precision is computed in float32.  softmax keeps its output alone; on a CPU that
 costs a fifth more time than autodiff, which keeps an array of exponentials besides.
@@ -23,81 +29,144 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float, Num
 
-from ._arrays import Axis, check_floating, widen
+from ._arrays import (
+    Axis,
+    beside,
+    check_axis,
+    check_broadcasts,
+    check_real,
+    check_where,
+    cotangent,
+    counted,
+    in_floating_point,
+    summed_as,
+    widen,
+)
 
 
 @partial(jax.custom_vjp, nondiff_argnames=("axis",))
-def softmax(z: Float[Array, "*shape"], axis: Axis = -1) -> Float[Array, "*shape"]:
-    """e^z / Σ e^z along an axis (an integer, several, or None for all), as `jax.nn.softmax`."""
-    return _softmax_fwd(z, axis)[0]
+def softmax(
+    z: Num[Array, "*shape"], axis: Axis = -1, where: Bool[Array, "..."] | None = None
+) -> Float[Array, "*shape"]:
+    """e^z / Σ e^z along an axis (an integer, several, or None for all), as `jax.nn.softmax`.
+
+    Entries that do not count are 0.
+    """
+    return _softmax_fwd(z, axis, where)[0]
 
 
-def _softmax_fwd(z, axis):
-    _check("softmax", z, axis)
-    if z.size == 0 and 0 in _sizes(z, axis):
-        raise ValueError(f"softmax: z, wanted at least one entry along axis {axis}, got shape {z.shape}")
-    largest = jax.lax.stop_gradient(widen(z).max(axis, keepdims=True))
-    e = jnp.exp(widen(z) - largest)
-    p = (e / e.sum(axis, keepdims=True)).astype(z.dtype)
-    return p, p
+def _softmax_fwd(z, axis, where):
+    z = _checked("softmax", z, axis, where)
+    largest = jax.lax.stop_gradient(counted(widen(z), where, -jnp.inf).max(axis, keepdims=True, initial=-jnp.inf))
+    e = counted(jnp.exp(widen(z) - largest), where)
+    p = counted(e / e.sum(axis, keepdims=True), where).astype(z.dtype)
+    return p, (p, where)
 
 
-def _softmax_bwd(axis, p, da):
-    wide_p, wide_da = widen(p), widen(da)
+def _softmax_bwd(axis, residuals, da):
+    p, where = residuals
+    wide_p, wide_da = widen(p), counted(widen(da), where)
     dz = wide_p * (wide_da - (wide_da * wide_p).sum(axis, keepdims=True))
-    return (dz.astype(p.dtype),)
+    return counted(dz, where).astype(p.dtype), None
 
 
 softmax.defvjp(_softmax_fwd, _softmax_bwd)
 
 
 @partial(jax.custom_vjp, nondiff_argnames=("axis",))
-def log_softmax(z: Float[Array, "*shape"], axis: Axis = -1) -> Float[Array, "*shape"]:
-    """z − log Σ e^z along an axis (an integer, several, or None for all), as `jax.nn.log_softmax`."""
-    return _log_softmax_fwd(z, axis)[0]
+def log_softmax(
+    z: Num[Array, "*shape"], axis: Axis = -1, where: Bool[Array, "..."] | None = None
+) -> Float[Array, "*shape"]:
+    """z − log Σ e^z along an axis (an integer, several, or None for all), as `jax.nn.log_softmax`.
+
+    Entries that do not count are −∞.
+    """
+    return _log_softmax_fwd(z, axis, where)[0]
 
 
-def _log_softmax_fwd(z, axis):
-    _check("log_softmax", z, axis)
-    largest, total = exponentials(z, axis)
-    return (widen(z) - largest - jnp.log(total)).astype(z.dtype), (z, largest, total)
+def _log_softmax_fwd(z, axis, where):
+    z = _checked("log_softmax", z, axis, where)
+    largest, total = exponentials(counted(z, where, -jnp.inf), axis)
+    values = counted(widen(z) - largest - jnp.log(total), where, -jnp.inf)
+    return values.astype(z.dtype), (z, largest, total, where)
 
 
 def _log_softmax_bwd(axis, residuals, da):
-    z, largest, total = residuals
-    wide_da = widen(da)
+    z, largest, total, where = residuals
+    wide_da = counted(widen(da), where)
     dz = wide_da - jnp.exp(widen(z) - largest) * (wide_da.sum(axis, keepdims=True) / total)
-    return (dz.astype(z.dtype),)
+    return counted(dz, where).astype(z.dtype), None
 
 
 log_softmax.defvjp(_log_softmax_fwd, _log_softmax_bwd)
 
 
-@partial(jax.custom_vjp, nondiff_argnames=("axis", "keepdims"))
-def logsumexp(z: Float[Array, "*shape"], axis: Axis = None, keepdims: bool = False) -> Float[Array, "..."]:
-    """log Σ e^z over an axis (an integer, several, or None for all), as `jax.nn.logsumexp`.
+@partial(jax.custom_vjp, nondiff_argnames=("axis", "keepdims", "return_sign"))
+def logsumexp(
+    z: Num[Array, "*shape"],
+    axis: Axis = None,
+    b: Num[Array, "..."] | None = None,
+    keepdims: bool = False,
+    return_sign: bool = False,
+    where: Bool[Array, "..."] | None = None,
+) -> Float[Array, "..."] | tuple[Float[Array, "..."], Float[Array, "..."]]:
+    """log Σ b e^z over an axis (an integer, several, or None for all), as `jax.nn.logsumexp`.
 
-    The sum over no finite entry is −∞, with a gradient of zero.
+    The sum over no finite entry is −∞, with a gradient of zero; a weight of zero has gradient zero.
+
+    Args:
+      z: any array.
+      axis: what the sum runs along.
+      b: weights, which broadcast to z; 1 unless given.
+      keepdims: whether the result keeps the axis, with size 1.
+      return_sign: whether the sum's sign is returned beside the logarithm of its size; without it, that of a negative
+        sum is NaN.
+      where: which entries count; it broadcasts to z.
+
+    Raises:
+      TypeError: z or b does not hold real numbers, or where booleans.
+      ValueError: there is no such axis, or b or where does not broadcast to z.
     """
-    return _logsumexp_fwd(z, axis, keepdims)[0]
+    return _logsumexp_fwd(z, axis, b, keepdims, return_sign, where)[0]
 
 
-def _logsumexp_fwd(z, axis, keepdims):
-    _check("logsumexp", z, axis)
-    largest, total = exponentials(z, axis)
-    y = largest + jnp.log(total)
-    return (y if keepdims else y.squeeze(axis)).astype(z.dtype), (z, largest, total)
+def _logsumexp_fwd(z, axis, b, keepdims, return_sign, where):
+    z = _checked("logsumexp", z, axis, where)
+    _check_weights(z, b)
+    largest, total = _weighed(z, axis, b, where)
+    y, sign = largest + jnp.log(jnp.abs(total) if return_sign else total), jnp.sign(total)
+    y, sign = ((array if keepdims else array.squeeze(axis)).astype(z.dtype) for array in (y, sign))
+    return (y, sign) if return_sign else y, (z, b, where, largest, total)
 
 
-def _logsumexp_bwd(axis, keepdims, residuals, dy):
-    z, largest, total = residuals
-    p = jnp.exp(widen(z) - largest) / jnp.where(total == 0, 1, total)
-    return ((widen(dy).reshape(total.shape) * p).astype(z.dtype),)
+def _logsumexp_bwd(axis, keepdims, return_sign, residuals, dy):
+    z, b, where, largest, total = residuals
+    rate = widen(dy[0] if return_sign else dy).reshape(total.shape) / jnp.where(total == 0, 1, total)
+    e = rate * jnp.exp(widen(z) - largest)
+    if b is None:
+        return cotangent(z, counted(e, where)), None, None
+    db = counted(jnp.where(jnp.asarray(b) == 0, 0, e), where)
+    return cotangent(z, counted(_times(b, e), where)), cotangent(b, summed_as(db, jnp.shape(b))), None
 
 
 logsumexp.defvjp(_logsumexp_fwd, _logsumexp_bwd)
+
+
+def _weighed(z, axis, b, where):
+    """m and Σ b e^{z − m} over what counts, the axis kept; m is of the entries whose weight is not 0."""
+    of = counted(z, where, -jnp.inf)
+    if b is None:
+        return exponentials(of, axis)
+    largest, _ = exponentials(jnp.where(jnp.asarray(b) == 0, -jnp.inf, of), axis)
+    return largest, counted(_times(b, jnp.exp(widen(of) - largest)), where).sum(axis, keepdims=True)
+
+
+def _times(b, e):
+    """b e, and 0 where b is, whatever e is."""
+    b = beside(b, e)
+    return jnp.where(b == 0, 0, b * e)
 
 
 def exponentials(z, axis):
@@ -111,14 +180,18 @@ def exponentials(z, axis):
     return largest, jnp.exp(widen(z) - largest).sum(axis, keepdims=True)
 
 
-def _check(rule, z, axis):
-    check_floating(rule, z=z)
-    for number in (axis,) if isinstance(axis, int) else axis or ():
-        if not -jnp.ndim(z) <= number < jnp.ndim(z):
-            raise ValueError(f"{rule}: axis, wanted one of the {jnp.ndim(z)} of z, got {axis}")
+def _checked(rule, z, axis, where):
+    """z; integers in floating point, as JAX takes them."""
+    check_real(rule, z=z)
+    check_axis(rule, axis, z=z)
+    check_where(rule, where, z=z)
+    return in_floating_point(z)
 
 
-def _sizes(z, axis):
-    """How many entries z has along each of the axes."""
-    axes = range(z.ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
-    return [z.shape[number] for number in axes]
+def _check_weights(z, b):
+    if b is None:
+        return
+    if jnp.issubdtype(jnp.result_type(b), jnp.bool_):
+        raise TypeError("logsumexp: b, wanted real numbers, got bool")
+    check_real("logsumexp", b=b)
+    check_broadcasts("logsumexp", "b", b, z=z)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from jbackprop import rules
-from jbackprop.cases._case import Case, classes, normal, probabilities
+from jbackprop.cases._case import Case, booleans, classes, counting, normal, probabilities
 
 
 def _summed(loss, **options):
@@ -21,6 +21,10 @@ def _log_probabilities(*shape):
 
 def _kl_reference(log_predictions, targets):
     return (targets * jnp.log(targets / jnp.exp(log_predictions))).sum(axis=-1)
+
+
+def _kl_masked(log_predictions, targets, where):
+    return (targets * (jnp.log(targets) - log_predictions)).sum(axis=(0, 2), where=where)
 
 
 _PAIRED = ("float32[5,7]", "float32[5,7]")
@@ -105,11 +109,25 @@ LOSSES = (
         (_log_probabilities(512, 1000), probabilities(512, 1000)),
     ),
     Case(
+        "kl_divergence, axes 0 and 2, where",
+        counting(rules.kl_divergence, axis=(0, 2)),
+        _kl_masked,
+        (_log_probabilities(2, 5, 7), probabilities(2, 5, 7), booleans(5, 7)),
+        ("float32[2,5,7]", "float32[2,5,7]", "bool[5,7]"),
+    ),
+    Case(
         "kl_divergence_with_log_targets",
         rules.kl_divergence_with_log_targets,
         optax.losses.kl_divergence_with_log_targets,
         (_log_probabilities(5, 7), _log_probabilities(5, 7)),
         _PAIRED,
         (_log_probabilities(512, 1000), _log_probabilities(512, 1000)),
+    ),
+    Case(
+        "kl_divergence_with_log_targets, axis 0, where",
+        counting(rules.kl_divergence_with_log_targets, axis=0),
+        counting(optax.losses.kl_divergence_with_log_targets, axis=0),
+        (_log_probabilities(5, 7), _log_probabilities(5, 7), booleans(5, 1)),
+        (*_PAIRED, "bool[5,1]"),
     ),
 )

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import optax
 
 from jbackprop import rules
-from jbackprop.cases._case import Case, classes, normal
+from jbackprop.cases._case import Case, booleans, classes, counting, normal
 
 
 def _cosine(a, b):
@@ -27,6 +27,13 @@ SIMILARITY = (
         (normal(2, 5, 7), normal(2, 5, 7)),
         ("float32[2,5,7]", "float32[2,5,7]"),
         (normal(8, 64, 256), normal(8, 64, 256)),
+    ),
+    Case(
+        "cosine_similarity, axes 0 and 2, where",
+        counting(rules.cosine_similarity, axis=(0, 2)),
+        counting(optax.cosine_similarity, axis=(0, 2)),
+        (normal(2, 5, 7), normal(2, 5, 7), booleans(5, 7)),
+        ("float32[2,5,7]", "float32[2,5,7]", "bool[5,7]"),
     ),
     Case(
         "cosine_distance, no batch axis",

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from jbackprop import rules
-from jbackprop.cases._case import Case, classes, normal, probabilities
+from jbackprop.cases._case import Case, booleans, classes, counting, normal, probabilities
 
 
 def _with_ignored(count, *shape):
@@ -19,10 +19,6 @@ def _with_ignored(count, *shape):
         return jnp.where(jnp.arange(labels.size).reshape(shape) % 3 == 1, -1, labels)
 
     return draw
-
-
-def _where(*shape):
-    return lambda key, dtype: jax.random.bernoulli(key, 0.6, shape)
 
 
 def _fan_in(n_in, n_out):
@@ -53,6 +49,11 @@ _KEPT = ("float32[5,7]", "float32[5,1]", "float32[5,1]")
 
 def _weighted(logits, targets):
     return -(targets * jnp.log(jax.nn.softmax(logits))).sum(axis=-1)
+
+
+def _weighted_entries(logits, targets, where):
+    total = jnp.exp(logits).sum(axis=(0, 2), where=where, keepdims=True)
+    return -(targets * (logits - jnp.log(total))).sum(axis=(0, 2), where=where)
 
 
 _PAIRED = ("float32[5,7]", "float32[5,7]")
@@ -112,9 +113,9 @@ SOFTMAX_CROSS_ENTROPY = (
         "softmax_cross_entropy, weights and where",
         rules.softmax_cross_entropy,
         _reference,
-        (normal(2, 5, 7), classes(7, 2, 5), normal(7), _where(2, 5)),
+        (normal(2, 5, 7), classes(7, 2, 5), normal(7), booleans(2, 5)),
         ("float32[2,5,7]", "float32[2,5,1]", "float32[2,5,1]", "int32[2,5]", "float32[7]", "bool[2,5]"),
-        (normal(8, 64, 1000), classes(1000, 8, 64), normal(1000), _where(8, 64)),
+        (normal(8, 64, 1000), classes(1000, 8, 64), normal(1000), booleans(8, 64)),
     ),
     Case(
         "softmax_cross_entropy, label_smoothing and z_loss",
@@ -131,6 +132,21 @@ SOFTMAX_CROSS_ENTROPY = (
         (normal(5, 7), probabilities(5, 7)),
         ("float32[5,7]", *_KEPT),
         (normal(512, 1000), probabilities(512, 1000)),
+    ),
+    Case(
+        "softmax_cross_entropy, axis 1",
+        partial(rules.softmax_cross_entropy, axis=1),
+        partial(optax.softmax_cross_entropy_with_integer_labels, axis=1),
+        (normal(2, 7, 5), classes(7, 2, 5)),
+        ("float32[2,7,5]", "float32[2,5,1]", "float32[2,5,1]", "int32[2,5]"),
+        (normal(8, 1000, 64), classes(1000, 8, 64)),
+    ),
+    Case(
+        "softmax_cross_entropy, soft targets, axes 2 and 0, where of entries",
+        counting(rules.softmax_cross_entropy, axis=(2, 0)),
+        _weighted_entries,
+        (normal(2, 5, 7), normal(2, 5, 7), booleans(2, 5, 7)),
+        ("float32[2,5,7]", "float32[2,5,7]", "bool[2,5,7]", "float32[5,1]", "float32[5,1]"),
     ),
     Case(
         "linear_softmax_cross_entropy",

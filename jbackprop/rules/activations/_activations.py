@@ -35,7 +35,7 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Num
 
 from jbackprop.rules._options import check_not_negative
 from jbackprop.rules._scalars import (
@@ -48,25 +48,25 @@ from jbackprop.rules._scalars import (
     softplus_value,
 )
 
-from ._elementwise import define_derivative, the_input, the_output, wide
+from ._elementwise import define_derivative, the_input, the_output, wide, wide_of_real, wide_or_whole
 
 _SELU_ALPHA = 1.6732632423543772848170429916717
 _SELU_SCALE = 1.0507009873554804934193349852946
 
 
 @jax.custom_vjp
-def relu(z: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+def relu(z: Num[Array, "*shape"]) -> Num[Array, "*shape"]:
     """max(z, 0), as `jax.nn.relu`."""
-    return wide("relu", relu_value, z)
+    return wide_or_whole("relu", relu_value, z)
 
 
 define_derivative(relu, the_output, lambda da, a: jnp.where(a > 0, da, 0))
 
 
 @partial(jax.custom_vjp, nondiff_argnames=("negative_slope",))
-def leaky_relu(z: Float[Array, "*shape"], negative_slope: float = 0.01) -> Float[Array, "*shape"]:
+def leaky_relu(z: Num[Array, "*shape"], negative_slope: float = 0.01) -> Float[Array, "*shape"]:
     """z where z ≥ 0, else negative_slope · z, as `jax.nn.leaky_relu`."""
-    return wide("leaky_relu", lambda z: jnp.where(z >= 0, z, negative_slope * z), z)
+    return wide_of_real("leaky_relu", lambda z: jnp.where(z >= 0, z, negative_slope * z), z)
 
 
 define_derivative(
@@ -77,10 +77,10 @@ define_derivative(
 
 
 @partial(jax.custom_vjp, nondiff_argnames=("alpha",))
-def elu(z: Float[Array, "*shape"], alpha: float = 1.0) -> Float[Array, "*shape"]:
+def elu(z: Num[Array, "*shape"], alpha: float = 1.0) -> Float[Array, "*shape"]:
     """z where z > 0, else α (eᶻ − 1), as `jax.nn.elu`; ValueError unless α ≥ 0."""
     check_not_negative("elu", alpha=alpha)
-    return wide("elu", partial(_elu, alpha=alpha), z)
+    return wide_of_real("elu", partial(_elu, alpha=alpha), z)
 
 
 def _elu(z, alpha):
@@ -92,9 +92,9 @@ define_derivative(elu, the_output, lambda da, a, alpha: jnp.where(a > 0, da, da 
 
 
 @jax.custom_vjp
-def selu(z: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+def selu(z: Num[Array, "*shape"]) -> Float[Array, "*shape"]:
     """λ elu(z, α) with the two constants that keep mean 0 and variance 1, as `jax.nn.selu`."""
-    return wide("selu", lambda z: _SELU_SCALE * _elu(z, _SELU_ALPHA), z)
+    return wide_of_real("selu", lambda z: _SELU_SCALE * _elu(z, _SELU_ALPHA), z)
 
 
 define_derivative(
@@ -123,9 +123,9 @@ define_derivative(tanh, the_output, lambda da, a: da * (1 + a) * (1 - a))
 
 
 @jax.custom_vjp
-def softplus(z: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+def softplus(z: Num[Array, "*shape"]) -> Float[Array, "*shape"]:
     """log(1 + eᶻ), as `jax.nn.softplus`."""
-    return wide("softplus", softplus_value, z)
+    return wide_of_real("softplus", softplus_value, z)
 
 
 define_derivative(softplus, the_input, lambda da, z: da * sigmoid_value(z))
@@ -143,7 +143,7 @@ swish = silu
 
 
 @partial(jax.custom_vjp, nondiff_argnames=("approximate",))
-def gelu(z: Float[Array, "*shape"], approximate: bool = True) -> Float[Array, "*shape"]:
+def gelu(z: Num[Array, "*shape"], approximate: bool = True) -> Float[Array, "*shape"]:
     """z Φ(z), or its tanh approximation, as `jax.nn.gelu`.
 
     Args:
@@ -151,7 +151,7 @@ def gelu(z: Float[Array, "*shape"], approximate: bool = True) -> Float[Array, "*
       approximate: True for z · sigmoid(2u), u = √(2/π) (z + 0.044715 z³), which is ½ z (1 + tanh u); False for the
         exact z Φ(z), by the error function.
     """
-    return wide("gelu", partial(gelu_value, approximate=approximate), z)
+    return wide_of_real("gelu", partial(gelu_value, approximate=approximate), z)
 
 
 define_derivative(gelu, the_input, lambda da, z, approximate: da * gelu_slope(z, approximate))

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from jbackprop.rules._arrays import check_floating, widen
+from jbackprop.rules._arrays import check_floating, check_real, in_floating_point, widen
 
 
 def define_derivative(rule: jax.custom_vjp, keep: Callable, pull: Callable) -> None:
@@ -38,6 +38,19 @@ def the_input(z, a, *options):
 def the_output(z, a, *options):
     """What `keep` is where the slope is a function of the output."""
     return a
+
+
+def wide_of_real(name: str, sigma: Callable, z: jax.Array) -> jax.Array:
+    """As `wide`, for integers too, as jax.nn takes them, in JAX's default floating point dtype."""
+    check_real(name, z=z)
+    return wide(name, sigma, in_floating_point(z))
+
+
+def wide_or_whole(name: str, sigma: Callable, z: jax.Array) -> jax.Array:
+    """As `wide`, for a σ that makes integers of integers, which stay what they are."""
+    check_real(name, z=z)
+    z = jnp.asarray(z)
+    return wide(name, sigma, z) if jnp.issubdtype(z.dtype, jnp.floating) else sigma(z)
 
 
 def wide(name: str, sigma: Callable, z: jax.Array) -> jax.Array:

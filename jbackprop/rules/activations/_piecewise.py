@@ -27,13 +27,13 @@ K. He, X. Zhang, S. Ren, J. Sun, "Delving deep into rectifiers", ICCV, 2015 (pre
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Num
 
 from jbackprop.rules._arrays import beside, check_floating, cotangent, widen
 from jbackprop.rules._factors import Summed, totals
 from jbackprop.rules._pieces import in_two
 
-from ._elementwise import define_derivative, the_input, the_output, wide
+from ._elementwise import define_derivative, the_input, the_output, wide, wide_of_real, wide_or_whole
 
 
 def _between(z, low, high):
@@ -42,27 +42,27 @@ def _between(z, low, high):
 
 
 @jax.custom_vjp
-def relu6(z: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+def relu6(z: Num[Array, "*shape"]) -> Float[Array, "*shape"]:
     """min(max(z, 0), 6), as `jax.nn.relu6`."""
-    return wide("relu6", lambda z: _between(z, 0, 6), z)
+    return wide_of_real("relu6", lambda z: _between(z, 0, 6), z)
 
 
 define_derivative(relu6, the_output, lambda da, a: jnp.where((a > 0) & (a < 6), da, 0))
 
 
 @jax.custom_vjp
-def hard_tanh(z: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+def hard_tanh(z: Num[Array, "*shape"]) -> Num[Array, "*shape"]:
     """min(max(z, −1), 1), as `jax.nn.hard_tanh`; the slope at ±1 is 0."""
-    return wide("hard_tanh", lambda z: _between(z, -1, 1), z)
+    return wide_or_whole("hard_tanh", lambda z: _between(z, -1, 1), z)
 
 
 define_derivative(hard_tanh, the_output, lambda da, a: jnp.where((a > -1) & (a < 1), da, 0))
 
 
 @jax.custom_vjp
-def hard_sigmoid(z: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+def hard_sigmoid(z: Num[Array, "*shape"]) -> Float[Array, "*shape"]:
     """min(max(z + 3, 0), 6) / 6, as `jax.nn.hard_sigmoid`."""
-    return wide("hard_sigmoid", _hard_sigmoid, z)
+    return wide_of_real("hard_sigmoid", _hard_sigmoid, z)
 
 
 def _hard_sigmoid(z):
@@ -77,9 +77,9 @@ define_derivative(
 
 
 @jax.custom_vjp
-def hard_silu(z: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+def hard_silu(z: Num[Array, "*shape"]) -> Float[Array, "*shape"]:
     """z · hard_sigmoid(z), also called hard swish, as `jax.nn.hard_silu`."""
-    return wide("hard_silu", lambda z: z * _hard_sigmoid(z), z)
+    return wide_of_real("hard_silu", lambda z: z * _hard_sigmoid(z), z)
 
 
 def _hard_silu_pull(da, z):
@@ -101,9 +101,9 @@ define_derivative(relu_squared, the_input, lambda da, z: da * 2 * jnp.where(z > 
 
 
 @jax.custom_vjp
-def sparse_plus(z: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+def sparse_plus(z: Num[Array, "*shape"]) -> Float[Array, "*shape"]:
     """0 up to −1, z from 1 on, and (z + 1)²/4 between, as `jax.nn.sparse_plus`."""
-    return wide("sparse_plus", lambda z: jnp.where(z >= 1, z, jnp.square((jnp.clip(z, -1, 1) + 1) / 2)), z)
+    return wide_of_real("sparse_plus", lambda z: jnp.where(z >= 1, z, jnp.square((jnp.clip(z, -1, 1) + 1) / 2)), z)
 
 
 def _sparse_plus_pull(da, a):
@@ -115,9 +115,9 @@ define_derivative(sparse_plus, the_output, _sparse_plus_pull)
 
 
 @jax.custom_vjp
-def sparse_sigmoid(z: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+def sparse_sigmoid(z: Num[Array, "*shape"]) -> Float[Array, "*shape"]:
     """min(max(z + 1, 0), 2) / 2, the derivative of `sparse_plus`, as `jax.nn.sparse_sigmoid`."""
-    return wide("sparse_sigmoid", lambda z: _between(z + 1, 0, 2) / 2, z)
+    return wide_of_real("sparse_sigmoid", lambda z: _between(z + 1, 0, 2) / 2, z)
 
 
 define_derivative(

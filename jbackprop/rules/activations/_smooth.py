@@ -24,19 +24,19 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Num
 
 from jbackprop.rules._options import check_positive
 from jbackprop.rules._scalars import sigmoid_value, softplus_value
 
-from ._elementwise import define_derivative, the_input, the_output, wide
+from ._elementwise import define_derivative, the_input, the_output, wide_of_real
 
 
 @partial(jax.custom_vjp, nondiff_argnames=("alpha",))
-def celu(z: Float[Array, "*shape"], alpha: float = 1.0) -> Float[Array, "*shape"]:
+def celu(z: Num[Array, "*shape"], alpha: float = 1.0) -> Float[Array, "*shape"]:
     """z where z > 0, else α (e^{z/α} − 1), as `jax.nn.celu`; ValueError unless α > 0."""
     check_positive("celu", alpha=alpha)
-    return wide("celu", partial(_celu, alpha=alpha), z)
+    return wide_of_real("celu", partial(_celu, alpha=alpha), z)
 
 
 def _celu(z, alpha):
@@ -48,28 +48,28 @@ define_derivative(celu, the_output, lambda da, a, alpha: jnp.where(a > 0, da, da
 
 
 @jax.custom_vjp
-def log_sigmoid(z: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+def log_sigmoid(z: Num[Array, "*shape"]) -> Float[Array, "*shape"]:
     """−log(1 + e⁻ᶻ), as `jax.nn.log_sigmoid`."""
-    return wide("log_sigmoid", lambda z: -softplus_value(-z), z)
+    return wide_of_real("log_sigmoid", lambda z: -softplus_value(-z), z)
 
 
 define_derivative(log_sigmoid, the_input, lambda da, z: da * sigmoid_value(-z))
 
 
 @jax.custom_vjp
-def soft_sign(z: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+def soft_sign(z: Num[Array, "*shape"]) -> Float[Array, "*shape"]:
     """z / (1 + |z|), as `jax.nn.soft_sign`."""
-    return wide("soft_sign", lambda z: z / (1 + jnp.abs(z)), z)
+    return wide_of_real("soft_sign", lambda z: z / (1 + jnp.abs(z)), z)
 
 
 define_derivative(soft_sign, the_output, lambda da, a: da * jnp.square(1 - jnp.abs(a)))
 
 
 @partial(jax.custom_vjp, nondiff_argnames=("b",))
-def squareplus(z: Float[Array, "*shape"], b: float = 4.0) -> Float[Array, "*shape"]:
+def squareplus(z: Num[Array, "*shape"], b: float = 4.0) -> Float[Array, "*shape"]:
     """(z + √(z² + b)) / 2, as `jax.nn.squareplus`; ValueError unless b > 0 (for b = 0 it is `relu`)."""
     check_positive("squareplus", b=b)
-    return wide("squareplus", partial(_squareplus, b=b), z)
+    return wide_of_real("squareplus", partial(_squareplus, b=b), z)
 
 
 def _squareplus(z, b):
@@ -93,9 +93,9 @@ define_derivative(squareplus, the_output, _squareplus_pull)
 
 
 @jax.custom_vjp
-def mish(z: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+def mish(z: Num[Array, "*shape"]) -> Float[Array, "*shape"]:
     """z · tanh(softplus(z)), as `jax.nn.mish`."""
-    return wide("mish", lambda z: z * _mish_gate(z)[0], z)
+    return wide_of_real("mish", lambda z: z * _mish_gate(z)[0], z)
 
 
 def _mish_gate(z):

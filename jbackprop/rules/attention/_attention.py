@@ -93,7 +93,10 @@ def dot_product_attention(
     block_size: int | None = None,
     implementation: Implementation = None,
 ) -> Float[Array, "*batch time heads value_depth"]:
-    """Attention, with the arguments of `jax.nn.dot_product_attention`, which may all be given by name.
+    """Attention, with the arguments of `jax.nn.dot_product_attention` by name, without `return_residual`.
+
+    A query that sees no key has output 0, where jax.nn has the mean of all values.  Unlike
+    `flax.linen.dot_product_attention` it has no dropout, and half precision is computed in float32.
 
     Args:
       query: Q; its heads are a multiple of the key heads, and neighbours share a key head.

@@ -67,6 +67,8 @@ def conv(
 ) -> Float[Array, "*batch_and_positions n_out"]:
     """Convolution over one to three spatial axes, its options as in `jax.lax.conv_general_dilated`.
 
+    Unlike `jax.lax.conv` it has the channels last, and a bias.
+
     Args:
       x: inputs, any number of batch axes, then the spatial ones, channels last.
       kernel: one to three spatial axes, input channels of a group, output channels of all groups.
@@ -128,6 +130,8 @@ def conv_transpose(
     transpose_kernel: bool = False,
 ) -> Float[Array, "*batch_and_positions n_out"]:
     """Transposed convolution, which makes x larger by the strides, its options as in `jax.lax.conv_transpose`.
+
+    Unlike `jax.lax.conv_transpose` it always has the channels last, and it has a bias, third.
 
     Other arguments as in `conv`.
 

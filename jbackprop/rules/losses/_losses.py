@@ -26,7 +26,9 @@ from jbackprop.rules._scalars import binary_cross_entropy_slope, binary_cross_en
 def squared_error(
     prediction: Float[Array, "*batch features"], target: Num[Array, "*batch features"]
 ) -> Float[Array, "*batch"]:
-    """½ Σ (prediction − target)² over the last axis; `optax.l2_loss` is the same before the sum.
+    """½ Σ (prediction − target)² over the last axis.
+
+    Unlike `optax.squared_error`, which has neither the ½ nor the sum; `optax.l2_loss` has the ½.
 
     Args:
       prediction: the last layer's output a.

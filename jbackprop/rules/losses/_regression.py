@@ -100,7 +100,7 @@ def log_cosh(
 ) -> Float[Array, "*batch"]:
     """Σ log cosh(prediction − target) over the last axis; TypeError and ValueError as `squared_error`.
 
-    `optax.log_cosh` is the same before the sum.
+    Unlike `optax.log_cosh`, which is the same before the sum.
     """
     return _summed("log_cosh", lambda e: jnp.logaddexp(e, -e) - np.log(2), prediction, target)
 

@@ -1,12 +1,13 @@
 """The cosine of the angle between two vectors, and the contrastive loss that is made of it.
 
-With â = a / ‖a‖, sums over the last axis,
+With â = a / ‖a‖, sums over the axis,
 
     cosine_similarity   c = Σ_k â_k b̂_k        ∂c/∂a = (b̂ − c â) / ‖a‖        ∂c/∂b = (â − c b̂) / ‖b‖
     cosine_distance     1 − c                  the negative
 
 A norm below √ε is taken as the constant √ε: then the term c â falls away, and ∂c/∂ε has the term −c / 2ε.  A vector
-of zeros has similarity 0, and gradient 0, with ε = 0 too.  Kept: the arguments.
+of zeros has similarity 0, and gradient 0, with ε = 0 too.  An entry that does not count is one of 0, and so is its
+gradient.  Kept: the arguments.
 
 nt_xent, for the rows of a batch, c_ij = â_i · â_j / τ, i's positives the other rows j with i's label, its negatives the
 rows k with another one, M the number of pairs (i, j):
@@ -24,82 +25,109 @@ T. Chen, S. Kornblith, M. Norouzi, G. Hinton, "A simple framework for contrastiv
 ICML, 2020.
 """
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Integer
+from jaxtyping import Array, Bool, Float, Integer
 
-from jbackprop.rules._arrays import check_floating, check_integers, check_pair, cotangent, magnitude, widen
+from jbackprop.rules._arrays import (
+    Axis,
+    check_axis,
+    check_floating,
+    check_integers,
+    check_pair,
+    check_where,
+    cotangent,
+    counted,
+    magnitude,
+    put_back,
+    widen,
+)
 from jbackprop.rules._meshes import by_compiler, layout
 from jbackprop.rules._options import Scalar, check_not_negative, check_positive
 
 
-@jax.custom_vjp
+@partial(jax.custom_vjp, nondiff_argnames=("axis",))
 def cosine_similarity(
-    predictions: Float[Array, "*batch features"], targets: Float[Array, "*batch features"], epsilon: Scalar = 0.0
-) -> Float[Array, "*batch"]:
-    """The cosine of the angle between vectors along the last axis, as `optax.cosine_similarity`.
+    predictions: Float[Array, "*shape"],
+    targets: Float[Array, "*shape"],
+    epsilon: Scalar = 0.0,
+    axis: Axis = -1,
+    where: Bool[Array, "..."] | None = None,
+) -> Float[Array, "..."]:
+    """The cosine of the angle between vectors along an axis, as `optax.cosine_similarity`.
 
     Args:
       predictions: vectors.
       targets: vectors, of the same shape.
       epsilon: the smallest squared norm that is divided by; it may be traced, and has its gradient.
+      axis: an integer, several, or None for all.
+      where: which entries count; it broadcasts to them.
 
     Raises:
-      TypeError: an argument is not floating point.
-      ValueError: the shapes differ, or epsilon is negative.
+      TypeError: an argument is not floating point, or where not boolean.
+      ValueError: the shapes differ, there is no such axis, or epsilon is negative.
     """
-    return _cosine_similarity_fwd(predictions, targets, epsilon)[0]
+    return _cosine_similarity_fwd(predictions, targets, epsilon, axis, where)[0]
 
 
-def _cosine_similarity_fwd(predictions, targets, epsilon):
-    check_floating("cosine_similarity", predictions=predictions, targets=targets)
-    check_pair("cosine_similarity", predictions=predictions, targets=targets)
+def _cosine_similarity_fwd(predictions, targets, epsilon, axis, where):
+    pair = {"predictions": predictions, "targets": targets}
+    check_floating("cosine_similarity", **pair)
+    check_pair("cosine_similarity", **pair)
+    check_axis("cosine_similarity", axis, predictions=predictions)
+    check_where("cosine_similarity", where, predictions=predictions)
     check_not_negative("cosine_similarity", epsilon=epsilon)
-    (a, _, _), (b, _, _) = _direction(predictions, epsilon), _direction(targets, epsilon)
-    return (a * b).sum(axis=-1).astype(jnp.result_type(predictions, targets)), (predictions, targets, epsilon)
+    (a, _, _), (b, _, _) = (_direction(counted(x, where), epsilon, axis) for x in pair.values())
+    return (a * b).sum(axis).astype(jnp.result_type(predictions, targets)), (*pair.values(), epsilon, where)
 
 
-def _cosine_similarity_bwd(residuals, dvalues):
-    predictions, targets, epsilon = residuals
-    dvalues = widen(dvalues)[..., None]
-    a, over_a, free_a = _direction(predictions, epsilon)
-    b, over_b, free_b = _direction(targets, epsilon)
-    c = (a * b).sum(axis=-1, keepdims=True)
+def _cosine_similarity_bwd(axis, residuals, dvalues):
+    predictions, targets, epsilon, where = residuals
+    dvalues = put_back(widen(dvalues), axis, predictions.ndim)
+    a, over_a, free_a = _direction(counted(predictions, where), epsilon, axis)
+    b, over_b, free_b = _direction(counted(targets, where), epsilon, axis)
+    c = (a * b).sum(axis, keepdims=True)
     da = dvalues * over_a * (b - jnp.where(free_a, c, 0) * a)
     db = dvalues * over_b * (a - jnp.where(free_b, c, 0) * b)
     clamped = (~free_a).astype(c.dtype) + (~free_b).astype(c.dtype)
     depsilon = -(dvalues * clamped * c).sum() / (2 * jnp.where(epsilon == 0, 1, epsilon))
-    return cotangent(predictions, da), cotangent(targets, db), cotangent(epsilon, depsilon)
+    return cotangent(predictions, da), cotangent(targets, db), cotangent(epsilon, depsilon), None
 
 
 cosine_similarity.defvjp(_cosine_similarity_fwd, _cosine_similarity_bwd)
 
 
-def _direction(x, epsilon):
+def _direction(x, epsilon, axis=-1):
     """x̂, 1 / ‖x‖ (0 for no length), and whether the norm is x's own rather than √ε."""
     x = widen(x)
-    unit = magnitude(x, -1, least=jnp.sqrt(epsilon))
-    square, least = jnp.square(x / unit).sum(axis=-1, keepdims=True), epsilon / unit / unit
+    unit = magnitude(x, axis, least=jnp.sqrt(epsilon))
+    square, least = jnp.square(x / unit).sum(axis, keepdims=True), epsilon / unit / unit
     floor = jnp.maximum(square, least)
     inverse = jnp.where(floor > 0, jax.lax.rsqrt(jnp.where(floor > 0, floor, 1)), 0)
     return x / unit * inverse, inverse / unit, square > least
 
 
-@jax.custom_vjp
+@partial(jax.custom_vjp, nondiff_argnames=("axis",))
 def cosine_distance(
-    predictions: Float[Array, "*batch features"], targets: Float[Array, "*batch features"], epsilon: Scalar = 0.0
-) -> Float[Array, "*batch"]:
+    predictions: Float[Array, "*shape"],
+    targets: Float[Array, "*shape"],
+    epsilon: Scalar = 0.0,
+    axis: Axis = -1,
+    where: Bool[Array, "..."] | None = None,
+) -> Float[Array, "..."]:
     """1 − cosine_similarity, with the same arguments and errors, as `optax.cosine_distance`."""
-    return _cosine_distance_fwd(predictions, targets, epsilon)[0]
+    return _cosine_distance_fwd(predictions, targets, epsilon, axis, where)[0]
 
 
-def _cosine_distance_fwd(predictions, targets, epsilon):
-    similarity, residuals = _cosine_similarity_fwd(predictions, targets, epsilon)
+def _cosine_distance_fwd(predictions, targets, epsilon, axis, where):
+    similarity, residuals = _cosine_similarity_fwd(predictions, targets, epsilon, axis, where)
     return 1 - similarity, residuals
 
 
-def _cosine_distance_bwd(residuals, dvalues):
-    return _cosine_similarity_bwd(residuals, -dvalues)
+def _cosine_distance_bwd(axis, residuals, dvalues):
+    return _cosine_similarity_bwd(axis, residuals, -dvalues)
 
 
 cosine_distance.defvjp(_cosine_distance_fwd, _cosine_distance_bwd)
