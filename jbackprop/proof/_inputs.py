@@ -3,7 +3,7 @@
 The policy, for a gradient entry by the rule (got) against automatic differentiation (twin):
 
     where the twin is finite    got is finite and equal to rounding, or a choice at a kink (see `_kinks.py`)
-    where the twin is NaN       anything goes, and a number is better
+    where the twin is NaN       what the reference's gradient is, at inputs that are not huge; else anything goes
     where the twin is ±∞        anything but NaN
 
 Where an output of f is itself NaN or infinite there is no opinion on what its gradient adds to others: log has no slope
@@ -49,10 +49,17 @@ from ._together import together
 _NUMBERS = 2**17
 """How many random numbers `random_inputs` spreads over the input space."""
 _OCTAVES = ((-10, -4), (-4, 0), (0, 2), (2, 5))
+_HUGE = 1e3
+_COARSE, _DOUBTS, _SLACK = -4, 8, 1e-6
+"""From which octave on differences judge; how many times their doubt is allowed, and which share of the gradient."""
 
 
 def random_inputs(subject: Subject) -> Iterator[Failure]:
-    """Thousands of inputs from a thousandth to thirty times the given ones, of both signs: for a fault in a corner."""
+    """Thousands of inputs from a thousandth to thirty times the given ones, of both signs: for a fault in a corner.
+
+    Where f holds rules of `jax.custom_jvp`, which automatic differentiation takes for the truth, finite differences
+    along a random direction judge besides.
+    """
     subject.need_twin()
     size = max(np.size(subject.leaves[i]) for i in subject.wrt)
     draws = max(4, min(1024, _NUMBERS // max(size, 1)))
@@ -71,6 +78,26 @@ def random_inputs(subject: Subject) -> Iterator[Failure]:
             what, note = f"gradient of {subject.name(i)}", "random inputs, the first index a draw"
             allowance = subject.allowance("float64", scale[i] * _magnitude(chosen))
             yield from worst(what, "float64", g, w, allowance, note, lambda i=i, noises=noises: noises()[i], start[i])
+        if octaves[0] >= _COARSE and subject.has_custom_jvp and subject.meant is None:
+            yield from _against_differences(subject, number, start, got)
+
+
+def _against_differences(subject, number, draws, gradients):
+    """Along one direction at each draw; steps are too wide for the smallest numbers."""
+    rng = subject.rng(14, number)
+    directions = tuple(rng.choice((-1.0, 1.0), size=np.shape(draw)) for draw in draws)
+    with precision("float64"):
+        found = subject.slopes_at(draws, directions, cast("float64", subject.leaves), subject.cotangents())
+        slopes, doubts = as_float64(found)
+    each = [(g * d).reshape(len(d), -1).sum(axis=1) for g, d in zip(gradients, directions, strict=True)]
+    along = np.sum(each, axis=0)
+    allowed = _DOUBTS * doubts + _SLACK * np.maximum(np.abs(slopes), largest(along))
+    with np.errstate(invalid="ignore"):
+        wrong = np.isfinite(slopes) & np.isfinite(allowed) & ~(np.abs(along - slopes) <= allowed)
+    if wrong.any():
+        draw = int(wrong.argmax())
+        note = "finite difference along a random direction at random inputs, the index a draw"
+        yield Failure("gradient", "float64", (draw,), float(along[draw]), float(slopes[draw]), note=note)
 
 
 def _without_opinions(subject, outputs, gradients):
@@ -228,6 +255,8 @@ def _by_policy(subject, leaves, note, kinks):
         return
     _, truth = subject.true(subject.given, start)
     _, noises = subject.noise_at(subject.given, start)
+    if kinks:
+        twin, truth = _by_reference(subject, start, twin, truth)
     truth = _with_opinions(subject, start, outputs, got, twin, truth)
     wrong = [_wrong(*each) for each in zip(got, truth, allowances, noises, strict=True)]
     if any(map(np.any, wrong)):
@@ -239,6 +268,15 @@ def _by_policy(subject, leaves, note, kinks):
             yield Failure(
                 f"gradient of {subject.name(i)}", subject.given, entry, float(g[entry]), float(w[entry]), units, note
             )
+
+
+def _by_reference(subject, start, twin, truth):
+    """The reference's gradients in place of automatic ones that are NaN, as that of a norm at 0."""
+    unknown = [np.isnan(t) & np.isnan(w) for t, w in zip(twin, truth, strict=True)]
+    if subject.reference is None or not any(map(np.any, unknown)) or _magnitude(start) > _HUGE:
+        return twin, truth
+    _, known = subject.evaluate(subject.pull_reference, "float64", start)
+    return [[np.where(no, k, g) for no, k, g in zip(unknown, known, each, strict=True)] for each in (twin, truth)]
 
 
 def _without_choices(subject, start, got, wrong, kinks):

@@ -11,6 +11,7 @@ import numpy as np
 
 from jbackprop.functions import (
     FLOAT64_SHARE,
+    STEPS,
     Allowance,
     Arrays,
     as_float64,
@@ -21,6 +22,7 @@ from jbackprop.functions import (
     draws_random_numbers,
     error_line,
     every_equation,
+    extrapolated,
     is_real,
     longest_sum,
     neighbours,
@@ -115,6 +117,22 @@ class Subject:
         with precision(self.given):
             return count_rules(self.function, *cast(self.given, self.leaves), custom_jvp=True) > 0
 
+    @functools.cached_property
+    def is_told_of_zeros(self) -> bool:
+        """Whether a rule in the function was defined with symbolic zeros."""
+        return any(equation.params.get("symbolic_zeros") for equation in self._equations)
+
+    @functools.cached_property
+    def has_custom_jvp(self) -> bool:
+        """Whether the function holds a rule of `jax.custom_jvp`, which nothing removes."""
+        with precision(self.given):
+            return count_rules(self.twin, *cast(self.given, self.leaves), custom_jvp=True) > 0
+
+    @functools.cached_property
+    def _equations(self):
+        with precision(self.given):
+            return list(every_equation(jax.make_jaxpr(self.function)(*cast(self.given, self.leaves))))
+
     def takes(self, dtype: str) -> bool:
         """Whether the function can be computed in a dtype, rules aside: LAPACK and FFTs have no half precision."""
         with precision(dtype):
@@ -152,6 +170,12 @@ class Subject:
         """Gradients by automatic differentiation, jitted."""
         return jax.jit(pull_back(self.twin, self.wrt))
 
+    @functools.cached_property
+    def pull_reference(self) -> Pull:
+        """The reference's automatic gradients, jitted; there has to be one."""
+        assert self.reference is not None
+        return jax.jit(pull_back(self.reference, self.wrt))
+
     def reached(self, outputs: Sequence[np.ndarray]) -> Arrays:
         """Which entries of each gradient depend on chosen entries of the outputs, at random points near the origin.
 
@@ -176,6 +200,26 @@ class Subject:
             return tuple(((g != 0) & jnp.isfinite(g)).any(axis=0) for g in gradients)
 
         return jax.jit(lambda leaves, points, sets: jax.lax.map(lambda u: at(leaves, points, u), sets))
+
+    @functools.cached_property
+    def slopes_at(self) -> Callable[..., tuple[jax.Array, jax.Array]]:
+        """(draws of the leaves in wrt, directions, leaves, u) -> the slope of ⟨u, f⟩ at each, and the doubt."""
+        spacing = max(float(jnp.finfo(self.finest).eps), self.tolerance)
+
+        def of(draws, directions, leaves, cotangents):
+            def at(one):
+                draw, direction = one
+
+                def value(step):
+                    moved = replaced(leaves, self.wrt, [x + step * d for x, d in zip(draw, direction, strict=True)])
+                    outputs = filter(is_real, self.function(*moved))
+                    return sum((u * out).sum() for u, out in zip(cotangents, outputs, strict=True))
+
+                return extrapolated(jnp.stack([value(step) for step in STEPS]), spacing)
+
+            return jax.lax.map(at, (draws, directions))
+
+        return jax.jit(of)
 
     @functools.cached_property
     def outputs(self) -> tuple[jax.ShapeDtypeStruct, ...]:

@@ -16,6 +16,7 @@ from jbackprop.functions import (
     neighbours,
     noise_of,
     precision,
+    replaced,
     rounded_to,
 )
 
@@ -116,7 +117,8 @@ def reference_gradient(subject: Subject) -> Iterator[Failure]:
 def linearity(subject: Subject) -> Iterator[Failure]:
     """A backward pass is a linear map of the cotangent: of two it gives the sum, of zero exactly zero.
 
-    One that ignores its cotangent, or takes it for one, is found here without any second opinion.
+    One that ignores its cotangent, or takes it for one, is found here without any second opinion; so is one that treats
+    small or large ones differently, for of a multiple it gives that multiple.
     """
     u, v = subject.cotangents(3), subject.cotangents(4)
     mixed = tuple(0.5 * a - 2 * b for a, b in zip(u, v, strict=True))
@@ -127,6 +129,12 @@ def linearity(subject: Subject) -> Iterator[Failure]:
         what, note = f"gradient of {subject.name(i)}", "pulled back ½u − 2v against ½ of u's less 2 of v's"
         noise = functools.partial(_noise_of_three, subject, i)
         yield from worst(what, "float64", got, 0.5 * a - 2 * b, allowance, note, noise)
+    for power in (2.0**-4, 2.0**4) if subject.finest == "float16" else (2.0**-20, 2.0**20):
+        _, of_multiple = subject.evaluate(subject.pull, "float64", cotangents=tuple(power * a for a in u))
+        for i, (got, a) in enumerate(zip(of_multiple, of_u, strict=True)):
+            what, note = f"gradient of {subject.name(i)}", f"pulled back {power:.2g} u, over that, against u's"
+            noise = functools.partial(_noise_of_three, subject, i)
+            yield from worst(what, "float64", got / power, a, subject.allowance("float64", 2 * largest(a)), note, noise)
     nothing = tuple(np.zeros_like(a) for a in u)
     for i, got in enumerate(subject.evaluate(subject.pull, "float64", cotangents=nothing)[1]):
         if got.any():
@@ -141,7 +149,10 @@ def _noise_of_three(subject, i):
 
 
 def each_output(subject: Subject) -> Iterator[Failure]:
-    """With several outputs, the cotangent of each alone: a rule may forget one, or confuse two."""
+    """With several outputs, the cotangent of each alone: a rule may forget one, or confuse two.
+
+    A rule that is told of symbolic zeros also with each output alone in use, and each argument alone differentiated.
+    """
     u = subject.cotangents()
     for j in range(len(u)) if len(u) > 1 else ():
         alone = tuple(a if i == j else np.zeros_like(a) for i, a in enumerate(u))
@@ -149,6 +160,33 @@ def each_output(subject: Subject) -> Iterator[Failure]:
         _, got = subject.evaluate(subject.pull, "float64", cotangents=alone)
         at = subject.leaves, alone
         yield from gradients_agree(subject, "float64", got, wanted, note=f"cotangent of output {j} alone", at=at)
+
+    if subject.is_told_of_zeros:
+        yield from _alone_in_use(subject, u)
+        yield from _alone_differentiated(subject)
+
+
+def _alone_in_use(subject, u):
+    for j in range(len(u)) if len(u) > 1 else ():
+        pulls = [_jitted_pull(_one_output(f, j), subject.wrt) for f in (subject.function, subject.twin)]
+        (_, got), (_, wanted) = (subject.evaluate(pull, "float64", cotangents=u[j : j + 1]) for pull in pulls)
+        yield from gradients_agree(subject, "float64", got, wanted, note=f"output {j} alone in use")
+
+
+def _alone_differentiated(subject):
+    for i, position in enumerate(subject.wrt) if len(subject.wrt) > 1 else ():
+        _, (got,) = subject.evaluate(_jitted_pull(subject.function, (position,)), "float64")
+        others = replaced(subject.truth[1], [i], [got])
+        note = f"{subject.names[position]} alone differentiated"
+        yield from gradients_agree(subject, "float64", others, subject.truth[1], note=note)
+
+
+def _one_output(function, j):
+    return lambda *leaves: tuple(out for out in function(*leaves) if is_real(out))[j : j + 1]
+
+
+def _jitted_pull(function, wrt):
+    return jax.jit(pull_back(function, wrt))
 
 
 def determinism(subject: Subject) -> Iterator[Failure]:
