@@ -115,7 +115,7 @@ define_derivative(sigmoid, the_output, lambda da, a: da * a * (1 - a))
 
 @jax.custom_vjp
 def tanh(z: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """(eᶻ − e⁻ᶻ) / (eᶻ + e⁻ᶻ), as `jax.numpy.tanh`."""
+    """(eᶻ − e⁻ᶻ) / (eᶻ + e⁻ᶻ), as `jax.numpy.tanh`; without `accuracy`."""
     return wide("tanh", jnp.tanh, z)
 
 

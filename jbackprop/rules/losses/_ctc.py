@@ -51,7 +51,9 @@ def ctc(
     label_paddings: Num[Array, "*batch labels"],
     blank_id: int = 0,
 ) -> Float[Array, "*batch"]:
-    """The cost of a sequence of labels that is not aligned with the frames, as `optax.ctc_loss`.
+    """The cost of a sequence of labels that is not aligned with the frames, as `optax.ctc_loss` without `log_epsilon`.
+
+    A sequence that no path spells costs ∞ here.
 
     Args:
       logits: the network's pre-activations for each frame, the blank among the classes.

@@ -69,6 +69,8 @@ def triplet(
 ) -> Float[Array, "*batch"]:
     """By how much the negative fails to be further off than the positive, as `optax.losses.triplet_margin_loss`.
 
+    It is without `axis`, which is the last, without `norm_degree`, which is 2, and without `eps`, epsilon here.
+
     Args:
       anchors: vectors along the last axis.
       positives: vectors that should be near them, of the same shape.
