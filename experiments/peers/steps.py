@@ -24,6 +24,8 @@ from . import clipping
 from .processes import Prepare, medians, serving
 
 RATE = 1e-3
+_SAMPLE_SECONDS = 0.3
+"""So long a process goes on with its step, for the first one finds its caches cold."""
 
 
 def gpt(
@@ -106,7 +108,7 @@ def measured(names: Sequence[str], rounds: int, peers: Mapping[str, Prepare] = P
     with serving(peers) as connections:
         for name in names:
             memory = {way: comparison.temporary_bytes(WAYS[way](name).step) for way in WAYS if way in peers}
-            yield clipping.Row(name, medians(name, connections, rounds, sample_seconds=0), memory)
+            yield clipping.Row(name, medians(name, connections, rounds, _SAMPLE_SECONDS), memory)
 
 
 def table(rows: Iterable[clipping.Row]) -> Iterator[str]:

@@ -15,7 +15,7 @@ of the softmax's pull-back is known before the row is, and so each tile's part o
     ∂C/∂v_jc = Σ_i P_ij dO_ic                          dV = Pᵀ dO
     ∂C/∂P_ij = Σ_c dO_ic v_jc                          dP = dO Vᵀ
     ∂C/∂S_ij = P_ij (dP_ij − Σ_k P_ik dP_ik)           dS = P ⊙ (dP − Σ_c dO ⊙ O) = ∂C/∂B
-    ∂C/∂q_ic = Σ_j dS_ij k_jc                          dQ = scale dS K
+    ∂C/∂q_ic = Σ_j dS_ij k_jc                          dQ = scale dS K        q = scale Q
     ∂C/∂k_jc = Σ_i dS_ij q_ic                          dK = dSᵀ q, summed over the query heads that share a key head
 
 The backward pass makes Pᵀ and dSᵀ, keys first: then two of its three sums are products of rows with columns as they
