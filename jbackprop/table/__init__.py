@@ -40,9 +40,9 @@ C           = 1/m Σ squared_error(z², y) exact
 ∂C/∂z²      = (z² − y) / m             exact
 δ²          = ∂C/∂z² ⊙ cube(z¹)        exact
 ∂C/∂s²      = Σ δ²                     exact
-δ¹ = ∂C/∂z¹ = ∂C/∂z² ⊙ s² ⊙ cube′(z¹)  DIFFERS by 2.53 at [0, 1]: got 1.6875, wanted -0.84375
-∂C/∂W¹      = xᵀ δ¹                    DIFFERS by 1.27 at [0, 1]: got 0.84375, wanted -0.421875
-∂C/∂x       = δ¹ W¹ᵀ                   DIFFERS by 2.53 at [0, 0]: got -0.9375, wanted 1.59375
+δ¹ = ∂C/∂z¹ = ∂C/∂z² ⊙ s² ⊙ cube′(z¹)  DIFFERS by 2.53 at [0, 1]: got 1.6875, wanted −0.84375
+∂C/∂W¹      = xᵀ δ¹                    DIFFERS by 1.27 at [0, 1]: got 0.84375, wanted −0.421875
+∂C/∂x       = δ¹ W¹ᵀ                   DIFFERS by 2.53 at [0, 0]: got −0.9375, wanted 1.59375
 
 All rows that come after a fault differ, so the first one tells.  At z = 1, where z = z², this one does not show: that
 entry is right by chance.

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jbackprop.functions import UNITS, Allowance, described, largest
+from jbackprop.report import number
 
 Role = Literal["value", "received", "delta", "gradient"]
 
@@ -93,9 +94,9 @@ def _judge_numbers(got, wanted, allowance):
     difference = float(abs(got[entry] - wanted[entry]))
     if units[entry] <= UNITS:
         apart = largest(np.where(np.isfinite(wanted), got - wanted, 0))
-        return Verdict("rounding", f"agrees to rounding ({apart:.1g})", apart, entry)
-    numbers = f"got {got[entry]:.6g}, wanted {wanted[entry]:.6g}"
-    return Verdict("differs", f"DIFFERS by {difference:.3g}{where}: {numbers}", difference, entry)
+        return Verdict("rounding", f"agrees to rounding ({number(apart, 1)})", apart, entry)
+    numbers = f"got {number(got[entry], 6)}, wanted {number(wanted[entry], 6)}"
+    return Verdict("differs", f"DIFFERS by {number(difference, 3)}{where}: {numbers}", difference, entry)
 
 
 def _allowance(automatic, length, noise):
