@@ -3,6 +3,7 @@
 The mask is a function of the key, not of x, so for one key the rule is linear in x:
 
     ∂C/∂x_i = ∂C/∂y_i · m_i / (1 − rate)        dx = dy ⊙ m / (1 − rate)
+    ∂C/∂rate = Σ ∂C/∂y_i · y_i / (1 − rate)     for the mask as it is
 
 Kept: the key.  The backward pass draws the mask from it again, so no array of x's size is kept; where forward and
 backward are compiled together, XLA may decide to draw once and keep one byte an entry.
@@ -20,11 +21,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, UInt32
 
 from ._arrays import check_floating, widen
+from ._options import Scalar, check_share, of_numbers
 
 
-@partial(jax.custom_vjp, nondiff_argnames=("rate",))
+@partial(of_numbers, nondiff_argnames=("rate",))
 def dropout(
-    key: Key[Array, ""] | UInt32[Array, "..."], x: Float[Array, "*shape"], rate: float = 0.5
+    key: Key[Array, ""] | UInt32[Array, "..."], x: Float[Array, "*shape"], rate: Scalar = 0.5
 ) -> Float[Array, "*shape"]:
     """x with entries set to zero at random, the others scaled so that the expectation is x.
 
@@ -32,7 +34,7 @@ def dropout(
       key: of `jax.random`, new style or old; the same key gives the same mask, that of
         `jax.random.bernoulli(key, 1 - rate, x.shape)`, which Flax draws too.
       x: any array.
-      rate: the probability that an entry is dropped, static.
+      rate: the probability that an entry is dropped.
 
     Raises:
       TypeError: x is not floating point.
@@ -43,8 +45,7 @@ def dropout(
 
 def _dropout_fwd(key, x, rate):
     check_floating("dropout", x=x)
-    if not 0 <= rate <= 1:
-        raise ValueError(f"dropout: rate, wanted a probability in [0, 1], got {rate}")
+    check_share("dropout", rate=rate)
     return _masked(key, x, rate), key
 
 
@@ -57,7 +58,21 @@ dropout.defvjp(_dropout_fwd, _dropout_bwd)
 
 def _masked(key, x, rate):
     """x ⊙ m / (1 − rate), which is both passes."""
-    if rate in (0, 1):
+    if not isinstance(rate, jax.Array) and rate in (0, 1):
         return x if rate == 0 else jnp.zeros_like(x)
-    kept = jax.random.bernoulli(key, 1 - rate, x.shape)
+    kept = jax.random.bernoulli(key, _drawn_with(1 - rate), x.shape)
     return jnp.where(kept, widen(x) / (1 - rate), 0).astype(x.dtype)
+
+
+def _drawn_with(share):
+    """The probability in the dtype that Python's numbers have: it is that of the random numbers."""
+    return share.astype(jnp.result_type(float)) if isinstance(share, jax.Array) else share
+
+
+def _by_rate(given, key, dy):
+    """dy ⊙ x ⊙ m / (1 − rate)², summed; 0 where all are dropped."""
+    rate, products = given["rate"], widen(dy) * widen(given["x"])
+    return _masked(key, products, rate).sum() / jnp.where(rate < 1, 1 - rate, 1)
+
+
+dropout.defnumbers(rate=_by_rate)

@@ -32,9 +32,10 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from ._arrays import check_floating, cotangent, wide_dtype, without_entries
+from ._arrays import check_floating, cotangent, given, wide_dtype, without_entries
 from ._compiled import compiled_once
 from ._meshes import varied_like
+from ._options import Scalar, check_not_negative, of_numbers
 
 
 @jax.custom_vjp
@@ -105,9 +106,9 @@ def _check_system(a, b):
         )
 
 
-@partial(jax.custom_vjp, nondiff_argnames=("f", "tolerance", "max_iterations"))
+@partial(of_numbers, nondiff_argnames=("f", "tolerance", "max_iterations"))
 def fixed_point(
-    f: Callable[[Any, Any], Any], params: Any, z0: Any, tolerance: float | None = None, max_iterations: int = 1000
+    f: Callable[[Any, Any], Any], params: Any, z0: Any, tolerance: Scalar | None = None, max_iterations: int = 1000
 ) -> Any:
     """z with z = f(params, z), by iteration from z0.
 
@@ -118,7 +119,8 @@ def fixed_point(
       params: a tree of arrays.
       z0: a tree of floating point arrays, of the shapes and dtypes of f's result.
       tolerance: the iteration has converged when it changes z by no more than this share of z's largest entry (of 1, if
-        that is larger); 8 roundings of z's dtype unless given.  For the backward iteration the same holds.
+        that is larger); 8 roundings of z's dtype unless given.  For the backward iteration the same holds.  Its
+        gradient is 0.
       max_iterations: at most so many times f is taken.
 
     Returns:
@@ -142,6 +144,7 @@ def _fixed_point_bwd(f, tolerance, max_iterations, residuals, dz):
 
 
 fixed_point.defvjp(_fixed_point_fwd, _fixed_point_bwd)
+fixed_point.defnumbers(tolerance=None)
 
 
 def _if_it_hashes(f, compiled):
@@ -219,8 +222,7 @@ def _check_iteration(f, params, z0, tolerance, max_iterations):
     wanted, got = (jax.tree.map(_kind, jax.eval_shape(of, params, z0)) for of in (lambda _, z: z, f))
     if wanted != got:
         raise ValueError(f"fixed_point: f, wanted a result like z0, {wanted}, got {got}")
-    if tolerance is not None and not tolerance >= 0:
-        raise ValueError(f"fixed_point: tolerance, wanted a number that is not negative, got {tolerance}")
+    check_not_negative("fixed_point", **given(tolerance=tolerance))
     if max_iterations < 1:
         raise ValueError(f"fixed_point: max_iterations, wanted a positive number, got {max_iterations}")
 

@@ -13,6 +13,8 @@ on the distance of their positions alone:
     y_k       = x_k cos(t ω_k) − x_{k+d/2} sin(t ω_k)
     y_{k+d/2} = x_{k+d/2} cos(t ω_k) + x_k sin(t ω_k)
 
+The base has its gradient where it is traced, through ∂(t ω_k)/∂base = −(2k/d) t ω_k / base.
+
 All three are linear in x, of which nothing is kept: rotary_embedding keeps the positions, learned_positions a slice of
 the table without features for its rows and dtype.
 
@@ -29,7 +31,7 @@ from jaxtyping import Array, Float, Integer
 
 from ._arrays import beside, check_floating, wide_dtype, widen
 from ._factors import Summed, totals
-from ._options import check_positive
+from ._options import Scalar, check_positive, of_numbers
 from ._pieces import in_two
 
 
@@ -82,15 +84,15 @@ def _learned_positions_factors(empty, dy):
 in_two(learned_positions, _learned_positions_travel, _learned_positions_factors)
 
 
-@partial(jax.custom_vjp, nondiff_argnames=("base",))
+@partial(of_numbers, nondiff_argnames=("base",))
 def sinusoidal_positions(
-    x: Float[Array, "*batch time features"], base: float = 10000.0
+    x: Float[Array, "*batch time features"], base: Scalar = 10000.0
 ) -> Float[Array, "*batch time features"]:
     """x plus sines and cosines of each place of the sequence, in turn.
 
     Args:
       x: sequences, of an even number of features.
-      base: the longest wave is 2π base, static.
+      base: the longest wave is 2π base.
 
     Raises:
       TypeError: x is not floating point.
@@ -115,18 +117,27 @@ def _sinusoidal_positions_bwd(base, _, dy):
 sinusoidal_positions.defvjp(_sinusoidal_positions_fwd, _sinusoidal_positions_bwd)
 
 
-@partial(jax.custom_vjp, nondiff_argnames=("base",))
+def _sinusoidal_by_base(given, _, dy):
+    angles, by_base = _angles_by_base(jnp.arange(dy.shape[-2]), dy, given["base"])
+    dsin, dcos = widen(dy)[..., ::2], widen(dy)[..., 1::2]
+    return ((dsin * beside(jnp.cos(angles), dsin) - dcos * beside(jnp.sin(angles), dcos)) * beside(by_base, dsin)).sum()
+
+
+sinusoidal_positions.defnumbers(base=_sinusoidal_by_base)
+
+
+@partial(of_numbers, nondiff_argnames=("base",))
 def rotary_embedding(
     x: Float[Array, "*batch time heads features"],
     positions: Integer[Array, "*examples time"],
-    base: float = 10000.0,
+    base: Scalar = 10000.0,
 ) -> Float[Array, "*batch time heads features"]:
     """x with each pair of features turned by an angle that grows with the position (RoPE).
 
     Args:
       x: queries or keys, of an even number of features; the first half of them pairs with the second.
       positions: of each entry of the sequence, (time,) for all examples or (*batch, time).
-      base: the longest wave is 2π base, static.
+      base: the longest wave is 2π base.
 
     Returns:
       The turned vectors in x's dtype; the angles are computed in float32 at least.
@@ -150,6 +161,17 @@ def _rotary_embedding_bwd(base, positions, dy):
 rotary_embedding.defvjp(_rotary_embedding_fwd, _rotary_embedding_bwd)
 
 
+def _rotary_by_base(given, positions, dy):
+    """∂C/∂(t ω_k) is the turned-back cotangent beside x: x_k dx_{k+d/2} − x_{k+d/2} dx_k."""
+    _, by_base = _angles_by_base(positions, dy, given["base"])
+    first, second = jnp.split(widen(given["x"]), 2, axis=-1)
+    dfirst, dsecond = jnp.split(_turned(widen(dy), positions, given["base"], -1), 2, axis=-1)
+    return ((first * dsecond - second * dfirst) * beside(by_base[..., None, :], first)).sum()
+
+
+rotary_embedding.defnumbers(base=_rotary_by_base)
+
+
 def _turned(x, positions, base, sense):
     """R(t) x, or R(−t) x for sense −1."""
     first, second = jnp.split(widen(x), 2, axis=-1)
@@ -163,6 +185,12 @@ def _angles(positions, x, base):
     features, dtype = x.shape[-1], wide_dtype(x)
     t = positions[..., None].astype(dtype)
     return t * beside(base ** (-jnp.arange(0, features, 2, dtype=dtype) / features), t)
+
+
+def _angles_by_base(positions, x, base):
+    """t ω_k, and its derivative −(2k/d) t ω_k / base."""
+    angles, features = _angles(positions, x, base), x.shape[-1]
+    return angles, -angles * beside(jnp.arange(0, features, 2, dtype=angles.dtype) / features, angles) / base
 
 
 def _check_sequences(rule, x):

@@ -28,7 +28,7 @@ def test_ends_of_the_rate():
 
 
 def test_bad_input():
-    with pytest.raises(ValueError, match=r"dropout: rate, wanted a probability in \[0, 1\], got 1.5"):
+    with pytest.raises(ValueError, match=r"dropout: rate, wanted a number in \[0, 1\], got 1.5"):
         rules.dropout(jax.random.key(0), jnp.ones(3), 1.5)
     with pytest.raises(TypeError, match="dropout: x, wanted a floating point array"):
         rules.dropout(jax.random.key(0), jnp.arange(3), 0.5)

@@ -37,7 +37,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Num
 
-from jbackprop.rules._options import check_not_negative
+from jbackprop.rules._options import Scalar, check_not_negative, of_numbers
 from jbackprop.rules._scalars import (
     gelu_slope,
     gelu_value,
@@ -48,7 +48,7 @@ from jbackprop.rules._scalars import (
     softplus_value,
 )
 
-from ._elementwise import define_derivative, the_input, the_output, wide, wide_of_real, wide_or_whole
+from ._elementwise import define_derivative, define_slopes, the_input, the_output, wide, wide_of_real, wide_or_whole
 
 _SELU_ALPHA = 1.6732632423543772848170429916717
 _SELU_SCALE = 1.0507009873554804934193349852946
@@ -63,8 +63,8 @@ def relu(z: Num[Array, "*shape"]) -> Num[Array, "*shape"]:
 define_derivative(relu, the_output, lambda da, a: jnp.where(a > 0, da, 0))
 
 
-@partial(jax.custom_vjp, nondiff_argnames=("negative_slope",))
-def leaky_relu(z: Num[Array, "*shape"], negative_slope: float = 0.01) -> Float[Array, "*shape"]:
+@partial(of_numbers, nondiff_argnames=("negative_slope",))
+def leaky_relu(z: Num[Array, "*shape"], negative_slope: Scalar = 0.01) -> Float[Array, "*shape"]:
     """z where z ≥ 0, else negative_slope · z, as `jax.nn.leaky_relu`."""
     return wide_of_real("leaky_relu", lambda z: jnp.where(z >= 0, z, negative_slope * z), z)
 
@@ -74,10 +74,11 @@ define_derivative(
     lambda z, a, negative_slope: z >= 0,
     lambda da, positive, negative_slope: jnp.where(positive, da, negative_slope * da),
 )
+define_slopes(leaky_relu, negative_slope=lambda z, slope: jnp.minimum(z, 0))
 
 
-@partial(jax.custom_vjp, nondiff_argnames=("alpha",))
-def elu(z: Num[Array, "*shape"], alpha: float = 1.0) -> Float[Array, "*shape"]:
+@partial(of_numbers, nondiff_argnames=("alpha",))
+def elu(z: Num[Array, "*shape"], alpha: Scalar = 1.0) -> Float[Array, "*shape"]:
     """z where z > 0, else α (eᶻ − 1), as `jax.nn.elu`; ValueError unless α ≥ 0."""
     check_not_negative("elu", alpha=alpha)
     return wide_of_real("elu", partial(_elu, alpha=alpha), z)
@@ -89,6 +90,7 @@ def _elu(z, alpha):
 
 
 define_derivative(elu, the_output, lambda da, a, alpha: jnp.where(a > 0, da, da * (a + alpha)))
+define_slopes(elu, alpha=lambda z, alpha: jnp.expm1(jnp.minimum(z, 0)))
 
 
 @jax.custom_vjp

@@ -8,11 +8,13 @@ It stands the same to the letter in a forward and a backward pass, so that XLA c
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 
 from jbackprop.rules._arrays import check_floating, check_real, in_floating_point, widen
+from jbackprop.rules._options import of_numbers
 
 
 def define_derivative(rule: jax.custom_vjp, keep: Callable, pull: Callable) -> None:
@@ -28,6 +30,16 @@ def define_derivative(rule: jax.custom_vjp, keep: Callable, pull: Callable) -> N
         return (pull(widen(da), known, *options).astype(da.dtype),)
 
     rule.defvjp(fwd, bwd)
+
+
+def define_slopes(rule: of_numbers, **slopes: Callable) -> None:
+    """Gives a rule the gradients of its options: Σ ∂C/∂a ⊙ ∂a/∂option, each from (z, *options) -> ∂a/∂option."""
+
+    def gradient(slope, values, kept, da):
+        z, *options = values.values()
+        return (widen(da) * slope(widen(in_floating_point(z)), *options)).sum()
+
+    rule.defnumbers(**{name: partial(gradient, slope) for name, slope in slopes.items()})
 
 
 def the_input(z, a, *options):

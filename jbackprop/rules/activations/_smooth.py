@@ -26,14 +26,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Num
 
-from jbackprop.rules._options import check_positive
+from jbackprop.rules._options import Scalar, check_positive, of_numbers
 from jbackprop.rules._scalars import sigmoid_value, softplus_value
 
-from ._elementwise import define_derivative, the_input, the_output, wide_of_real
+from ._elementwise import define_derivative, define_slopes, the_input, the_output, wide_of_real
 
 
-@partial(jax.custom_vjp, nondiff_argnames=("alpha",))
-def celu(z: Num[Array, "*shape"], alpha: float = 1.0) -> Float[Array, "*shape"]:
+@partial(of_numbers, nondiff_argnames=("alpha",))
+def celu(z: Num[Array, "*shape"], alpha: Scalar = 1.0) -> Float[Array, "*shape"]:
     """z where z > 0, else α (e^{z/α} − 1), as `jax.nn.celu`; ValueError unless α > 0."""
     check_positive("celu", alpha=alpha)
     return wide_of_real("celu", partial(_celu, alpha=alpha), z)
@@ -45,6 +45,17 @@ def _celu(z, alpha):
 
 
 define_derivative(celu, the_output, lambda da, a, alpha: jnp.where(a > 0, da, da * (1 + a / alpha)))
+
+
+def _celu_slope(z, alpha):
+    u = jnp.clip(z / alpha, -_SURE, 0)
+    return jnp.expm1(u) - u * jnp.exp(u)
+
+
+_SURE = 1e3
+"""e^{−u} is 0."""
+
+define_slopes(celu, alpha=_celu_slope)
 
 
 @jax.custom_vjp
@@ -65,8 +76,8 @@ def soft_sign(z: Num[Array, "*shape"]) -> Float[Array, "*shape"]:
 define_derivative(soft_sign, the_output, lambda da, a: da * jnp.square(1 - jnp.abs(a)))
 
 
-@partial(jax.custom_vjp, nondiff_argnames=("b",))
-def squareplus(z: Num[Array, "*shape"], b: float = 4.0) -> Float[Array, "*shape"]:
+@partial(of_numbers, nondiff_argnames=("b",))
+def squareplus(z: Num[Array, "*shape"], b: Scalar = 4.0) -> Float[Array, "*shape"]:
     """(z + √(z² + b)) / 2, as `jax.nn.squareplus`; ValueError unless b > 0 (for b = 0 it is `relu`)."""
     check_positive("squareplus", b=b)
     return wide_of_real("squareplus", partial(_squareplus, b=b), z)
@@ -90,6 +101,7 @@ def _squareplus_pull(da, a, b):
 
 
 define_derivative(squareplus, the_output, _squareplus_pull)
+define_slopes(squareplus, b=lambda z, b: 0.25 / jnp.sqrt(jnp.square(jnp.clip(z, -_FAR, _FAR)) + b))
 
 
 @jax.custom_vjp

@@ -30,6 +30,7 @@ T. Dao, "FlashAttention-2: faster attention with better parallelism and work par
 M. N. Rabe, C. Staats, "Self-attention does not need O(n²) memory", arXiv:2112.05682, 2021.
 """
 
+import inspect
 from functools import partial
 from typing import Literal
 
@@ -40,6 +41,7 @@ from jaxtyping import Array, Bool, Float, Integer
 
 from jbackprop.rules._arrays import computed_once, cotangent, rows, wide_dtype, widen, within
 from jbackprop.rules._meshes import varied_like
+from jbackprop.rules._options import Scalar, check_number, number, of_numbers
 
 from . import _cudnn
 from ._arguments import check_attention, check_implementation
@@ -78,7 +80,7 @@ Window = int | tuple[int, int] | None
 Implementation = Literal["xla", "cudnn"] | None
 
 
-@partial(jax.custom_vjp, nondiff_argnames=("scale", "is_causal", "local_window_size", "block_size", "implementation"))
+@partial(of_numbers, nondiff_argnames=("scale", "is_causal", "local_window_size", "block_size", "implementation"))
 def dot_product_attention(
     query: Float[Array, "*batch time heads depth"],
     key: Float[Array, "*batch source key_heads depth"],
@@ -87,7 +89,7 @@ def dot_product_attention(
     mask: Bool[Array, "..."] | None = None,
     query_seq_lengths: Integer[Array, "*batch"] | None = None,
     key_value_seq_lengths: Integer[Array, "*batch"] | None = None,
-    scale: float | None = None,
+    scale: Scalar | None = None,
     is_causal: bool = False,
     local_window_size: Window = None,
     block_size: int | None = None,
@@ -106,7 +108,8 @@ def dot_product_attention(
       mask: True where a query may look at a key; it broadcasts as the bias does.
       query_seq_lengths: how many queries of each example count; the outputs of the others are 0.
       key_value_seq_lengths: how many keys of each example count.
-      scale: of the products, 1/√depth unless given.
+      scale: of the products, 1/√depth unless given.  One that is an array multiplies the query before, which is rounded
+        to its dtype again.
       is_causal: whether query i sees keys 0 to i only.
       local_window_size: how many keys to the left and to the right of its own place a query sees; one number for both.
       block_size: how many queries and keys to take at a time; it leaves at most 2²⁰ tiles.
@@ -156,6 +159,17 @@ def _dot_product_attention_bwd(scale, is_causal, window, block_size, implementat
 
 
 dot_product_attention.defvjp(_dot_product_attention_fwd, _dot_product_attention_bwd)
+
+
+def _scaled_before(query, *arguments, **named):
+    bound = inspect.signature(dot_product_attention.fun).bind(query, *arguments, **named)
+    check_number("dot_product_attention", scale=bound.arguments["scale"])
+    wide = widen(query)
+    bound.arguments |= {"query": (wide * number(bound.arguments["scale"], wide)).astype(query.dtype), "scale": 1.0}
+    return dot_product_attention(*bound.args, **bound.kwargs)
+
+
+dot_product_attention.deftraced(_scaled_before, "scale")
 
 
 _OPTIONS = ("scale", "is_causal", "window", "block_size")  # compiled once, also for calls outside jit
