@@ -29,12 +29,14 @@ from jaxtyping import Array, Float
 
 from jbackprop.rules._arrays import beside, check_floating, cotangent, widen
 from jbackprop.rules._factors import Mixed, Summed, totals
+from jbackprop.rules._options import Scalar, of_numbers
 from jbackprop.rules._pieces import in_two
 
 from ._standardise import (
     Keep,
     Kept,
     affine,
+    by_epsilon,
     check_parameters,
     chosen,
     mean_over,
@@ -46,12 +48,12 @@ from ._standardise import (
 )
 
 
-@partial(jax.custom_vjp, nondiff_argnames=("eps", "keep"))
+@partial(of_numbers, nondiff_argnames=("eps", "keep"))
 def batch_norm(
     x: Float[Array, "*batch channels"],
     scale: Float[Array, " channels"] | None = None,
     offset: Float[Array, " channels"] | None = None,
-    eps: float = 1e-5,
+    eps: Scalar = 1e-5,
     keep: Keep = "input",
 ) -> tuple[Float[Array, "*batch channels"], Float[Array, " channels"], Float[Array, " channels"]]:
     """y, the mean and the (biased) variance over all axes but the last; arguments as in `layer_norm`.
@@ -73,6 +75,7 @@ def _batch_norm_bwd(eps, keep, kept, cotangents):
 
 
 batch_norm.defvjp(_batch_norm_fwd, _batch_norm_bwd)
+batch_norm.defnumbers(eps=lambda given, kept, cotangents: by_epsilon(given, kept, cotangents[0]))
 
 
 def _batch_norm_travel(eps, keep, kept, cotangents):
@@ -107,14 +110,14 @@ def _centred(kept, keep):
     return normalised_from(kept, keep) * jnp.where(kept.rstd == 0, 0, 1 / kept.rstd)
 
 
-@partial(jax.custom_vjp, nondiff_argnames=("eps", "keep"))
+@partial(of_numbers, nondiff_argnames=("eps", "keep"))
 def batch_norm_evaluation(
     x: Float[Array, "*batch channels"],
     mean: Float[Array, " channels"],
     variance: Float[Array, " channels"],
     scale: Float[Array, " channels"] | None = None,
     offset: Float[Array, " channels"] | None = None,
-    eps: float = 1e-5,
+    eps: Scalar = 1e-5,
     keep: Keep = "input",
 ) -> Float[Array, "*batch channels"]:
     """y with statistics that are given; other arguments as in `layer_norm`.
@@ -150,6 +153,7 @@ def _batch_norm_evaluation_bwd(eps, keep, residuals, dy):
 
 
 batch_norm_evaluation.defvjp(_batch_norm_evaluation_fwd, _batch_norm_evaluation_bwd)
+batch_norm_evaluation.defnumbers(eps=lambda given, residuals, dy: by_epsilon(given, residuals[0], dy))
 
 
 def _batch_norm_evaluation_travel(eps, keep, residuals, dy):

@@ -16,6 +16,7 @@ With dy = ∂C/∂y given, g = γ ⊙ dy = ∂C/∂x̂, and i, j in one set:
     rms_norm, where no mean is taken away            dx = ρ (g − x̂ mean(g ⊙ x̂))
     ∂C/∂γ_k = Σ dy x̂ over all of channel k           dγ = Σ dy ⊙ x̂
     ∂C/∂β_k = Σ dy                                   dβ = Σ dy
+    ∂ρ/∂ε = −½ ρ³                                    dε = −½ Σ ρ² g ⊙ x̂
 
 Kept: one array of x's size by the option `keep`, and μ and ρ, one number a set.
 
@@ -36,14 +37,15 @@ S. Rota Bulò, L. Porzi, P. Kontschieder, "In-place activated BatchNorm for memo
 
 from functools import partial
 
-import jax
 from jaxtyping import Array, Float
 
 from jbackprop.rules._factors import Summed, totals
+from jbackprop.rules._options import Scalar, of_numbers
 from jbackprop.rules._pieces import in_two
 
 from ._standardise import (
     Keep,
+    by_epsilon,
     check_parameters,
     standardise,
     standardise_backward,
@@ -52,12 +54,12 @@ from ._standardise import (
 )
 
 
-@partial(jax.custom_vjp, nondiff_argnames=("eps", "keep"))
+@partial(of_numbers, nondiff_argnames=("eps", "keep"))
 def layer_norm(
     x: Float[Array, "*batch features"],
     scale: Float[Array, " features"] | None = None,
     offset: Float[Array, " features"] | None = None,
-    eps: float = 1e-5,
+    eps: Scalar = 1e-5,
     keep: Keep = "input",
 ) -> Float[Array, "*batch features"]:
     """γ (x − μ) / √(σ² + ε) + β, mean and variance over the last axis.
@@ -68,7 +70,7 @@ def layer_norm(
       x: inputs, features or channels last.
       scale: γ, or None for 1.
       offset: β, or None for 0.
-      eps: ε, added to the variance.
+      eps: ε, added to the variance.  It may be traced, and has its gradient.
       keep: what the backward pass is computed from: "input", "normalised" or "output"; the top of this file compares
         them.
 
@@ -93,6 +95,7 @@ def _layer_norm_bwd(eps, keep, kept, dy):
 
 
 layer_norm.defvjp(_layer_norm_fwd, _layer_norm_bwd)
+layer_norm.defnumbers(eps=by_epsilon)
 
 
 def _layer_norm_travel(eps, keep, kept, dy):
@@ -106,12 +109,12 @@ def _layer_norm_factors(eps, keep, kept, dy):
 in_two(layer_norm, _layer_norm_travel, _layer_norm_factors)
 
 
-@partial(jax.custom_vjp, nondiff_argnames=("eps", "keep"))
+@partial(of_numbers, nondiff_argnames=("eps", "keep"))
 def rms_norm(
     x: Float[Array, "*batch features"],
     scale: Float[Array, " features"] | None = None,
     offset: Float[Array, " features"] | None = None,
-    eps: float = 1e-5,
+    eps: Scalar = 1e-5,
     keep: Keep = "input",
 ) -> Float[Array, "*batch features"]:
     """γ x / √(mean x² + ε) + β, the mean over the last axis; arguments as in `layer_norm`."""
@@ -129,6 +132,7 @@ def _rms_norm_bwd(eps, keep, kept, dy):
 
 
 rms_norm.defvjp(_rms_norm_fwd, _rms_norm_bwd)
+rms_norm.defnumbers(eps=by_epsilon)
 
 
 def _rms_norm_travel(eps, keep, kept, dy):
@@ -142,14 +146,14 @@ def _rms_norm_factors(eps, keep, kept, dy):
 in_two(rms_norm, _rms_norm_travel, _rms_norm_factors)
 
 
-@partial(jax.custom_vjp, nondiff_argnames=("groups", "spatial", "eps", "keep"))
+@partial(of_numbers, nondiff_argnames=("groups", "spatial", "eps", "keep"))
 def group_norm(
     x: Float[Array, "*batch_and_space channels"],
     scale: Float[Array, " channels"] | None = None,
     offset: Float[Array, " channels"] | None = None,
     groups: int = 32,
     spatial: int = 2,
-    eps: float = 1e-5,
+    eps: Scalar = 1e-5,
     keep: Keep = "input",
 ) -> Float[Array, "*batch_and_space channels"]:
     """Layer normalisation over the space and a group of neighbouring channels; other arguments as in `layer_norm`.
@@ -177,6 +181,9 @@ def _group_norm_bwd(groups, spatial, eps, keep, kept, dy):
 
 
 group_norm.defvjp(_group_norm_fwd, _group_norm_bwd)
+group_norm.defnumbers(
+    eps=lambda given, kept, dy: by_epsilon(given, _in_groups(given["groups"], kept), _grouped(given["groups"], dy))
+)
 
 
 def _group_norm_travel(groups, spatial, eps, keep, kept, dy):
@@ -214,13 +221,13 @@ def _space_axes(spatial, end):
     return tuple(range(-end - spatial + 1, -end + 1))
 
 
-@partial(jax.custom_vjp, nondiff_argnames=("spatial", "eps", "keep"))
+@partial(of_numbers, nondiff_argnames=("spatial", "eps", "keep"))
 def instance_norm(
     x: Float[Array, "*batch_and_space channels"],
     scale: Float[Array, " channels"] | None = None,
     offset: Float[Array, " channels"] | None = None,
     spatial: int = 2,
-    eps: float = 1e-5,
+    eps: Scalar = 1e-5,
     keep: Keep = "input",
 ) -> Float[Array, "*batch_and_space channels"]:
     """Normalisation over the space, each example and channel alone; arguments as in `layer_norm` and `group_norm`."""
@@ -239,6 +246,7 @@ def _instance_norm_bwd(spatial, eps, keep, kept, dy):
 
 
 instance_norm.defvjp(_instance_norm_fwd, _instance_norm_bwd)
+instance_norm.defnumbers(eps=by_epsilon)
 
 
 def _instance_norm_travel(spatial, eps, keep, kept, dy):

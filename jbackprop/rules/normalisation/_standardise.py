@@ -52,8 +52,10 @@ def _unit(centred, axes, eps):
     """A power of 2 over which the squares of x − μ neither overflow nor vanish beside ε.
 
     That is a number for an ε as usual, of which it leaves 2⁻⁴⁸, enough for derivatives of ρ; for a smaller one it takes
-    a look at every entry, which would be half the time of a forward pass.
+    a look at every entry, which would be half the time of a forward pass.  So it does where ε is not known.
     """
+    if isinstance(eps, jax.Array):
+        return magnitude(centred, axes, least=jnp.sqrt(eps))
     if eps < 1e-10:
         return magnitude(centred, axes, least=math.sqrt(eps))
     return 2.0 ** round(24 + math.log2(eps) / 2)
@@ -90,6 +92,13 @@ def wide_travel(kept, dy, axes, normalised, centre=True):
         return computed_once(scaled(part, kept.scale).sum(axes, keepdims=True) / n)
 
     return kept.rstd * (scaled(dy, kept.scale) - (mean_of(sums) if centre else 0) - normalised * mean_of(products))
+
+
+def by_epsilon(given, kept, dy):
+    """dε = −½ Σ ρ² g ⊙ x̂."""
+    products = scaled(dy, kept.scale) * normalised_from(kept, given["keep"])
+    rstd = beside(kept.rstd, products)
+    return -0.5 * (rstd * (rstd * products)).sum()
 
 
 def _in_sets(dy, axes, normalised):
