@@ -34,7 +34,7 @@ from jaxtyping import Array, Float
 
 from ._arrays import check_floating, cotangent, given, wide_dtype, without_entries
 from ._compiled import compiled_once
-from ._meshes import varied_like
+from ._meshes import laid_like, varied_like, whole_on_one
 from ._options import Scalar, check_not_negative, of_numbers
 
 
@@ -135,12 +135,15 @@ def fixed_point(
 
 def _fixed_point_fwd(f, params, z0, tolerance, max_iterations):
     _check_iteration(f, params, z0, tolerance, max_iterations)
-    z = _if_it_hashes(f, _solution)(f, params, varied_like(z0, params), tolerance, max_iterations)
+    alone, start = whole_on_one(params, z0)
+    z = _if_it_hashes(f, _solution)(f, alone, varied_like(start, alone), tolerance, max_iterations)
+    z = jax.tree.map(laid_like, z, z0)
     return z, (params, z)
 
 
 def _fixed_point_bwd(f, tolerance, max_iterations, residuals, dz):
-    return *_if_it_hashes(f, _gradient)(f, *residuals, dz, tolerance, max_iterations), None
+    (dparams,) = _if_it_hashes(f, _gradient)(f, *whole_on_one(*residuals, dz), tolerance, max_iterations)
+    return jax.tree.map(laid_like, dparams, residuals[0]), None
 
 
 fixed_point.defvjp(_fixed_point_fwd, _fixed_point_bwd)

@@ -43,10 +43,7 @@ def gradient_like(argument: jax.Array, gradient: jax.Array) -> jax.Array:
     """A gradient as its argument lies: summed over the devices that share it, or spread."""
     surplus = tuple(sorted(varying(gradient) - varying(argument)))
     gradient = varied_like(jax.lax.psum(gradient, surplus) if surplus else gradient, argument)
-    mesh, wanted = jax.typeof(argument).sharding.mesh, layout(argument)[jnp.ndim(argument) - gradient.ndim :]
-    if not _explicit_axes(mesh) or layout(gradient) == wanted:
-        return gradient
-    return jax.sharding.reshard(gradient, NamedSharding(mesh, PartitionSpec(*wanted)))
+    return _laid(gradient, layout(argument)[jnp.ndim(argument) - gradient.ndim :])
 
 
 def layout(array: jax.Array) -> tuple:
@@ -55,12 +52,22 @@ def layout(array: jax.Array) -> tuple:
 
 
 def summed_where(a: jax.Array, b: jax.Array, axes: tuple[tuple[int, ...], tuple[int, ...]]) -> NamedSharding | None:
-    """How a product of a and b lies that is summed over these axes of each; None where JAX knows."""
+    """How a product of a and b lies that is summed over these axes of each; None where JAX knows.
+
+    Where both have an axis that is spread over the same devices, that of a stays so.
+    """
     of_a, of_b = layout(a), layout(b)
-    if all(of_a[i] is None or of_b[j] is None for i, j in zip(*axes, strict=True)):
+    left, right = ([s for i, s in enumerate(of) if i not in own] for of, own in zip((of_a, of_b), axes, strict=True))
+    twice = _names(left) & _names(right)
+    if not twice and all(of_a[i] is None or of_b[j] is None for i, j in zip(*axes, strict=True)):
         return None
-    left = [s for i, s in enumerate(of_a) if i not in axes[0]] + [s for j, s in enumerate(of_b) if j not in axes[1]]
-    return NamedSharding(jax.typeof(a).sharding.mesh, PartitionSpec(*left))
+    right = [None if _names([s]) & twice else s for s in right]
+    return NamedSharding(jax.typeof(a).sharding.mesh, PartitionSpec(*left, *right))
+
+
+def _names(spread):
+    """The axes of a mesh in a layout."""
+    return {name for names in spread if names for name in ((names,) if isinstance(names, str) else names)}
 
 
 def by_compiler(f: Callable[..., T], *arrays: Any, layouts: Callable[[], Any]) -> T:
@@ -112,11 +119,61 @@ def in_shares(f: Callable[..., tuple], *arrays: Any, axes: tuple[Any, ...], resu
     """
     first = jax.tree.leaves(arrays[0])[0]
     count = shares(first, axes[0])
-    if count == 1 and not layout(first)[axes[0]]:  # a mesh of one device is in the types all the same
-        return f(*arrays)
+    if count == 1:
+        return _in_one(f, arrays, axes, results, layout(first)[axes[0]])
     divided = [_each(_divided, tree, axis, count) for tree, axis in zip(arrays, axes, strict=True)]
     of_shares = jax.vmap(f, in_axes=axes, out_axes=tuple(axis or 0 for axis in results))(*divided)
     return tuple(_each(_joined, tree, axis) for tree, axis in zip(of_shares, results, strict=True))
+
+
+def _in_one(f, arrays, axes, results, spread):
+    """f(*arrays); a mesh of one device, over which an axis is spread, is in the types all the same."""
+    if not spread:
+        return f(*arrays)
+    whole = (_each(_spread_over, tree, axis, None) for tree, axis in zip(arrays, axes, strict=True))
+    return tuple(_each(_spread_over, tree, axis, spread) for tree, axis in zip(f(*whole), results, strict=True))
+
+
+def _spread_over(array, axis, names):
+    """The array with one axis spread over these axes of its mesh."""
+    if axis is None:
+        return array
+    spread = layout(array)
+    return _laid(array, (*spread[:axis], names, *spread[axis + 1 :]))
+
+
+def whole_on_one(*trees: Any) -> Any:
+    """The arrays spread over nothing, if their explicit mesh is one device: for loops, in which types have to agree."""
+
+    def whole(array):
+        mesh = jax.typeof(array).sharding.mesh
+        return _laid(array, (None,) * jnp.ndim(array)) if math.prod(_explicit_sizes(mesh)) == 1 else array
+
+    return jax.tree.map(whole, trees)
+
+
+def laid(array: jax.Array, first: tuple) -> jax.Array:
+    """An array of which the first axes are spread so, and the others not, if its explicit mesh is one device."""
+    wanted = *first, *[None] * (jnp.ndim(array) - len(first))
+    return _laid(array, wanted) if math.prod(_explicit_sizes(_mesh((array,)))) == 1 else array
+
+
+def laid_like(array: jax.Array, other: jax.Array) -> jax.Array:
+    """An array of the same shape as another one, spread as that is."""
+    return _laid(array, layout(other)) if _explicit_axes(_mesh((other,))) else array
+
+
+def merged(array: jax.Array, axes: int) -> jax.Array:
+    """The last so many axes as one, over which nothing is spread."""
+    first, shape = layout(array)[:-axes], array.shape
+    return _reshaped(_laid(array, (*first, *[None] * axes)), (*shape[:-axes], math.prod(shape[-axes:])), (*first, None))
+
+
+def _laid(array, wanted):
+    mesh = _mesh((array,))
+    if not _explicit_axes(mesh) or layout(array) == wanted:
+        return array
+    return jax.sharding.reshard(array, NamedSharding(mesh, PartitionSpec(*wanted)))
 
 
 def _each(f, tree, axis, *more):
@@ -153,6 +210,10 @@ def automatic_devices(mesh: AbstractMesh) -> int:
     if mesh.empty:
         return jax.device_count()
     return math.prod(mesh.shape[axis] for axis in mesh.auto_axes)
+
+
+def _explicit_sizes(mesh):
+    return [mesh.shape[axis] for axis in _explicit_axes(mesh)]
 
 
 def _explicit_axes(mesh: AbstractMesh) -> tuple[str, ...]:

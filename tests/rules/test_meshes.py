@@ -9,6 +9,8 @@ import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from jbackprop import rules
+from jbackprop.cases import CASES, ON_PURPOSE
+from jbackprop.functions import automatic, replaced
 
 MESH = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Auto,))
 GATHERING = ("all-gather", "all-to-all", "collective-permute")
@@ -77,3 +79,54 @@ def test_gradients_on_a_mesh_gather_nothing_and_are_those_of_one_device(name):
     for i, got, right in zip(places, program(*on_mesh), wanted, strict=True):
         assert jnp.allclose(got, right, rtol=1e-4, atol=1e-5), arguments[i].shape
         assert got.sharding.is_equivalent_to(on_mesh[i].sharding, got.ndim)
+
+
+ONE = jax.make_mesh((1,), ("data",), axis_types=(AxisType.Explicit,), devices=jax.devices()[:1])
+WITHOUT_LIMITS = ("rnn", "gru", "lstm", "ctc", "attention", "fixed_point")
+
+
+def _spread(case, how):
+    """The case's arguments, but for keys, of which the first, those that begin as it does, or all are spread."""
+    arguments = jax.eval_shape(case.draw, jax.random.key(0))
+    leading = next(array.shape[:1] for array in arguments if jnp.issubdtype(array.dtype, jnp.floating))
+
+    def placed(i, array):
+        chosen = {"first": i == 0, "examples": array.shape[:1] == leading, "all": True}[how]
+        if not chosen or not array.shape or array.dtype == jnp.uint32:
+            return array
+        return jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=NamedSharding(ONE, PartitionSpec("data")))
+
+    return [placed(i, array) for i, array in enumerate(arguments)]
+
+
+def layout(array):
+    return array.sharding.spec if array.sharding else ()
+
+
+def _refuses(rule, arguments):
+    """What it raises, of the value and of the gradients."""
+    places = [i for i, array in enumerate(arguments) if jnp.issubdtype(array.dtype, jnp.floating)]
+
+    def gradients(*arrays):
+        out, pull = jax.vjp(lambda *chosen: rule(*replaced(arrays, places, chosen)), *(arrays[i] for i in places))
+        return pull(jax.tree.map(jnp.cos, out))
+
+    try:
+        found = jax.eval_shape(gradients, *arguments)
+    except Exception as error:
+        return error
+    for i, gradient in zip(places, found, strict=True):
+        assert list(filter(None, layout(gradient))) == list(filter(None, layout(arguments[i])))
+    return None
+
+
+@pytest.mark.parametrize("case", (*CASES, *ON_PURPOSE), ids=lambda case: case.name)
+@pytest.mark.parametrize("how", ["first", "examples", "all"])
+def test_on_an_explicit_mesh_of_one_device_a_rule_takes_what_jax_takes(case, how):
+    with jax.set_mesh(ONE):
+        arguments = _spread(case, how)
+        error = _refuses(case.rule, arguments)
+        if error is not None:
+            assert case.rule_name not in WITHOUT_LIMITS, error
+            assert _refuses(case.reference, arguments), error
+            assert _refuses(automatic(case.rule), arguments), error

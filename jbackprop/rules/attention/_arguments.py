@@ -1,8 +1,10 @@
 """What attention asks of its arguments."""
 
+import inspect
 import math
 
-from jbackprop.rules._arrays import check_floating, check_numbers, given
+from jbackprop.rules._arrays import check_floating, check_numbers, given, widen
+from jbackprop.rules._options import check_number, number
 
 _NAME = "dot_product_attention"
 _TILES = 2**20
@@ -23,6 +25,17 @@ def check_attention(arguments, window, block_size):
         if array is not None:
             _check_lengths(name, array, query.shape[:-3], size)
     _check_options(window, block_size, *wanted[-2:])
+
+
+def scaled_before(rule, *arguments, **named):
+    """A call with a scale that is an array: as one with the query times that, in its dtype."""
+    bound = inspect.signature(rule.fun).bind(*arguments, **named)
+    query, scale = bound.arguments["query"], bound.arguments["scale"]
+    check_floating(_NAME, query=query)
+    check_number(_NAME, scale=scale)
+    wide = widen(query)
+    bound.arguments |= {"query": (wide * number(scale, wide)).astype(query.dtype), "scale": 1.0}
+    return rule(*bound.args, **bound.kwargs)
 
 
 def check_implementation(implementation, refusal):

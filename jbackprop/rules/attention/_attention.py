@@ -30,7 +30,6 @@ T. Dao, "FlashAttention-2: faster attention with better parallelism and work par
 M. N. Rabe, C. Staats, "Self-attention does not need O(n²) memory", arXiv:2112.05682, 2021.
 """
 
-import inspect
 from functools import partial
 from typing import Literal
 
@@ -40,11 +39,11 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Integer
 
 from jbackprop.rules._arrays import computed_once, cotangent, rows, wide_dtype, widen, within
-from jbackprop.rules._meshes import varied_like
-from jbackprop.rules._options import Scalar, check_number, number, of_numbers
+from jbackprop.rules._meshes import laid, layout, varied_like, whole_on_one
+from jbackprop.rules._options import Scalar, of_numbers
 
 from . import _cudnn
-from ._arguments import check_attention, check_implementation
+from ._arguments import check_attention, check_implementation, scaled_before
 from ._shares import (
     for_each_share,
     heads_apart,
@@ -161,15 +160,7 @@ def _dot_product_attention_bwd(scale, is_causal, window, block_size, implementat
 dot_product_attention.defvjp(_dot_product_attention_fwd, _dot_product_attention_bwd)
 
 
-def _scaled_before(query, *arguments, **named):
-    bound = inspect.signature(dot_product_attention.fun).bind(query, *arguments, **named)
-    check_number("dot_product_attention", scale=bound.arguments["scale"])
-    wide = widen(query)
-    bound.arguments |= {"query": (wide * number(bound.arguments["scale"], wide)).astype(query.dtype), "scale": 1.0}
-    return dot_product_attention(*bound.args, **bound.kwargs)
-
-
-dot_product_attention.deftraced(_scaled_before, "scale")
+dot_product_attention.deftraced(partial(scaled_before, dot_product_attention), "scale")
 
 
 _OPTIONS = ("scale", "is_causal", "window", "block_size")  # compiled once, also for calls outside jit
@@ -178,6 +169,7 @@ _OPTIONS = ("scale", "is_causal", "window", "block_size")  # compiled once, also
 @partial(jax.jit, static_argnames=_OPTIONS)
 def _forward(given, scale, is_causal, window, block_size):
     """O, and m and L as (*batch, heads, padded time)."""
+    of_query, (given,) = layout(given.query), whole_on_one(given)
     arrays = heads_apart(given)
 
     def share(*arrays):
@@ -191,12 +183,13 @@ def _forward(given, scale, is_causal, window, block_size):
 
     axes, numbers = places_of(arrays), places_of_numbers(arrays)
     out, largest, total = for_each_share(share, arrays, axes, (axes.query, numbers, numbers))
-    return join_heads(out, -3), join_heads(largest, -3), join_heads(total, -3)
+    return laid(join_heads(out, -3), of_query[:-1]), join_heads(largest, -3), join_heads(total, -3)
 
 
 @partial(jax.jit, static_argnames=_OPTIONS)
 def _backward(given, out, largest, total, dout, scale, is_causal, window, block_size):
     """dQ, dK, dV and dB."""
+    given, out, largest, total, dout = whole_on_one(given, out, largest, total, dout)
     arrays, shared = heads_apart(given), given.key.shape[-2]
     axes, numbers = places_of(arrays), places_of_numbers(arrays)
     outputs = (split_heads(array, shared, -2) for array in (out, dout, largest, total))

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Num
 
 from jbackprop.rules._arrays import check_floating, check_pair, check_real, cotangent, given, widen
+from jbackprop.rules._meshes import laid_like
 from jbackprop.rules._options import Scalar, check_not_negative, check_number
 from jbackprop.rules._scalars import binary_cross_entropy_slope, binary_cross_entropy_value, decay
 
@@ -53,14 +54,14 @@ def _sigmoid_focal_fwd(logits, labels, alpha, gamma):
     check_pair("sigmoid_focal", logits=logits, labels=labels)
     check_not_negative("sigmoid_focal", gamma=gamma)
     check_number("sigmoid_focal", **given(alpha=alpha))
-    z, y = widen(logits), widen(labels)
+    z, y = widen(logits), laid_like(widen(labels), logits)
     values = _weight(y, alpha) * _focus(z, y, gamma) * binary_cross_entropy_value(z, y)
     return values.sum(axis=-1).astype(logits.dtype), (logits, labels, alpha, gamma)
 
 
 def _sigmoid_focal_bwd(residuals, dvalues):
     logits, labels, alpha, gamma = residuals
-    z, y, dvalues = widen(logits), widen(labels), widen(dvalues)[..., None]
+    z, y, dvalues = widen(logits), laid_like(widen(labels), logits), widen(dvalues)[..., None]
     entropy, focus = binary_cross_entropy_value(z, y), _focus(z, y, gamma)
     by_logit, by_label = _quotients(z, y)
     dz = _weight(y, alpha) * focus * (binary_cross_entropy_slope(z, y) + gamma * entropy * (1 - 2 * y) * by_logit)

@@ -47,6 +47,7 @@ from jbackprop.rules._arrays import (
     wide_dtype,
     widen,
 )
+from jbackprop.rules._meshes import merged
 from jbackprop.rules._options import Scalar, check_number, check_share
 from jbackprop.rules._softmax import exponentials
 
@@ -165,8 +166,7 @@ def _classes_last(array, axis):
     axes = _axes(axis, array.ndim)
     if axes == (array.ndim - 1,):
         return array
-    moved = jnp.moveaxis(array, axes, range(-len(axes), 0))
-    return moved.reshape(*moved.shape[: -len(axes)], math.prod(moved.shape[-len(axes) :]))
+    return merged(jnp.moveaxis(array, axes, range(-len(axes), 0)), len(axes))
 
 
 def _put_back(rows, array, axis):

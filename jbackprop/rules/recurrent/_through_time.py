@@ -20,7 +20,7 @@ from jax.tree_util import Partial
 
 from jbackprop.rules._arrays import beside, cotangent, outer, product, rows, whole, wide_dtype, within
 from jbackprop.rules._compiled import compiled_once
-from jbackprop.rules._meshes import in_shares, varied_like
+from jbackprop.rules._meshes import in_shares, laid, layout, varied_like, whole_on_one
 
 _STEPS = 32
 """How many time steps a chunk has at most."""
@@ -75,6 +75,8 @@ def forward(
     Returns:
       The carry after the last step; h of every step, (*batch, time, hidden); and what to keep.
     """
+    arguments, batch = (x, w, u, b, start, seq_lengths), layout(x)[:-2]
+    step, (x, w, u, b, start, seq_lengths) = whole_on_one(step, arguments)
     wide, dtype = wide_dtype(x, w, u), jnp.result_type(x, w, u)
 
     def one(carry, inputs):
@@ -104,7 +106,8 @@ def forward(
     last, y, carries, gates = _over_batch(
         whole_course, x, start, seq_lengths, axes=(0, 0, 0), results=(0, 0, _ROWS, _ROWS)
     )
-    return last, y, Course(x, w, u, b, start, seq_lengths, carries, gates)
+    last, y = jax.tree.map(lambda array: laid(array, batch), (last, y))
+    return last, y, Course(*arguments, carries, gates)
 
 
 @compiled_once(static_argnames=("reverse", "of_state"))
@@ -171,6 +174,8 @@ def gates_of(course: Course) -> jax.Array:
 
 def _back(step, course, dlast, dy, reverse, each, none):
     """dx; what `each` makes of every chunk, added up and side by side; and the gradient of the first carry."""
+    given = course
+    step, course, dlast, dy = whole_on_one(step, course, dlast, dy)
     x, w, u, _, start, seq_lengths, carries, gates = course
     wt, dtype, wide = w.T, jnp.result_type(x, w), wide_dtype(x, w, u)
 
@@ -203,11 +208,11 @@ def _back(step, course, dlast, dy, reverse, each, none):
         )
         return within(_in_order(dx, x.shape), seq_lengths), sums, more, dstart
 
-    given = x, start, seq_lengths, carries, gates, dlast, dy
+    arrays = x, start, seq_lengths, carries, gates, dlast, dy
     dx, sums, more, dstart = _over_batch(
-        whole_course, *given, axes=(0, 0, 0, _ROWS, _ROWS, 0, 0), results=(0, None, _ROWS, 0)
+        whole_course, *arrays, axes=(0, 0, 0, _ROWS, _ROWS, 0, 0), results=(0, None, _ROWS, 0)
     )
-    return cotangent(x, dx), sums, more, tuple(map(cotangent, start, dstart))
+    return cotangent(given.x, dx), sums, more, tuple(map(cotangent, given.start, dstart))
 
 
 def _over_batch(f, x, *others, axes, results):
