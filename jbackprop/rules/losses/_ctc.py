@@ -37,7 +37,7 @@ from jaxtyping import Array, Float, Integer, Num
 
 from jbackprop.rules._arrays import beside, check_floating, check_integers, check_real, cotangent, whole, widen
 from jbackprop.rules._compiled import compiled_once
-from jbackprop.rules._meshes import varied_like
+from jbackprop.rules._meshes import laid, layout, varied_like, whole_on_one
 from jbackprop.rules._softmax import exponentials
 
 from ._classes import check_class_numbers
@@ -81,6 +81,8 @@ def _ctc_fwd(logits, logit_paddings, labels, label_paddings, blank_id):
 
 @compiled_once(static_argnames="blank_id")
 def _forward(logits, logit_paddings, labels, label_paddings, blank_id):
+    arguments, batch = (logits, logit_paddings, labels, label_paddings), layout(logits)[:-2]
+    logits, logit_paddings, labels, label_paddings = whole_on_one(*arguments)
     z = _frames(logits, logit_paddings)
     largest, total = exponentials(z, axis=-1)
     states, skips, ends = _states(labels, label_paddings, blank_id)
@@ -97,11 +99,12 @@ def _forward(logits, logit_paddings, labels, label_paddings, blank_id):
     last, before = lax.scan(step, start, (jnp.moveaxis(emitted, -2, 0), _padded(logit_paddings)))
     most, count = exponentials(jnp.where(ends, last, -jnp.inf), axis=-1)
     values = -(most + _log(count))[..., 0] - jnp.where(logit_paddings > 0, 0, likeliest).sum(axis=-1)
-    return values.astype(logits.dtype), (logits, logit_paddings, labels, label_paddings, largest, total, before, last)
+    return laid(values.astype(logits.dtype), batch), (*arguments, largest, total, before, last)
 
 
 @compiled_once(static_argnames="blank_id")
 def _ctc_bwd(blank_id, residuals, dvalues):
+    arguments, (residuals, dvalues) = residuals[:4], whole_on_one(residuals, dvalues)
     logits, logit_paddings, labels, label_paddings, largest, total, before, last = residuals
     states, skips, ends = _states(labels, label_paddings, blank_id)
     last, padded = jnp.where(ends, last, -jnp.inf), _padded(logit_paddings)
@@ -118,8 +121,8 @@ def _ctc_bwd(blank_id, residuals, dvalues):
     gamma = jnp.moveaxis(jnp.where(padded, 0, gamma), 0, -2)
     p = jnp.exp(_frames(logits, logit_paddings) - largest) / _divisor(total)
     dz = p * gamma.sum(axis=-1, keepdims=True) - _by_class(gamma, states, logits.shape[-1])
-    of_frames, of_labels = (cotangent(array, jnp.zeros(array.shape)) for array in (logit_paddings, label_paddings))
-    return cotangent(logits, dz), of_frames, None, of_labels
+    of_frames, of_labels = (cotangent(array, jnp.zeros(array.shape)) for array in arguments[1::2])
+    return cotangent(arguments[0], dz), of_frames, None, of_labels
 
 
 ctc.defvjp(_ctc_fwd, _ctc_bwd)
