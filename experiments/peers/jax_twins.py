@@ -36,8 +36,8 @@ def linear_softmax_cross_entropy(x, w, b, labels, ignore_index=None):
     return softmax_cross_entropy(linear(x, w, b), labels, ignore_index)
 
 
-def triplet(anchors, positives, negatives, margin=1.0, epsilon=1e-6):
-    return optax.losses.triplet_margin_loss(anchors, positives, negatives, margin=margin, eps=epsilon)
+def triplet(anchors, positives, negatives, margin=1.0, eps=1e-6):
+    return optax.losses.triplet_margin_loss(anchors, positives, negatives, margin=margin, eps=eps)
 
 
 def layer_norm(x, scale=None, offset=None, eps=1e-5, keep=None):

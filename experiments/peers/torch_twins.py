@@ -93,8 +93,8 @@ def multiclass_hinge(scores, labels):
     return margins.max(-1).values - scores.gather(-1, labels[..., None])[..., 0]
 
 
-def triplet(anchors, positives, negatives, margin=1.0, epsilon=1e-6):
-    far, near = (torch.sqrt(((anchors - other) ** 2).sum(-1) + epsilon) for other in (negatives, positives))
+def triplet(anchors, positives, negatives, margin=1.0, eps=1e-6):
+    far, near = (torch.sqrt(((anchors - other) ** 2).sum(-1) + eps) for other in (negatives, positives))
     return torch.relu(near - far + margin)
 
 

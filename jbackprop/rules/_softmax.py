@@ -48,13 +48,13 @@ from ._arrays import (
 
 @partial(jax.custom_vjp, nondiff_argnames=("axis",))
 def softmax(
-    z: Num[Array, "*shape"], axis: Axis = -1, where: Bool[Array, "..."] | None = None
+    x: Num[Array, "*shape"], axis: Axis = -1, where: Bool[Array, "..."] | None = None
 ) -> Float[Array, "*shape"]:
     """e^z / Σ e^z along an axis (an integer, several, or None for all), as `jax.nn.softmax`.
 
     Entries that do not count are 0.
     """
-    return _softmax_fwd(z, axis, where)[0]
+    return _softmax_fwd(x, axis, where)[0]
 
 
 def _softmax_fwd(z, axis, where):
@@ -77,13 +77,13 @@ softmax.defvjp(_softmax_fwd, _softmax_bwd)
 
 @partial(jax.custom_vjp, nondiff_argnames=("axis",))
 def log_softmax(
-    z: Num[Array, "*shape"], axis: Axis = -1, where: Bool[Array, "..."] | None = None
+    x: Num[Array, "*shape"], axis: Axis = -1, where: Bool[Array, "..."] | None = None
 ) -> Float[Array, "*shape"]:
     """z − log Σ e^z along an axis (an integer, several, or None for all), as `jax.nn.log_softmax`.
 
     Entries that do not count are −∞.
     """
-    return _log_softmax_fwd(z, axis, where)[0]
+    return _log_softmax_fwd(x, axis, where)[0]
 
 
 def _log_softmax_fwd(z, axis, where):
@@ -105,7 +105,7 @@ log_softmax.defvjp(_log_softmax_fwd, _log_softmax_bwd)
 
 @partial(jax.custom_vjp, nondiff_argnames=("axis", "keepdims", "return_sign"))
 def logsumexp(
-    z: Num[Array, "*shape"],
+    a: Num[Array, "*shape"],
     axis: Axis = None,
     b: Num[Array, "..."] | None = None,
     keepdims: bool = False,
@@ -117,7 +117,7 @@ def logsumexp(
     The sum over no finite entry is −∞, with a gradient of zero; a weight of zero has gradient zero.
 
     Args:
-      z: any array.
+      a: any array.
       axis: what the sum runs along.
       b: weights, which broadcast to z; 1 unless given.
       keepdims: whether the result keeps the axis, with size 1.
@@ -129,7 +129,7 @@ def logsumexp(
       TypeError: z or b does not hold real numbers, or where booleans.
       ValueError: there is no such axis, or b or where does not broadcast to z.
     """
-    return _logsumexp_fwd(z, axis, b, keepdims, return_sign, where)[0]
+    return _logsumexp_fwd(a, axis, b, keepdims, return_sign, where)[0]
 
 
 def _logsumexp_fwd(z, axis, b, keepdims, return_sign, where):
@@ -182,9 +182,9 @@ def exponentials(z, axis):
 
 def _checked(rule, z, axis, where):
     """z; integers in floating point, as JAX takes them."""
-    check_real(rule, z=z)
-    check_axis(rule, axis, z=z)
-    check_where(rule, where, z=z)
+    check_real(rule, x=z)
+    check_axis(rule, axis, x=z)
+    check_where(rule, where, x=z)
     return in_floating_point(z)
 
 
@@ -194,4 +194,4 @@ def _check_weights(z, b):
     if jnp.issubdtype(jnp.result_type(b), jnp.bool_):
         raise TypeError("logsumexp: b, wanted real numbers, got bool")
     check_real("logsumexp", b=b)
-    check_broadcasts("logsumexp", "b", b, z=z)
+    check_broadcasts("logsumexp", "b", b, a=z)

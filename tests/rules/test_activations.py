@@ -53,9 +53,9 @@ def test_mish_is_smooth_at_zero():
     [
         (lambda: rules.celu(jnp.ones(3), 0.0), ValueError, "celu: alpha, wanted a positive number, got 0.0"),
         (lambda: rules.squareplus(jnp.ones(3), -1.0), ValueError, "squareplus: b, wanted a positive number"),
-        (lambda: rules.sigmoid(jnp.arange(3)), TypeError, "sigmoid: z, wanted a floating point array, got int32"),
-        (lambda: rules.relu6(jnp.ones(3) * 1j), TypeError, "relu6: z, wanted real numbers, got complex64"),
-        (lambda: rules.relu(jnp.ones(3) * 1j), TypeError, "relu: z, wanted real numbers, got complex64"),
+        (lambda: rules.sigmoid(jnp.arange(3)), TypeError, "sigmoid: x, wanted a floating point array, got int32"),
+        (lambda: rules.relu6(jnp.ones(3) * 1j), TypeError, "relu6: x, wanted real numbers, got complex64"),
+        (lambda: rules.relu(jnp.ones(3) * 1j), TypeError, "relu: x, wanted real numbers, got complex64"),
         (lambda: rules.prelu(jnp.ones((2, 3)), jnp.ones(2)), ValueError, r"prelu: slope, wanted shape \(\) or \(3,\)"),
         (lambda: rules.prelu(jnp.ones((2, 3)), jnp.arange(3)), TypeError, "prelu: slope, wanted a floating"),
     ],

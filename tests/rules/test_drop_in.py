@@ -1,5 +1,9 @@
 """In the place of jax.nn's and optax's functions: what they take, of any kind of number, and bad axes and masks."""
 
+import importlib
+import inspect
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,21 +14,83 @@ from jbackprop import rules
 
 OF_REAL = (
     *("relu", "relu6", "leaky_relu", "elu", "selu", "celu", "gelu", "mish", "softplus", "squareplus", "soft_sign"),
-    *("hard_tanh", "hard_sigmoid", "hard_silu", "log_sigmoid", "sparse_plus", "sparse_sigmoid", "logsumexp"),
+    *("hard_tanh", "hard_sigmoid", "hard_silu", "hard_swish", "log_sigmoid", "sparse_plus", "sparse_sigmoid", "tanh"),
+    *("sigmoid", "silu", "swish", "glu", "softmax", "log_softmax", "logsumexp"),
 )
-NUMBERS = [jnp.array([-3, 0, 5]), jnp.array([-3, 0, 5], jnp.int8), 7, 1.5, np.float32(-2)]
+NUMBERS = [
+    *(jnp.array([-3, 0, 5, 2]), jnp.array([-3, 0, 5, 2], jnp.int8), jnp.array([True, False]), jnp.array([0.5, -2])),
+    *(np.array([1.5, -1], np.float32), 7, 1.5, True, np.float32(-2)),
+]
 X, Y = (jax.random.normal(jax.random.key(seed), (4, 7)) for seed in range(2))
 WHERE = X > 0
 
 
+def _namesakes():
+    """Each function of jax.nn and of optax with the rule that says in the first lines that it is as that one."""
+    for rule in (rule for rule in vars(rules).values() if isinstance(rule, jax.custom_vjp)):
+        first = (inspect.getdoc(rule) or "").split("\n\nArgs:")[0]
+        for module, name in re.findall(r"\bas `(jax\.nn|jax\.numpy|optax|optax\.losses)\.(\w+)`", first):
+            yield pytest.param(getattr(importlib.import_module(module), name), rule, id=name)
+
+
 @pytest.mark.parametrize("name", OF_REAL)
-@pytest.mark.parametrize(
-    "z", [jnp.array([-3, 0, 5]), jnp.array([-3, 0, 5], jnp.int8), 7, 1.5, np.float32(-2)], ids=repr
-)
-def test_numbers_of_any_kind_are_what_they_are_to_jax_nn(name, z):
-    got, wanted = getattr(rules, name)(z), getattr(jax.nn, name)(z)
+@pytest.mark.parametrize("x", NUMBERS, ids=repr)
+def test_numbers_of_any_kind_are_what_they_are_to_jax_nn(name, x):
+    try:
+        wanted = getattr(jax.nn, name)(x)
+    except (TypeError, ValueError, IndexError, RuntimeWarning):
+        return  # nothing is promised for what they refuse
+    got = getattr(rules, name)(x)
     assert got.dtype == wanted.dtype
     np.testing.assert_allclose(got, wanted, rtol=1e-6, atol=2e-7)  # theirs cancels in gelu(−3) = −3 · 1.2e-3
+
+
+LESS = {
+    "dot_product_attention": {"return_residual"},
+    "ctc": {"log_epsilon"},
+}
+"""What a namesake takes and we do not."""
+
+
+@pytest.mark.parametrize(("theirs", "rule"), list(_namesakes()))
+def test_arguments_are_called_as_those_of_the_namesake(theirs, rule):
+    names, ours = inspect.signature(theirs).parameters, inspect.signature(rule).parameters
+    assert set(names) - set(ours) <= LESS.get(rule.__name__, set())
+    in_order = [name for name, parameter in names.items() if parameter.kind is parameter.POSITIONAL_OR_KEYWORD]
+    assert list(ours)[: len(in_order)] == in_order
+    for name in set(names) & set(ours):
+        assert ours[name].default == names[name].default, name
+
+
+@pytest.mark.parametrize("shape", [(), (5,), (5, 5), (4, 5, 5), (2, 1, 5, 5), (1, 4, 1, 1)], ids=repr)
+@pytest.mark.parametrize("name", ["mask", "bias"])
+def test_a_mask_may_have_fewer_axes_than_attention_has(shape, name):
+    array = jnp.array(jax.random.bernoulli(jax.random.key(3), 0.7, shape), bool if name == "mask" else float)
+    array = array.at[..., 0].set(True) if shape and name == "mask" else array
+    q, k, v = (jax.random.normal(jax.random.key(seed), (2, 5, 4, 3)) for seed in range(3))
+
+    def both(attend):
+        return jax.vjp(lambda *arrays: attend(*arrays, **{name: array}), q, k, v)
+
+    (got, pull), (wanted, their_pull) = map(both, (rules.dot_product_attention, jax.nn.dot_product_attention))
+    for ours, theirs in zip((got, *pull(v)), (wanted, *their_pull(v)), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
+
+
+def test_a_bias_with_fewer_axes_has_a_gradient_in_its_shape():
+    q = jax.random.normal(jax.random.key(0), (2, 5, 4, 3))
+    bias = jnp.arange(5.0)
+    got, wanted = (
+        jax.grad(lambda bias, attend=attend: (attend(q, q, q, bias) * q).sum())(bias)
+        for attend in (rules.dot_product_attention, jax.nn.dot_product_attention)
+    )
+    np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_an_unbatched_mask_may_have_an_axis_of_size_one_more():
+    q, mask = jax.random.normal(jax.random.key(0), (5, 4, 3)), jnp.tril(jnp.ones((1, 4, 5, 5), bool))
+    got, wanted = (attend(q, q, q, mask=mask) for attend in (rules.dot_product_attention, jax.nn.dot_product_attention))
+    np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("rule", [rules.softmax, rules.log_softmax, rules.logsumexp])

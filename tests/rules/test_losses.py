@@ -16,7 +16,7 @@ def test_example_left_out_has_no_value_and_no_gradient():
     labels, where = jnp.array([1, -1, 0]), jnp.array([True, True, False])
 
     def total(logits):
-        return rules.softmax_cross_entropy(logits, labels, None, where, ignore_index=-1).sum()
+        return rules.softmax_cross_entropy(logits, labels, where=where, ignore_index=-1).sum()
 
     value, gradient = jax.value_and_grad(total)(logits)
     assert value > 0
@@ -111,7 +111,7 @@ def test_complex_targets_are_refused(loss, name):
         ("nt_xent: temperature", lambda x, n: rules.nt_xent(x, jnp.arange(2), n)),
         ("cosine_similarity: epsilon", lambda x, n: rules.cosine_similarity(x, x, n)),
         ("cosine_similarity: epsilon", lambda x, n: rules.cosine_distance(x, x, n)),
-        ("triplet: epsilon", lambda x, n: rules.triplet(x, x, x, epsilon=n)),
+        ("triplet: eps", lambda x, n: rules.triplet(x, x, x, eps=n)),
         ("elu: alpha", rules.elu),
         ("celu: alpha", rules.celu),
         ("squareplus: b", rules.squareplus),
@@ -139,10 +139,14 @@ def test_options_that_are_no_numbers_are_refused(option, error):
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda x, y: rules.softmax_cross_entropy(x, y, jnp.ones(2)), ValueError, r"weights, wanted shape \(3,\)"),
+        (
+            lambda x, y: rules.softmax_cross_entropy(x, y, weights=jnp.ones(2)),
+            ValueError,
+            r"weights, wanted shape \(3,\)",
+        ),
         (lambda x, y: rules.softmax_cross_entropy(x, x, ignore_index=1), ValueError, "ignore_index, wanted None"),
         (lambda x, y: rules.softmax_cross_entropy(x, y, label_smoothing=2.0), ValueError, "label_smoothing, wanted"),
-        (lambda x, y: rules.softmax_cross_entropy(x, y, None, y), ValueError, "where, wanted booleans"),
+        (lambda x, y: rules.softmax_cross_entropy(x, y, where=y), ValueError, "where, wanted booleans"),
         (lambda x, y: rules.linear_softmax_cross_entropy(x, x, None, y), ValueError, "w, wanted shape"),
         (lambda x, y: rules.linear_softmax_cross_entropy(x, x.T, None, y + 9), ValueError, "labels, wanted class"),
         (lambda x, y: rules.linear_softmax_cross_entropy(x, x.T, x, y), ValueError, "b, wanted shape"),

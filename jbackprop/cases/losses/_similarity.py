@@ -69,7 +69,7 @@ SIMILARITY = (
     ),
     Case(
         "triplet, no margin",
-        partial(rules.triplet, margin=0.0, epsilon=1e-3),
+        partial(rules.triplet, margin=0.0, eps=1e-3),
         partial(optax.losses.triplet_margin_loss, margin=0.0, eps=1e-3),
         _TRIPLET,
         (*_KEPT, "float32[5,7]"),

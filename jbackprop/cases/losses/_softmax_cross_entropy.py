@@ -47,6 +47,10 @@ def _from_inputs(x, w, b, labels):
 _KEPT = ("float32[5,7]", "float32[5,1]", "float32[5,1]")
 
 
+def _weighted_where(logits, labels, weights, where):
+    return rules.softmax_cross_entropy(logits, labels, weights=weights, where=where)
+
+
 def _weighted(logits, targets):
     return -(targets * jnp.log(jax.nn.softmax(logits))).sum(axis=-1)
 
@@ -111,10 +115,10 @@ SOFTMAX_CROSS_ENTROPY = (
     ),
     Case(
         "softmax_cross_entropy, weights and where",
-        rules.softmax_cross_entropy,
+        _weighted_where,
         _reference,
         (normal(2, 5, 7), classes(7, 2, 5), normal(7), booleans(2, 5)),
-        ("float32[2,5,7]", "float32[2,5,1]", "float32[2,5,1]", "int32[2,5]", "float32[7]", "bool[2,5]"),
+        ("float32[2,5,7]", "float32[2,5,1]", "float32[2,5,1]", "int32[2,5]", "bool[2,5]", "float32[7]"),
         (normal(8, 64, 1000), classes(1000, 8, 64), normal(1000), booleans(8, 64)),
     ),
     Case(

@@ -55,18 +55,18 @@ _SELU_SCALE = 1.0507009873554804934193349852946
 
 
 @jax.custom_vjp
-def relu(z: Num[Array, "*shape"]) -> Num[Array, "*shape"]:
+def relu(x: Num[Array, "*shape"]) -> Num[Array, "*shape"]:
     """max(z, 0), as `jax.nn.relu`."""
-    return wide_or_whole("relu", relu_value, z)
+    return wide_or_whole("relu", relu_value, x)
 
 
 define_derivative(relu, the_output, lambda da, a: jnp.where(a > 0, da, 0))
 
 
 @partial(of_numbers, nondiff_argnames=("negative_slope",))
-def leaky_relu(z: Num[Array, "*shape"], negative_slope: Scalar = 0.01) -> Float[Array, "*shape"]:
+def leaky_relu(x: Num[Array, "*shape"], negative_slope: Scalar = 0.01) -> Float[Array, "*shape"]:
     """z where z ≥ 0, else negative_slope · z, as `jax.nn.leaky_relu`."""
-    return wide_of_real("leaky_relu", lambda z: jnp.where(z >= 0, z, negative_slope * z), z)
+    return wide_of_real("leaky_relu", lambda z: jnp.where(z >= 0, z, negative_slope * z), x)
 
 
 define_derivative(
@@ -78,10 +78,10 @@ define_slopes(leaky_relu, negative_slope=lambda z, slope: jnp.minimum(z, 0))
 
 
 @partial(of_numbers, nondiff_argnames=("alpha",))
-def elu(z: Num[Array, "*shape"], alpha: Scalar = 1.0) -> Float[Array, "*shape"]:
+def elu(x: Num[Array, "*shape"], alpha: Scalar = 1.0) -> Float[Array, "*shape"]:
     """z where z > 0, else α (eᶻ − 1), as `jax.nn.elu`; ValueError unless α ≥ 0."""
     check_not_negative("elu", alpha=alpha)
-    return wide_of_real("elu", partial(_elu, alpha=alpha), z)
+    return wide_of_real("elu", partial(_elu, alpha=alpha), x)
 
 
 def _elu(z, alpha):
@@ -94,9 +94,9 @@ define_slopes(elu, alpha=lambda z, alpha: jnp.expm1(jnp.minimum(z, 0)))
 
 
 @jax.custom_vjp
-def selu(z: Num[Array, "*shape"]) -> Float[Array, "*shape"]:
+def selu(x: Num[Array, "*shape"]) -> Float[Array, "*shape"]:
     """λ elu(z, α) with the two constants that keep mean 0 and variance 1, as `jax.nn.selu`."""
-    return wide_of_real("selu", lambda z: _SELU_SCALE * _elu(z, _SELU_ALPHA), z)
+    return wide_of_real("selu", lambda z: _SELU_SCALE * _elu(z, _SELU_ALPHA), x)
 
 
 define_derivative(
@@ -107,36 +107,36 @@ define_derivative(
 
 
 @jax.custom_vjp
-def sigmoid(z: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+def sigmoid(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     """1 / (1 + e⁻ᶻ), as `jax.nn.sigmoid`."""
-    return wide("sigmoid", jax.lax.logistic, z)
+    return wide("sigmoid", jax.lax.logistic, x)
 
 
 define_derivative(sigmoid, the_output, lambda da, a: da * a * (1 - a))
 
 
 @jax.custom_vjp
-def tanh(z: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+def tanh(x: Num[Array, "*shape"]) -> Float[Array, "*shape"]:
     """(eᶻ − e⁻ᶻ) / (eᶻ + e⁻ᶻ), as `jax.numpy.tanh`; without `accuracy`."""
-    return wide("tanh", jnp.tanh, z)
+    return wide_of_real("tanh", jnp.tanh, x)
 
 
 define_derivative(tanh, the_output, lambda da, a: da * (1 + a) * (1 - a))
 
 
 @jax.custom_vjp
-def softplus(z: Num[Array, "*shape"]) -> Float[Array, "*shape"]:
+def softplus(x: Num[Array, "*shape"]) -> Float[Array, "*shape"]:
     """log(1 + eᶻ), as `jax.nn.softplus`."""
-    return wide_of_real("softplus", softplus_value, z)
+    return wide_of_real("softplus", softplus_value, x)
 
 
 define_derivative(softplus, the_input, lambda da, z: da * sigmoid_value(z))
 
 
 @jax.custom_vjp
-def silu(z: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+def silu(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     """z · sigmoid(z), also called swish, as `jax.nn.silu`."""
-    return wide("silu", silu_value, z)
+    return wide("silu", silu_value, x)
 
 
 define_derivative(silu, the_input, lambda da, z: da * silu_slope(z))
@@ -145,15 +145,15 @@ swish = silu
 
 
 @partial(jax.custom_vjp, nondiff_argnames=("approximate",))
-def gelu(z: Num[Array, "*shape"], approximate: bool = True) -> Float[Array, "*shape"]:
+def gelu(x: Num[Array, "*shape"], approximate: bool = True) -> Float[Array, "*shape"]:
     """z Φ(z), or its tanh approximation, as `jax.nn.gelu`.
 
     Args:
-      z: pre-activations of any shape.
+      x: pre-activations of any shape.
       approximate: True for z · sigmoid(2u), u = √(2/π) (z + 0.044715 z³), which is ½ z (1 + tanh u); False for the
         exact z Φ(z), by the error function.
     """
-    return wide_of_real("gelu", partial(gelu_value, approximate=approximate), z)
+    return wide_of_real("gelu", partial(gelu_value, approximate=approximate), x)
 
 
 define_derivative(gelu, the_input, lambda da, z, approximate: da * gelu_slope(z, approximate))

@@ -54,18 +54,18 @@ def the_output(z, a, *options):
 
 def wide_of_real(name: str, sigma: Callable, z: jax.Array) -> jax.Array:
     """As `wide`, for integers too, as jax.nn takes them, in JAX's default floating point dtype."""
-    check_real(name, z=z)
+    check_real(name, x=z)
     return wide(name, sigma, in_floating_point(z))
 
 
 def wide_or_whole(name: str, sigma: Callable, z: jax.Array) -> jax.Array:
     """As `wide`, for a σ that makes integers of integers, which stay what they are."""
-    check_real(name, z=z)
+    check_real(name, x=z)
     z = jnp.asarray(z)
     return wide(name, sigma, z) if jnp.issubdtype(z.dtype, jnp.floating) else sigma(z)
 
 
 def wide(name: str, sigma: Callable, z: jax.Array) -> jax.Array:
     """σ(z) computed in float32 at least and rounded once; TypeError unless z is floating point."""
-    check_floating(name, z=z)
+    check_floating(name, x=z)
     return sigma(widen(z)).astype(jnp.result_type(z))

@@ -42,27 +42,27 @@ def _between(z, low, high):
 
 
 @jax.custom_vjp
-def relu6(z: Num[Array, "*shape"]) -> Float[Array, "*shape"]:
+def relu6(x: Num[Array, "*shape"]) -> Float[Array, "*shape"]:
     """min(max(z, 0), 6), as `jax.nn.relu6`."""
-    return wide_of_real("relu6", lambda z: _between(z, 0, 6), z)
+    return wide_of_real("relu6", lambda z: _between(z, 0, 6), x)
 
 
 define_derivative(relu6, the_output, lambda da, a: jnp.where((a > 0) & (a < 6), da, 0))
 
 
 @jax.custom_vjp
-def hard_tanh(z: Num[Array, "*shape"]) -> Num[Array, "*shape"]:
+def hard_tanh(x: Num[Array, "*shape"]) -> Num[Array, "*shape"]:
     """min(max(z, −1), 1), as `jax.nn.hard_tanh`; the slope at ±1 is 0."""
-    return wide_or_whole("hard_tanh", lambda z: _between(z, -1, 1), z)
+    return wide_or_whole("hard_tanh", lambda z: _between(z, -1, 1), x)
 
 
 define_derivative(hard_tanh, the_output, lambda da, a: jnp.where((a > -1) & (a < 1), da, 0))
 
 
 @jax.custom_vjp
-def hard_sigmoid(z: Num[Array, "*shape"]) -> Float[Array, "*shape"]:
+def hard_sigmoid(x: Num[Array, "*shape"]) -> Float[Array, "*shape"]:
     """min(max(z + 3, 0), 6) / 6, as `jax.nn.hard_sigmoid`."""
-    return wide_of_real("hard_sigmoid", _hard_sigmoid, z)
+    return wide_of_real("hard_sigmoid", _hard_sigmoid, x)
 
 
 def _hard_sigmoid(z):
@@ -77,9 +77,9 @@ define_derivative(
 
 
 @jax.custom_vjp
-def hard_silu(z: Num[Array, "*shape"]) -> Float[Array, "*shape"]:
+def hard_silu(x: Num[Array, "*shape"]) -> Float[Array, "*shape"]:
     """z · hard_sigmoid(z), also called hard swish, as `jax.nn.hard_silu`."""
-    return wide_of_real("hard_silu", lambda z: z * _hard_sigmoid(z), z)
+    return wide_of_real("hard_silu", lambda z: z * _hard_sigmoid(z), x)
 
 
 def _hard_silu_pull(da, z):
@@ -92,18 +92,18 @@ hard_swish = hard_silu
 
 
 @jax.custom_vjp
-def relu_squared(z: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+def relu_squared(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     """max(z, 0)²."""
-    return wide("relu_squared", lambda z: jnp.square(jnp.maximum(z, 0)), z)
+    return wide("relu_squared", lambda z: jnp.square(jnp.maximum(z, 0)), x)
 
 
 define_derivative(relu_squared, the_input, lambda da, z: da * 2 * jnp.where(z > 0, z, 0))
 
 
 @jax.custom_vjp
-def sparse_plus(z: Num[Array, "*shape"]) -> Float[Array, "*shape"]:
+def sparse_plus(x: Num[Array, "*shape"]) -> Float[Array, "*shape"]:
     """0 up to −1, z from 1 on, and (z + 1)²/4 between, as `jax.nn.sparse_plus`."""
-    return wide_of_real("sparse_plus", lambda z: jnp.where(z >= 1, z, jnp.square((jnp.clip(z, -1, 1) + 1) / 2)), z)
+    return wide_of_real("sparse_plus", lambda z: jnp.where(z >= 1, z, jnp.square((jnp.clip(z, -1, 1) + 1) / 2)), x)
 
 
 def _sparse_plus_pull(da, a):
@@ -115,9 +115,9 @@ define_derivative(sparse_plus, the_output, _sparse_plus_pull)
 
 
 @jax.custom_vjp
-def sparse_sigmoid(z: Num[Array, "*shape"]) -> Float[Array, "*shape"]:
+def sparse_sigmoid(x: Num[Array, "*shape"]) -> Float[Array, "*shape"]:
     """min(max(z + 1, 0), 2) / 2, the derivative of `sparse_plus`, as `jax.nn.sparse_sigmoid`."""
-    return wide_of_real("sparse_sigmoid", lambda z: _between(z + 1, 0, 2) / 2, z)
+    return wide_of_real("sparse_sigmoid", lambda z: _between(z + 1, 0, 2) / 2, x)
 
 
 define_derivative(
@@ -129,25 +129,25 @@ define_derivative(
 
 @jax.custom_vjp
 def prelu(
-    z: Float[Array, "*batch channels"], slope: Float[Array, " channels"] | Float[Array, ""]
+    x: Float[Array, "*batch channels"], slope: Float[Array, " channels"] | Float[Array, ""]
 ) -> Float[Array, "*batch channels"]:
     """z where z ≥ 0, else slope · z, the slope a parameter.
 
     Args:
-      z: pre-activations, channels last; any shape if the slope is a scalar.
+      x: pre-activations, channels last; any shape if the slope is a scalar.
       slope: one number for all entries, or one for each channel.
 
     Raises:
       TypeError: an argument is not floating point.
       ValueError: the slope is neither a scalar nor one number for each channel.
     """
-    return _prelu_fwd(z, slope)[0]
+    return _prelu_fwd(x, slope)[0]
 
 
 def _prelu_fwd(z, slope):
-    check_floating("prelu", z=z, slope=slope)
+    check_floating("prelu", x=z, slope=slope)
     if slope.ndim > 0 and slope.shape != z.shape[-1:]:
-        raise ValueError(f"prelu: slope, wanted shape () or {z.shape[-1:]} (z's channels), got {slope.shape}")
+        raise ValueError(f"prelu: slope, wanted shape () or {z.shape[-1:]} (x's channels), got {slope.shape}")
     wide = widen(z)
     a = jnp.where(z >= 0, wide, beside(slope, wide) * wide)
     return a.astype(jnp.result_type(z, slope)), (z, slope)

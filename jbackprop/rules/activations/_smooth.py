@@ -33,10 +33,10 @@ from ._elementwise import define_derivative, define_slopes, the_input, the_outpu
 
 
 @partial(of_numbers, nondiff_argnames=("alpha",))
-def celu(z: Num[Array, "*shape"], alpha: Scalar = 1.0) -> Float[Array, "*shape"]:
+def celu(x: Num[Array, "*shape"], alpha: Scalar = 1.0) -> Float[Array, "*shape"]:
     """z where z > 0, else α (e^{z/α} − 1), as `jax.nn.celu`; ValueError unless α > 0."""
     check_positive("celu", alpha=alpha)
-    return wide_of_real("celu", partial(_celu, alpha=alpha), z)
+    return wide_of_real("celu", partial(_celu, alpha=alpha), x)
 
 
 def _celu(z, alpha):
@@ -59,28 +59,28 @@ define_slopes(celu, alpha=_celu_slope)
 
 
 @jax.custom_vjp
-def log_sigmoid(z: Num[Array, "*shape"]) -> Float[Array, "*shape"]:
+def log_sigmoid(x: Num[Array, "*shape"]) -> Float[Array, "*shape"]:
     """−log(1 + e⁻ᶻ), as `jax.nn.log_sigmoid`."""
-    return wide_of_real("log_sigmoid", lambda z: -softplus_value(-z), z)
+    return wide_of_real("log_sigmoid", lambda z: -softplus_value(-z), x)
 
 
 define_derivative(log_sigmoid, the_input, lambda da, z: da * sigmoid_value(-z))
 
 
 @jax.custom_vjp
-def soft_sign(z: Num[Array, "*shape"]) -> Float[Array, "*shape"]:
+def soft_sign(x: Num[Array, "*shape"]) -> Float[Array, "*shape"]:
     """z / (1 + |z|), as `jax.nn.soft_sign`."""
-    return wide_of_real("soft_sign", lambda z: z / (1 + jnp.abs(z)), z)
+    return wide_of_real("soft_sign", lambda z: z / (1 + jnp.abs(z)), x)
 
 
 define_derivative(soft_sign, the_output, lambda da, a: da * jnp.square(1 - jnp.abs(a)))
 
 
 @partial(of_numbers, nondiff_argnames=("b",))
-def squareplus(z: Num[Array, "*shape"], b: Scalar = 4.0) -> Float[Array, "*shape"]:
+def squareplus(x: Num[Array, "*shape"], b: Scalar = 4.0) -> Float[Array, "*shape"]:
     """(z + √(z² + b)) / 2, as `jax.nn.squareplus`; ValueError unless b > 0 (for b = 0 it is `relu`)."""
     check_positive("squareplus", b=b)
-    return wide_of_real("squareplus", partial(_squareplus, b=b), z)
+    return wide_of_real("squareplus", partial(_squareplus, b=b), x)
 
 
 def _squareplus(z, b):
@@ -105,9 +105,9 @@ define_slopes(squareplus, b=lambda z, b: 0.25 / jnp.sqrt(jnp.square(jnp.clip(z, 
 
 
 @jax.custom_vjp
-def mish(z: Num[Array, "*shape"]) -> Float[Array, "*shape"]:
+def mish(x: Num[Array, "*shape"]) -> Float[Array, "*shape"]:
     """z · tanh(softplus(z)), as `jax.nn.mish`."""
-    return wide_of_real("mish", lambda z: z * _mish_gate(z)[0], z)
+    return wide_of_real("mish", lambda z: z * _mish_gate(z)[0], x)
 
 
 def _mish_gate(z):

@@ -63,10 +63,9 @@ def _check_heads(query, key, value):
 
 def _check_broadcast(name, shape, wanted):
     sizes = zip(reversed(shape), reversed(wanted), strict=False)
-    if not 2 <= len(shape) <= len(wanted) or any(size not in (1, full) for size, full in sizes):
+    if math.prod(shape[: -len(wanted)]) != 1 or any(size not in (1, full) for size, full in sizes):
         raise ValueError(
-            f"{_NAME}: {name}, wanted a shape that broadcasts to {wanted} (*batch, heads, time, source) "
-            f"and has its last two axes, got {shape}"
+            f"{_NAME}: {name}, wanted a shape that broadcasts to {wanted} (*batch, heads, time, source), got {shape}"
         )
 
 

@@ -45,7 +45,8 @@ def join_heads(array: jax.Array, axis: int) -> jax.Array:
 
 def _matrix_apart(array, given):
     """With as many axes as the logits, those that are broadcast of size 1."""
-    array = array.reshape((1,) * (given.query.ndim - array.ndim) + array.shape)
+    missing = given.query.ndim - array.ndim
+    array = array.reshape((1,) * missing + array.shape[max(0, -missing) :])
     return split_heads(array, 1 if array.shape[-3] == 1 else given.key.shape[-2], -3)
 
 

@@ -14,11 +14,23 @@ V. Balntas, E. Riba, D. Ponsa, K. Mikolajczyk, "Learning local feature descripto
 convolutional neural networks", BMVC, 2016.
 """
 
+from functools import partial
+from typing import Literal
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
-from jbackprop.rules._arrays import check_floating, check_pair, cotangent, difference, magnitude, widen, without_entries
+from jbackprop.rules._arrays import (
+    check_axis,
+    check_floating,
+    check_pair,
+    cotangent,
+    difference,
+    magnitude,
+    widen,
+    without_entries,
+)
 from jbackprop.rules._options import Scalar, check_not_negative, check_number
 
 from ._classes import check_class_numbers, one_hot
@@ -59,48 +71,55 @@ def _multiclass_hinge_bwd(residuals, dvalues):
 multiclass_hinge.defvjp(_multiclass_hinge_fwd, _multiclass_hinge_bwd)
 
 
-@jax.custom_vjp
+@partial(jax.custom_vjp, nondiff_argnames=("axis", "norm_degree"))
 def triplet(
-    anchors: Float[Array, "*batch features"],
-    positives: Float[Array, "*batch features"],
-    negatives: Float[Array, "*batch features"],
+    anchors: Float[Array, "*shape"],
+    positives: Float[Array, "*shape"],
+    negatives: Float[Array, "*shape"],
+    axis: int = -1,
+    norm_degree: Literal[2] = 2,
     margin: Scalar = 1.0,
-    epsilon: Scalar = 1e-6,
-) -> Float[Array, "*batch"]:
+    eps: Scalar = 1e-6,
+) -> Float[Array, "..."]:
     """By how much the negative fails to be further off than the positive, as `optax.losses.triplet_margin_loss`.
 
-    It is without `axis`, which is the last, without `norm_degree`, which is 2, and without `eps`, epsilon here.
+    The `norm_degree` is 2 here.
 
     Args:
-      anchors: vectors along the last axis.
+      anchors: vectors along an axis.
       positives: vectors that should be near them, of the same shape.
       negatives: vectors that should be further off by the margin, of the same shape.
+      axis: of the vectors.
+      norm_degree: that of the distance, 2.
       margin: what satisfies the loss.
-      epsilon: added to each squared distance, so that a distance of 0 has a gradient.  Both may be traced, and have
+      eps: ε, added to each squared distance, so that a distance of 0 has a gradient.  Both may be traced, and have
         gradients.
 
     Raises:
       TypeError: an argument is not floating point.
-      ValueError: the shapes differ, or epsilon is negative.
+      ValueError: the shapes differ, or an option is none of those.
     """
-    return _triplet_fwd(anchors, positives, negatives, margin, epsilon)[0]
+    return _triplet_fwd(anchors, positives, negatives, axis, norm_degree, margin, eps)[0]
 
 
-def _triplet_fwd(anchors, positives, negatives, margin, epsilon):
+def _triplet_fwd(anchors, positives, negatives, axis, norm_degree, margin, eps):
     check_floating("triplet", anchors=anchors, positives=positives, negatives=negatives)
     check_pair("triplet", anchors=anchors, positives=positives)
     check_pair("triplet", anchors=anchors, negatives=negatives)
-    check_not_negative("triplet", epsilon=epsilon)
+    check_not_negative("triplet", eps=eps)
+    check_axis("triplet", axis, anchors=anchors)
+    if norm_degree != 2:
+        raise ValueError(f"triplet: norm_degree, wanted 2, got {norm_degree}")
     check_number("triplet", margin=margin)
-    near, far = (_distance(anchors, other, epsilon) for other in (positives, negatives))
-    gap = (near - far + margin)[..., 0]
-    return jnp.where(gap <= 0, 0, gap).astype(anchors.dtype), (anchors, positives, negatives, margin, epsilon)
+    near, far = (_distance(anchors, other, axis, eps) for other in (positives, negatives))
+    gap = (near - far + margin).squeeze(axis)
+    return jnp.where(gap <= 0, 0, gap).astype(anchors.dtype), (anchors, positives, negatives, margin, eps)
 
 
-def _triplet_bwd(residuals, dvalues):
-    anchors, positives, negatives, margin, epsilon = residuals
-    near, far = (_distance(anchors, other, epsilon) for other in (positives, negatives))
-    active = jnp.where(near - far + margin <= 0, 0, widen(dvalues)[..., None])
+def _triplet_bwd(axis, norm_degree, residuals, dvalues):
+    anchors, positives, negatives, margin, eps = residuals
+    near, far = (_distance(anchors, other, axis, eps) for other in (positives, negatives))
+    active = jnp.where(near - far + margin <= 0, 0, jnp.expand_dims(widen(dvalues), axis))
     to_positive = active * difference(positives, anchors) / jnp.where(near == 0, 1, near)
     to_negative = active * difference(anchors, negatives) / jnp.where(far == 0, 1, far)
     return (
@@ -108,17 +127,17 @@ def _triplet_bwd(residuals, dvalues):
         cotangent(positives, to_positive),
         cotangent(negatives, to_negative),
         cotangent(margin, active.sum()),
-        cotangent(epsilon, (active * (1 / near - 1 / far)).sum() / 2),
+        cotangent(eps, (active * (1 / near - 1 / far)).sum() / 2),
     )
 
 
 triplet.defvjp(_triplet_fwd, _triplet_bwd)
 
 
-def _distance(a, b, epsilon):
+def _distance(a, b, axis, eps):
     apart = difference(a, b)
-    unit = magnitude(apart, -1, least=jnp.sqrt(epsilon))
-    return unit * jnp.sqrt(jnp.square(apart / unit).sum(axis=-1, keepdims=True) + epsilon / unit / unit)
+    unit = magnitude(apart, axis, least=jnp.sqrt(eps))
+    return unit * jnp.sqrt(jnp.square(apart / unit).sum(axis=axis, keepdims=True) + eps / unit / unit)
 
 
 def _check_hinge(scores, labels):

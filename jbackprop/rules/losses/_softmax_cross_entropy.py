@@ -54,35 +54,35 @@ from jbackprop.rules._softmax import exponentials
 from ._classes import check_class_numbers
 
 
-@partial(jax.custom_vjp, nondiff_argnames=("ignore_index", "axis"))
+@partial(jax.custom_vjp, nondiff_argnames=("axis", "ignore_index"))
 def softmax_cross_entropy(
     logits: Float[Array, "*shape"],
     labels: Integer[Array, "..."] | Num[Array, "*shape"] | int | Sequence[int],
-    weights: Float[Array, " classes"] | None = None,
+    axis: Axis = -1,
     where: Bool[Array, "..."] | None = None,
+    weights: Float[Array, " classes"] | None = None,
     ignore_index: int | None = None,
     label_smoothing: Scalar | None = None,
     z_loss: Scalar | None = None,
-    axis: Axis = -1,
 ) -> Float[Array, "..."]:
     """−log softmax(logits) at the label, or −Σ y log softmax(logits) over the class axis.
 
-    The same as `optax.softmax_cross_entropy_with_integer_labels` and as `optax.softmax_cross_entropy`, of which axis
-    and where are given by name; a class of logit −∞ that is not wanted costs 0 there, not NaN.
+    The same as `optax.softmax_cross_entropy_with_integer_labels` and as `optax.softmax_cross_entropy`, but that a
+    class of logit −∞ that is not wanted costs 0 there, not NaN.
 
     Args:
       logits: the last layer's pre-activation z, (*batch, classes) unless an axis is given.
       labels: class numbers without the class axis, or one weight for each class (one-hot, or any soft target) in the
         logits' shape.
-      weights: what each class counts, for class numbers; 1 unless given.
+      axis: of the classes; several, or None for all, are one row of classes, of which a class number is the place.
       where: which examples count, in the shape of the class numbers; the others have value and gradient 0.  Or, with as
         many axes as the logits, which entries: the others have probability 0 (a label among them costs as if it had
         been counted apart).
+      weights: what each class counts, for class numbers; 1 unless given.
       ignore_index: a class number that says the same of an example that has it.
       label_smoothing: ε in [0, 1], the share of the target that is spread evenly over the classes; none unless given.
       z_loss: ζ, the weight of the squared log-sum-exp, which keeps the logits from drifting; 0 unless given.  Both may
         be traced, and have gradients.
-      axis: of the classes; several, or None for all, are one row of classes, of which a class number is the place.
 
     Raises:
       TypeError: the logits are not floating point, or the labels not real, or the class numbers not integers.
@@ -90,10 +90,10 @@ def softmax_cross_entropy(
         [0, classes).  Under `jit` the numbers are not known yet: there the value and the gradient of such an example
         are NaN.
     """
-    return _softmax_cross_entropy_fwd(logits, labels, weights, where, ignore_index, label_smoothing, z_loss, axis)[0]
+    return _softmax_cross_entropy_fwd(logits, labels, axis, where, weights, ignore_index, label_smoothing, z_loss)[0]
 
 
-def _softmax_cross_entropy_fwd(logits, labels, weights, where, ignore_index, label_smoothing, z_loss, axis):
+def _softmax_cross_entropy_fwd(logits, labels, axis, where, weights, ignore_index, label_smoothing, z_loss):
     labels = jnp.asarray(labels)
     _check(logits, labels, weights, where, ignore_index, label_smoothing, z_loss, axis)
     rows = _rows(logits, labels, where, axis)
@@ -105,11 +105,11 @@ def _softmax_cross_entropy_fwd(logits, labels, weights, where, ignore_index, lab
     if y.share is not None:
         values = values + (y.share * _surprise(_at(rows.logits, y.label), largest, total))[..., 0]
     values = _counted(values, rows, ignore_index)
-    return values.astype(logits.dtype), (logits, largest, total, labels, weights, where, label_smoothing, z_loss)
+    return values.astype(logits.dtype), (logits, largest, total, labels, where, weights, label_smoothing, z_loss)
 
 
-def _softmax_cross_entropy_bwd(ignore_index, axis, residuals, dvalues):
-    logits, largest, total, labels, weights, where, label_smoothing, z_loss = residuals
+def _softmax_cross_entropy_bwd(axis, ignore_index, residuals, dvalues):
+    logits, largest, total, labels, where, weights, label_smoothing, z_loss = residuals
     rows = _rows(logits, labels, where, axis)
     of_examples = partial(_counted, rows=rows, ignore_index=ignore_index)
     dvalues = widen(dvalues)[..., None]
@@ -128,7 +128,7 @@ def _softmax_cross_entropy_bwd(ignore_index, axis, residuals, dvalues):
     if weights is not None:
         dweights = cotangent(weights, _weights_gradient(rows, residuals, y, of_examples, dvalues))
     doptions = _options_gradients(rows, residuals, of_examples, dvalues, y.label)
-    return cotangent(logits, _put_back(of_examples(delta), logits, axis)), dlabels, dweights, None, *doptions
+    return cotangent(logits, _put_back(of_examples(delta), logits, axis)), dlabels, None, dweights, *doptions
 
 
 softmax_cross_entropy.defvjp(_softmax_cross_entropy_fwd, _softmax_cross_entropy_bwd)
@@ -257,7 +257,7 @@ def _weights_gradient(rows, residuals, y, of_examples, dvalues):
 
 def _options_gradients(rows, residuals, of_examples, dvalues, label):
     """∂C/∂ε = Σ w (1/K − y) s and ∂C/∂ζ = Σ L², None where the option was not given."""
-    _, largest, total, _, weights, _, label_smoothing, z_loss = residuals
+    _, largest, total, _, _, weights, label_smoothing, z_loss = residuals
     by_smoothing, by_z_loss, classes = None, None, rows.logits.shape[-1]
     if label_smoothing is not None:
         y = widen(rows.labels) if label is None else jax.nn.one_hot(label[..., 0], classes, dtype=dvalues.dtype)
