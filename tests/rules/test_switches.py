@@ -1,6 +1,7 @@
-"""JAX's own switches, which careful users set: no promotion of dtypes or ranks, errors for NaN and infinity."""
+"""JAX's own switches, which careful users set: no promotion, errors for NaN, no arrays that move unasked."""
 
 import contextlib
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -64,10 +65,28 @@ def test_a_rule_is_what_it_is_under_the_switches_that_will_be_default(case: Case
         assert traced(case, jnp.bfloat16)() == wanted
 
 
+@functools.cache
+def compiled(case):
+    return jax.jit(value_and_gradients(case.rule))
+
+
+@pytest.mark.parametrize("case", (*FIRST_CASES, *ON_PURPOSE), ids=lambda case: case.name)
+def test_a_compiled_rule_moves_nothing_between_host_and_device(case: Case):
+    arguments = jax.device_put(case.draw(jax.random.key(0)))
+    with jax.transfer_guard("disallow"):
+        jax.block_until_ready(compiled(case)(*arguments))
+
+
+def test_outside_jit_jax_itself_moves_constants():
+    x = jnp.ones(3)
+    with jax.transfer_guard("disallow"), pytest.raises(jax.errors.JaxRuntimeError, match="Disallowed"):
+        x + 1
+
+
 @each_rule
 def test_a_compiled_rule_has_nothing_that_the_debuggers_stop_at(case: Case):
     arguments = case.draw(jax.random.key(0))
-    both = jax.jit(value_and_gradients(case.rule))
+    both = compiled(case)
     wanted = both(*arguments)
     with switched(DEBUGGING):
         jax.tree.map(np.testing.assert_array_equal, both(*arguments), wanted)
