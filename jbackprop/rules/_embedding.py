@@ -29,7 +29,7 @@ from ._pieces import in_two
 def embedding(
     table: Float[Array, "rows features"], ids: Integer[Array, "*batch"], padding_index: int | None = None
 ) -> Float[Array, "*batch features"]:
-    """The rows of a table that numbers name, as `table[ids]`.
+    """The rows of a table that numbers name, as `table[ids]`; but a number that names none is an error, or a NaN.
 
     Args:
       table: one row for each number.
