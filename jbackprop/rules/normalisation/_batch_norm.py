@@ -58,7 +58,8 @@ def batch_norm(
 ) -> tuple[Float[Array, "*batch channels"], Float[Array, " channels"], Float[Array, " channels"]]:
     """y, the mean and the (biased) variance over all axes but the last; arguments as in `layer_norm`.
 
-    The statistics are in float32 at least, for running averages.  Those of an empty batch are 0.
+    The statistics are in float32 at least, for running averages, into which Flax takes this variance and PyTorch the
+    unbiased one.  Those of an empty batch are 0.
     """
     return _batch_norm_fwd(x, scale, offset, eps, keep)[0]
 

@@ -64,7 +64,7 @@ def layer_norm(
 ) -> Float[Array, "*batch features"]:
     """γ (x − μ) / √(σ² + ε) + β, mean and variance over the last axis.
 
-    The rules of this family share their arguments.
+    The rules of this family share their arguments.  ε is 1e-5 unless given, as in PyTorch; in Flax it is 1e-6.
 
     Args:
       x: inputs, features or channels last.
