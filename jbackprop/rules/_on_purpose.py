@@ -70,7 +70,10 @@ straight_through.defvjp(_straight_through_fwd, _straight_through_bwd)
 
 @jax.custom_vjp
 def scale_gradient(x: Float[Array, "*shape"], scale: Scalar) -> Float[Array, "*shape"]:
-    """x, with its gradient multiplied by a scale, which is *not* its derivative; TypeError unless x is floating."""
+    """x, with its gradient multiplied by a scale, which is *not* its derivative; TypeError unless x is floating.
+
+    `optax.scale_gradient` does the same to a tree, for a scale that is known.
+    """
     return _scale_gradient_fwd(x, scale)[0]
 
 

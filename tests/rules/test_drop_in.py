@@ -17,6 +17,7 @@ OF_REAL = (
     *("hard_tanh", "hard_sigmoid", "hard_silu", "hard_swish", "log_sigmoid", "sparse_plus", "sparse_sigmoid", "tanh"),
     *("sigmoid", "silu", "swish", "glu", "softmax", "log_softmax", "logsumexp"),
 )
+_OF_SEVERAL = ("glu", "softmax", "log_softmax", "logsumexp")
 NUMBERS = [
     *(jnp.array([-3, 0, 5, 2]), jnp.array([-3, 0, 5, 2], jnp.int8), jnp.array([True, False]), jnp.array([0.5, -2])),
     *(np.array([1.5, -1], np.float32), 7, 1.5, True, np.float32(-2)),
@@ -43,6 +44,14 @@ def test_numbers_of_any_kind_are_what_they_are_to_jax_nn(name, x):
     got = getattr(rules, name)(x)
     assert got.dtype == wanted.dtype
     np.testing.assert_allclose(got, wanted, rtol=1e-6, atol=2e-7)  # theirs cancels in gelu(−3) = −3 · 1.2e-3
+
+
+@pytest.mark.parametrize("name", [name for name in OF_REAL if name not in _OF_SEVERAL])
+def test_a_slope_that_is_another_at_a_kink_is_told_by_the_docstring(name):
+    kinks = jnp.array([-3.0, -1, 0, 1, 3, 6])
+    got, wanted = (jax.vmap(jax.grad(getattr(of, name)))(kinks) for of in (rules, jax.nn))
+    told = "slope at" in (inspect.getdoc(getattr(rules, name)) or "").split("Args:")[0]
+    assert told != np.allclose(got, wanted, atol=1e-6)
 
 
 LESS = {

@@ -146,7 +146,7 @@ swish = silu
 
 @partial(jax.custom_vjp, nondiff_argnames=("approximate",))
 def gelu(x: Num[Array, "*shape"], approximate: bool = True) -> Float[Array, "*shape"]:
-    """z Φ(z), or its tanh approximation, as `jax.nn.gelu`.
+    """z Φ(z), or its tanh approximation, as `jax.nn.gelu`; the latter unless said otherwise, unlike in PyTorch.
 
     Args:
       x: pre-activations of any shape.

@@ -52,7 +52,7 @@ define_derivative(relu6, the_output, lambda da, a: jnp.where((a > 0) & (a < 6), 
 
 @jax.custom_vjp
 def hard_tanh(x: Num[Array, "*shape"]) -> Num[Array, "*shape"]:
-    """min(max(z, −1), 1), as `jax.nn.hard_tanh`; the slope at ±1 is 0."""
+    """min(max(z, −1), 1), as `jax.nn.hard_tanh`; the slope at ±1 is 0, not 1 as there."""
     return wide_or_whole("hard_tanh", lambda z: _between(z, -1, 1), x)
 
 
@@ -116,7 +116,10 @@ define_derivative(sparse_plus, the_output, _sparse_plus_pull)
 
 @jax.custom_vjp
 def sparse_sigmoid(x: Num[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """min(max(z + 1, 0), 2) / 2, the derivative of `sparse_plus`, as `jax.nn.sparse_sigmoid`."""
+    """min(max(z + 1, 0), 2) / 2, the derivative of `sparse_plus`, as `jax.nn.sparse_sigmoid`.
+
+    The slope at ±1 is 0, not ¼ as there.
+    """
     return wide_of_real("sparse_sigmoid", lambda z: _between(z + 1, 0, 2) / 2, x)
 
 

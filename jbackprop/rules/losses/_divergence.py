@@ -39,6 +39,8 @@ def kl_divergence(
 ) -> Float[Array, "..."]:
     """Σ targets · (log targets − log_predictions) over an axis, as `optax.kl_divergence`.
 
+    A target of 0 costs nothing, beside a log prediction of −∞ too, and has gradient 0, where optax has NaN.
+
     Args:
       log_predictions: log probabilities, from `log_softmax` for instance.
       targets: probabilities, of the same shape.

@@ -42,6 +42,8 @@ def multiclass_hinge(
 ) -> Float[Array, "*batch"]:
     """By how much the label's score fails to lead every other one by 1, as `optax.losses.multiclass_hinge_loss`.
 
+    Of several scores that lead alike the first has the gradient; in optax they share it.
+
     Raises:
       TypeError: the scores are not floating point, or the labels are not integers.
       ValueError: the shapes do not belong together, or a class number is outside [0, classes); under `jit`, where the

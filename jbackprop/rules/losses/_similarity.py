@@ -58,6 +58,8 @@ def cosine_similarity(
 ) -> Float[Array, "..."]:
     """The cosine of the angle between vectors along an axis, as `optax.cosine_similarity`.
 
+    A vector of zeros has cosine 0 and gradient 0, where optax has NaN unless an epsilon is given.
+
     Args:
       predictions: vectors.
       targets: vectors, of the same shape.
@@ -138,6 +140,8 @@ def nt_xent(
     embeddings: Float[Array, "batch features"], labels: Integer[Array, " batch"], temperature: Scalar = 0.07
 ) -> Float[Array, ""]:
     """The normalised, temperature-scaled cross-entropy of a batch, one number for all of it, as `optax.ntxent`.
+
+    A batch without a positive pair costs 0, where optax has NaN.
 
     Args:
       embeddings: one vector for each row; only directions count.

@@ -28,6 +28,8 @@ def gru(
 ) -> tuple[State, Float[Array, "*batch time hidden"]]:
     """The gated recurrent unit of cuDNN, PyTorch, Flax and Equinox; arguments, results and errors as in `rnn`.
 
+    s is the share of the old state that stays, as z is there: h = (1 − s) n + s h'.
+
     Args:
       w: weights of the input for the gates r (reset), s (update; z in PyTorch and Flax) and n (candidate), side by side
         in this order.

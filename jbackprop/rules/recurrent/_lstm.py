@@ -26,11 +26,13 @@ def lstm(
 ) -> tuple[tuple[State, State], Float[Array, "*batch time hidden"]]:
     """Long short-term memory with a forget gate; arguments, results and errors as in `rnn`.
 
+    The carry is (c, h) as in Flax; in PyTorch it is (h, c).
+
     Args:
       w: weights of the input for the gates i, f, g and o, side by side in this order, that of PyTorch and Flax.
       u: weights of the state, in the same order.
       b: biases in the same order, or None.
-      carry: (c, h), in the order of Flax.
+      carry: (c, h); zeros unless given.
     """
     return _lstm_fwd(x, w, u, b, carry, seq_lengths, reverse)[0]
 
