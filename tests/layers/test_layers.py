@@ -219,9 +219,9 @@ BAD_CALLS = {
         "linear: x, wanted a floating point array, got int32",
     ),
     "integers into an activation": (
-        lambda: layers.tanh().forward((), jnp.ones((7, 3), int)),
+        lambda: layers.sigmoid().forward((), jnp.ones((7, 3), int)),
         TypeError,
-        "tanh: z, wanted a floating point array, got int32",
+        "sigmoid: x, wanted a floating point array, got int32",
     ),
     "a shape that is a number": (
         lambda: layers.linear(3).init(jax.random.key(0), 784),
@@ -307,7 +307,7 @@ BAD_CALLS = {
         r"of: gain, wanted the name of an array argument of layer_norm \(x, scale, offset\)",
     ),
     "a rule with nothing left for the input": (
-        lambda: layers.of(rules.relu, z=layers.ones),
+        lambda: layers.of(rules.relu, x=layers.ones),
         ValueError,
         r"of: inputs, wanted those of relu that have no default, \(\), got \(\)",
     ),

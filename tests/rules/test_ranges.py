@@ -52,7 +52,7 @@ OF_SEVERAL = {
     "cosine_similarity": (rules.cosine_similarity, 2),
     "cosine_similarity, epsilon": (partial(rules.cosine_similarity, epsilon=1e-8), 2),
     "cosine_distance": (rules.cosine_distance, 2),
-    "triplet": (partial(rules.triplet, margin=0.0, epsilon=0.0), 3),
+    "triplet": (partial(rules.triplet, margin=0.0, eps=0.0), 3),
     "triplet, epsilon": (partial(rules.triplet, margin=0.0), 3),
 }
 
