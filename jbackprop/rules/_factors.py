@@ -202,17 +202,14 @@ def _added_up(ids, delta, count):
 def _added_apart(ids, delta, count):
     """The same for fewer ids than rows of half precision: sums in float32 of the rows that were looked up alone.
 
-    They are rounded when they are put into the table, half as many bytes of which are written.
+    They lie where a row was first looked up, and are rounded as the table is written, half as many bytes.
     """
     ids, delta = ids.reshape(-1), rows(delta)
-    order = jnp.argsort(ids)
-    found = ids[order]
-    place = jnp.cumsum(jnp.diff(found, prepend=found[:1]) != 0)  # of each id among those that differ
-    sums = jnp.zeros(delta.shape, wide_dtype(delta)).at[jnp.zeros_like(order).at[order].set(place)].add(widen(delta))
-    targets = jnp.full_like(ids, count).at[place].set(found)
-    table = jnp.zeros((count, delta.shape[-1]), delta.dtype)
-    table = table.at[targets].set(sums.astype(delta.dtype), mode="drop", wrap_negative_indices=False)
-    return widen(table)
+    places = jnp.arange(ids.size)
+    first = jnp.full(count, ids.size).at[ids].min(places, mode="drop", wrap_negative_indices=False)
+    mine = first.at[ids].get(mode="fill", fill_value=ids.size, wrap_negative_indices=False)
+    sums = jnp.zeros(delta.shape, wide_dtype(delta)).at[mine].add(widen(delta), mode="drop")
+    return widen(sums.astype(delta.dtype).at[first].get(mode="fill", fill_value=0))
 
 
 @factored

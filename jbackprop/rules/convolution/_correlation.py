@@ -146,7 +146,7 @@ def _per_platform(cpu, library, a, b, **options):
     )
 
 
-def _correlated_by_library(x, w, geometry, rounded=False):
+def _correlated_by_library(x, w, geometry, rounded=False, channels="IO"):
     letters = "DHW"[: len(geometry.window)]
     return lax.conv_general_dilated(
         x,
@@ -155,7 +155,7 @@ def _correlated_by_library(x, w, geometry, rounded=False):
         geometry.padding,
         geometry.stretch,
         geometry.dilation,
-        (f"N{letters}C", f"{letters}IO", f"N{letters}C"),
+        (f"N{letters}C", letters + channels, f"N{letters}C"),
         geometry.groups,
         preferred_element_type=x.dtype if rounded else wide_dtype(x),
     )
@@ -169,6 +169,8 @@ def _spread_by_library(delta, w, geometry, space, rounded=False):
         reached = (space[axis] - 1) * geometry.stretch[axis] + reach(geometry, axis)
         padding.append((before, reached - before - stretched(delta.shape[axis + 1], geometry.strides[axis])))
     back = geometry._replace(strides=geometry.stretch, stretch=geometry.strides, padding=tuple(padding))
+    if geometry.groups == 1:  # written like this, cuDNN has kernels of its own for it
+        return _correlated_by_library(delta, jnp.flip(w, range(len(geometry.window))), back, rounded, "OI")
     return _correlated_by_library(delta, turned_round(w, geometry.groups), back, rounded)
 
 

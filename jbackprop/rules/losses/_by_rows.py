@@ -22,10 +22,7 @@ def losses_and_gradients(ignore_index, tile, x, w, b, labels, dvalues):
     def one_tile(sums, part):
         x, numbers, dvalues = part
         examples = without_ignored(x, numbers, ignore_index)
-        z, hit = logits_of(examples, w, b, 0, classes), hits(numbers, 0, classes)
-        values, largest, total = losses_of(z, hit, numbers, classes, ignore_index)
-        each = with_class_axis(numbers, classes, ignore_index, largest, total, dvalues)
-        delta = delta_of(z, hit, *each).astype(dtype)
+        values, delta = losses_and_delta(ignore_index, examples, w, b, numbers, dvalues)
         more = outer(examples, delta), delta.sum(axis=0, dtype=wide)
         dx = without_ignored(product(delta, w.T), numbers, ignore_index)
         return jax.tree.map(jnp.add, sums, more), (values, (power * dx).astype(x.dtype))
@@ -42,6 +39,15 @@ def losses_and_gradients(ignore_index, tile, x, w, b, labels, dvalues):
     of_shares = in_shares(share, *given, axes=(0, 0, 0), results=(0, 0, None, None)) if x.ndim > 1 else share(*given)
     values, dx, dw, db = of_shares
     return values, dx, power * dw, None if b is None else power * db
+
+
+def losses_and_delta(ignore_index, examples, w, b, numbers, dvalues):
+    """C and δ, in the arguments' common dtype."""
+    classes = w.shape[1]
+    z, hit = logits_of(examples, w, b, 0, classes), hits(numbers, 0, classes)
+    values, largest, total = losses_of(z, hit, numbers, classes, ignore_index)
+    each = with_class_axis(numbers, classes, ignore_index, largest, total, dvalues)
+    return values, delta_of(z, hit, *each).astype(jnp.result_type(examples, w))
 
 
 def _in_tiles(array, tile):

@@ -1,5 +1,6 @@
 """The output layer and its loss in chunks of classes, shared out among the devices that have them."""
 
+import jax
 import jax.numpy as jnp
 from jax import lax
 
@@ -19,9 +20,10 @@ def values_by_chunks(ignore_index, chunk, x, w, b, labels):
         def step(carry, start, size):
             largest, total, chosen = carry
             z = logits_of(examples, w, b, start, size)
-            larger = jnp.maximum(largest, lax.stop_gradient(z.max(axis=-1, keepdims=True)))
-            total = total * jnp.exp(largest - larger) + jnp.exp(z - larger).sum(axis=-1, keepdims=True)
-            return larger, total, chosen + jnp.where(hits(here, start, size), z, 0).sum(axis=-1, keepdims=True)
+            here_largest, here_total, here_chosen = statistics(z, hits(here, start, size))
+            larger = jnp.maximum(largest, here_largest)
+            total = total * jnp.exp(largest - larger) + here_total * jnp.exp(here_largest - larger)
+            return larger, total, chosen + here_chosen
 
         none = jnp.zeros((*numbers.shape, 1), wide_dtype(x, w))
         lowest = none + jnp.finfo(none.dtype).min
@@ -60,11 +62,41 @@ def gradients_by_chunks(ignore_index, chunk, x, w, b, labels, largest, total, dv
     return dx, dw, None if b is None else power * db
 
 
+@jax.custom_jvp
+def statistics(z, hit):
+    """m, t and the label's logit of each row of logits; what m is, is a constant to derivatives."""
+    found = lax.platform_dependent(z, hit, cpu=_in_three_passes, default=_in_one_pass)
+    return tuple(array[..., None] for array in found)
+
+
+@statistics.defjvp
+def _(arguments, tangents):
+    (z, hit), (dz, _) = arguments, tangents
+    largest, total, chosen = statistics(z, hit)
+    sums = (factor.sum(axis=-1, keepdims=True) for factor in (jnp.exp(z - largest) * dz, jnp.where(hit, dz, 0)))
+    return (largest, total, chosen), (jnp.zeros_like(largest), *sums)
+
+
+def _in_three_passes(z, hit):
+    largest = z.max(axis=-1, initial=jnp.finfo(z.dtype).min)
+    return largest, jnp.exp(z - largest[..., None]).sum(axis=-1), jnp.where(hit, z, 0).sum(axis=-1)
+
+
+def _in_one_pass(z, hit):
+    """As one reduction, which a CPU would do entry by entry, and another device does once over the logits."""
+
+    def united(a, b):
+        larger = jnp.maximum(a[0], b[0])
+        return larger, a[1] * jnp.exp(a[0] - larger) + b[1] * jnp.exp(b[0] - larger), a[2] + b[2]
+
+    zero = jnp.zeros((), z.dtype)
+    none = jnp.full_like(zero, jnp.finfo(z.dtype).min), zero, zero
+    return lax.reduce((z, jnp.ones_like(z), jnp.where(hit, z, 0)), none, united, (z.ndim - 1,))
+
+
 def losses_of(z, hit, numbers, classes, ignore_index):
     """C, m and t of examples all of whose logits are there."""
-    largest = lax.stop_gradient(z.max(axis=-1, keepdims=True))
-    total = jnp.exp(z - largest).sum(axis=-1, keepdims=True)
-    chosen = jnp.where(hit, z, 0).sum(axis=-1, keepdims=True)
+    largest, total, chosen = statistics(z, hit)
     return counted((jnp.log(total) + (largest - chosen))[..., 0], numbers, classes, ignore_index), largest, total
 
 

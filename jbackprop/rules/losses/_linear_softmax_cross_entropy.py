@@ -35,19 +35,18 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
-from jbackprop.rules._arrays import check_floating, cotangent, given, outer, product, whole, widen
+from jbackprop.rules._arrays import check_floating, cotangent, given, outer, product, whole, wide_dtype, widen
 from jbackprop.rules._factors import Outer, Summed
 from jbackprop.rules._meshes import by_compiler, layout
 from jbackprop.rules._pieces import in_one_sweep, in_two
 
-from ._by_rows import losses_and_gradients
+from ._by_rows import losses_and_delta, losses_and_gradients
 from ._class_chunks import (
     delta_of,
     examples_of,
     gradients_by_chunks,
     hits,
     logits_of,
-    losses_of,
     near_one,
     values_by_chunks,
     with_class_axis,
@@ -158,7 +157,7 @@ in_two(linear_softmax_cross_entropy, _linear_softmax_cross_entropy_travel, _line
 
 def _linear_softmax_cross_entropy_sweep(ignore_index, chunk, keep, x, w, b, labels, dvalues):
     _check(x, w, b, labels, ignore_index, chunk, keep)
-    arguments, tile = (x, w, b), max(1, _numbers() // w.shape[1])
+    arguments, tile = (x, w, b), _tile(w.shape[1])
     values, *gradients = by_compiler(
         partial(losses_and_gradients, ignore_index, tile),
         *(*arguments, labels, dvalues),
@@ -191,16 +190,18 @@ def _numbers():
     return 2**21 if jax.default_backend() == "cpu" else 2**25
 
 
+def _tile(classes):
+    """Rows at a time: as a power of 2 they fill the tiles of most batches.  dW is read and written once for each."""
+    many = _numbers() if jax.default_backend() == "cpu" else 2 * _numbers()
+    return 2 ** max(0, (many // classes).bit_length() - 1)
+
+
 def _values_and_delta(ignore_index, x, w, b, labels):
     """C, Δ and X'."""
-    (examples, numbers), classes = examples_of(x, labels, ignore_index), w.shape[1]
-    z, hit = logits_of(examples, w, b, 0, classes), hits(numbers, 0, classes)
-    values, largest, total = losses_of(z, hit, numbers, classes, ignore_index)
-    ones = jnp.ones(numbers.shape, z.dtype)
-    delta = delta_of(z, hit, *with_class_axis(numbers, classes, ignore_index, largest, total, ones))
-    delta = delta.astype(jnp.result_type(x, w))
+    examples, numbers = examples_of(x, labels, ignore_index)
+    values, delta = losses_and_delta(ignore_index, examples, w, b, numbers, jnp.ones(numbers.shape, wide_dtype(x, w)))
     travelled = product(delta, w.T, rounded=True)
-    return values.reshape(labels.shape), delta.reshape(*labels.shape, classes), travelled.reshape(x.shape)
+    return values.reshape(labels.shape), delta.reshape(*labels.shape, w.shape[1]), travelled.reshape(x.shape)
 
 
 def _each(dvalues, like):
