@@ -1,6 +1,7 @@
 """Layers without parameters that are one rule each: a = σ(z) of single entries, the softmaxes, the gates.
 
-The derivations stand with the rules.  A gate takes a pair, (gate, value), such as `parallel` hands on.
+The derivations stand with the rules.  A gate takes a pair, (gate, value), such as `parallel` hands on, or both in one
+array, as a layer of twice the size forms them.
 """
 
 from jbackprop import rules

@@ -81,7 +81,7 @@ def gated_mlp(width: int, inner: int, *, gate: Callable[[], Layer] = swiglu, bia
       ValueError: a number is not positive.
     """
     check_positive("gated_mlp", width=width, inner=inner)
-    return chain(linear(2 * inner, bias=bias), split(inner, inner), gate(), linear(width, bias=bias))
+    return chain(linear(2 * inner, bias=bias), gate(), linear(width, bias=bias))
 
 
 def transformer_block(

@@ -11,8 +11,9 @@ With the cotangent dy = ∂C/∂y, entry by entry,
 
 Kept: the two inputs, and nothing else; σ(g) is computed again, which costs less than to write and read it.
 
-glu takes both halves in one array, as `jax.nn.glu` does; the others take the gate and the value apart, so that no
-layer has to join what two products made, or copy what one made.
+glu takes both halves in one array, as `jax.nn.glu` does; the others take the gate and the value apart, or in one array
+too: no layer has to join what two products made, or copy what one made.  In one array their gradients are written by
+one program, and not by one each and a third that joins them.
 
 Y. N. Dauphin, A. Fan, M. Auli, D. Grangier, "Language modeling with gated convolutional networks", ICML, 2017 (glu).
 N. Shazeer, "GLU variants improve transformer", arXiv:2002.05202, 2020.
@@ -25,7 +26,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ._arrays import check_floating, check_same_shape, cotangent, widen
+from ._arrays import check_floating, check_same_shape, cotangent, given, widen
 from ._scalars import gelu_slope, gelu_value, relu_value, silu_slope, silu_value
 
 
@@ -44,17 +45,31 @@ def _glu_fwd(x, axis):
     check_floating("glu", x=x)
     if not -x.ndim <= axis < x.ndim or x.shape[axis] % 2:
         raise ValueError(f"glu: x, wanted an even number of entries along axis {axis}, got shape {x.shape}")
-    value, gate = jnp.split(widen(x), 2, axis)
-    return (value * jax.lax.logistic(gate)).astype(x.dtype), x
+    value, gate = _halves(x, axis)
+    return (value * jax.lax.logistic(gate)).squeeze(axis % x.ndim).astype(x.dtype), x
 
 
 def _glu_bwd(axis, x, dy):
-    value, gate = jnp.split(widen(x), 2, axis)
-    s, dy = jax.lax.logistic(gate), widen(dy)
-    return (jnp.concatenate([dy * s, dy * value * s * (1 - s)], axis).astype(x.dtype),)
+    value, gate = _halves(x, axis)
+    s, dy = jax.lax.logistic(gate), jnp.expand_dims(widen(dy), axis % x.ndim)
+    return (_joined(dy * s, dy * value * s * (1 - s), axis, x),)
 
 
 glu.defvjp(_glu_fwd, _glu_bwd)
+
+
+def _halves(x, axis):
+    """Both halves along an axis, widened, with an axis of size 1 before it."""
+    axis %= x.ndim
+    both = widen(x).reshape(*x.shape[:axis], 2, x.shape[axis] // 2, *x.shape[axis + 1 :])
+    return (jax.lax.slice_in_dim(both, half, half + 1, axis=axis) for half in range(2))
+
+
+def _joined(first, second, axis, like):
+    """An array from its halves, each entry chosen from both: one program, where a concatenation takes three."""
+    axis %= like.ndim
+    half = jax.lax.broadcasted_iota(jnp.int32, (2, *[1] * (like.ndim - axis)), 0)
+    return jnp.where(half == 0, first, second).reshape(like.shape).astype(like.dtype)
 
 
 def _define_gate(rule: jax.custom_vjp, slope: Callable, sigma: Callable) -> None:
@@ -65,6 +80,9 @@ def _define_gate(rule: jax.custom_vjp, slope: Callable, sigma: Callable) -> None
 
     def bwd(*arguments):
         *options, (gate, value), dy = arguments
+        if value is None:
+            (g, v), dy = _halves(gate, -1), widen(dy)[..., None, :]
+            return _joined(dy * v * slope(g, *options), dy * sigma(g, *options), -1, gate), None
         g, dy = widen(gate), widen(dy)
         dgate = dy * widen(value) * slope(g, *options)
         return cotangent(gate, dgate), cotangent(value, dy * sigma(g, *options))
@@ -74,14 +92,29 @@ def _define_gate(rule: jax.custom_vjp, slope: Callable, sigma: Callable) -> None
 
 def _gated(name, sigma, gate, value):
     """σ(g) ⊙ v computed in float32 at least and rounded once."""
-    check_floating(name, gate=gate, value=value)
-    check_same_shape(name, gate=gate, value=value)
-    return (sigma(widen(gate)) * widen(value)).astype(jnp.result_type(gate, value))
+    check_floating(name, gate=gate, **given(value=value))
+    if value is not None:
+        check_same_shape(name, gate=gate, value=value)
+        return (sigma(widen(gate)) * widen(value)).astype(jnp.result_type(gate, value))
+    if not gate.ndim or gate.shape[-1] % 2:
+        raise ValueError(f"{name}: gate, wanted an even number of features without a value, got shape {gate.shape}")
+    g, v = _halves(gate, -1)
+    return (sigma(g) * v).squeeze(-2).astype(gate.dtype)
 
 
 @jax.custom_vjp
-def swiglu(gate: Float[Array, "*shape"], value: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """silu(gate) · value; TypeError unless both are floating point, ValueError unless of one shape."""
+def swiglu(gate: Float[Array, "..."], value: Float[Array, "..."] | None = None) -> Float[Array, "..."]:
+    """silu(gate) · value.
+
+    Args:
+      gate: g; without a value, gates and values behind one another along the last axis, as one product forms them,
+        whose gradient then is one array too.
+      value: v, in the gate's shape, or None.
+
+    Raises:
+      TypeError: an argument is not floating point.
+      ValueError: the shapes differ, or without a value the number of features is odd.
+    """
     return _gated("swiglu", silu_value, gate, value)
 
 
@@ -90,9 +123,9 @@ _define_gate(swiglu, silu_slope, silu_value)
 
 @partial(jax.custom_vjp, nondiff_argnames=("approximate",))
 def geglu(
-    gate: Float[Array, "*shape"], value: Float[Array, "*shape"], approximate: bool = True
-) -> Float[Array, "*shape"]:
-    """gelu(gate) · value, exact or by tanh as `gelu`; errors as `swiglu`."""
+    gate: Float[Array, "..."], value: Float[Array, "..."] | None = None, approximate: bool = True
+) -> Float[Array, "..."]:
+    """gelu(gate) · value, exact or by tanh as `gelu`; arguments and errors as `swiglu`."""
     return _gated("geglu", partial(gelu_value, approximate=approximate), gate, value)
 
 
@@ -100,8 +133,8 @@ _define_gate(geglu, gelu_slope, gelu_value)
 
 
 @jax.custom_vjp
-def reglu(gate: Float[Array, "*shape"], value: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """max(gate, 0) · value; errors as `swiglu`."""
+def reglu(gate: Float[Array, "..."], value: Float[Array, "..."] | None = None) -> Float[Array, "..."]:
+    """max(gate, 0) · value; arguments and errors as `swiglu`."""
     return _gated("reglu", relu_value, gate, value)
 
 

@@ -154,12 +154,16 @@ def test_an_implementation_says_why_it_cannot_be():
 
 H200 = SimpleNamespace(device_kind="NVIDIA H200", compute_capability="9.0")
 LONG = jnp.zeros((2, 64, 4, 16), jnp.bfloat16)
+LONG_AND_ODD = jnp.zeros((2, 65, 4, 16), jnp.bfloat16)
 REFUSED = {
     "bfloat16": {"query": LONG.astype(jnp.float32)},
     "a multiple of 8 up to 256": dict.fromkeys(("query", "key", "value"), LONG[..., :12]),
     "at least 64": {"key": LONG[:, :63], "value": LONG[:, :63]},
-    "lengths": {"key_value_seq_lengths": jnp.array([3, 64])},
+    "a bias in the query's dtype": {"bias": jnp.zeros((64, 64))},
+    "of even length": {"query": LONG_AND_ODD, "mask": jnp.ones((65, 64), bool)},
+    "for at most": {"mask": jnp.ones((2, 4, 1, 1), bool)},
     "no local_window_size": {"local_window_size": 3},
+    "in equal sequences": {"query": LONG_AND_ODD, "local_window_size": (3, 0)},
     "no block_size": {"block_size": 16},
     "empty": dict.fromkeys(("query", "key", "value"), LONG[:0]),
 }
@@ -169,23 +173,80 @@ REFUSED = {
 def test_cudnn_is_not_chosen_for_what_it_cannot_take(reason, monkeypatch):
     monkeypatch.setattr(_cudnn, "_device", lambda: H200)
     monkeypatch.setattr(_cudnn, "_OLDEST", (0, 10))
+    monkeypatch.setattr(_cudnn, "_MOST_LOGITS", 2**14)
     given: dict[str, Any] = {"query": LONG, "key": LONG, "value": LONG, **REFUSED[reason]}
     with pytest.raises(ValueError, match=reason):
         rules.dot_product_attention(**given, implementation="cudnn")
     assert rules.dot_product_attention(**given).shape == given["query"].shape
 
 
+MASK = jax.random.bernoulli(jax.random.key(5), 0.6, (2, 1, 7, 5)).at[1, 0, 3].set(False)
+KERNEL_OPTIONS = {
+    "causal": {"is_causal": True},
+    "bias": {"bias": jax.random.normal(jax.random.key(3), (4, 7, 5)).at[:, 2].set(-jnp.inf)},
+    "mask": {"mask": MASK},
+    "bias and mask": {"bias": jax.random.normal(jax.random.key(3), (1, 1, 7, 1)), "mask": MASK},
+    "lengths": {"query_seq_lengths": jnp.array([4, 0]), "key_value_seq_lengths": jnp.array([5, 2])},
+    "lengths and causal mask": {
+        "mask": MASK[0, 0],
+        "key_value_seq_lengths": jnp.array([3, 5], jnp.uint8),
+        "is_causal": True,
+    },
+}
+
+
+def _with_jax_in_the_kernels_place(monkeypatch, calls):
+    def kernels(query, key, value, bias, mask, *lengths, **options):
+        calls.append(query.dtype)
+        options |= dict(zip(("query_seq_lengths", "key_value_seq_lengths"), lengths, strict=True))
+        return jax.nn.dot_product_attention(query, key, value, bias, mask, implementation="xla", **options)
+
+    monkeypatch.setattr(_cudnn, "_kernels", kernels)
+    monkeypatch.setattr(_cudnn, "refusal", lambda *_: "")
+
+
+@pytest.mark.parametrize("options", KERNEL_OPTIONS.values(), ids=KERNEL_OPTIONS)
+def test_the_kernels_are_asked_for_what_the_tiles_compute(options, monkeypatch):
+    """Of queries that see no key they may make anything, and what fills a padded key may be anything."""
+    _with_jax_in_the_kernels_place(monkeypatch, [])
+    key, value = (x.at[1, 4].set(jnp.nan) if "query_seq_lengths" in options else x for x in (KEY, VALUE))
+    got = _pulled(rules.dot_product_attention, QUERY, key, value, **options)
+    wanted = _pulled(partial(rules.dot_product_attention, implementation="xla"), QUERY, key, value, **options)
+    for one, other in zip(got, wanted, strict=True):
+        np.testing.assert_allclose(one, other, rtol=2e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize("side", [2, (2, 0)])
+def test_the_kernels_see_a_window_to_the_left(side, monkeypatch):
+    _with_jax_in_the_kernels_place(monkeypatch, [])
+    options = {"local_window_size": side, "is_causal": isinstance(side, int)}
+    got, wanted = (
+        _pulled(partial(rules.dot_product_attention, implementation=each), KEY, KEY, VALUE, **options)
+        for each in (None, "xla")
+    )
+    for one, other in zip(got, wanted, strict=True):
+        np.testing.assert_allclose(one, other, rtol=2e-5, atol=2e-6)
+
+
+def test_the_gradient_of_a_bias_comes_from_the_kernels(monkeypatch):
+    _with_jax_in_the_kernels_place(monkeypatch, [])
+    bias = jax.random.normal(jax.random.key(3), (4, 1, 5)).at[1].set(-jnp.inf)
+
+    def gradient(bias, implementation):
+        y = rules.dot_product_attention(QUERY, KEY, VALUE, bias, MASK, implementation=implementation)
+        return (y * jax.random.normal(jax.random.key(8), y.shape)).sum()
+
+    got, wanted = (jax.grad(gradient)(bias, each) for each in (None, "xla"))
+    np.testing.assert_allclose(got, wanted, rtol=2e-5, atol=2e-6)
+
+
 def test_the_halves_of_a_kernel_hold_together_and_have_the_second_derivatives_of_the_tiles(monkeypatch):
     """With JAX's own attention in the kernel's place, which has none of its limits but on derivatives of its halves."""
-
-    def kernel(query, key, value, **options):
-        calls.append(query.dtype)
-        return jax.nn.dot_product_attention(query, key, value, implementation="xla", **options)
-
-    calls = []
-    monkeypatch.setattr(_cudnn, "_attend", kernel)
-    monkeypatch.setattr(_cudnn, "refusal", lambda *_: "")
+    calls: list[Any] = []
+    _with_jax_in_the_kernels_place(monkeypatch, calls)
     only = ("structure", "gradient", "linearity", "jit", "vmap", "scan", "checkpoint", "second order", "residuals")
     attention = partial(rules.dot_product_attention, is_causal=True)
-    assert jb.check(attention, QUERY, KEY, VALUE, only=only, dtypes=("float64", "float32")).passed
+    bias, lengths = jax.random.normal(jax.random.key(3), (4, 7, 5)), jnp.array([7, 3])
+    given = QUERY, KEY, VALUE, bias, None, lengths
+    assert jb.check(attention, *given, only=only, dtypes=("float64", "float32")).passed
     assert {str(dtype) for dtype in calls} == {"float64", "float32"}

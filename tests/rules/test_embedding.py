@@ -83,6 +83,8 @@ def test_a_gradient_of_half_precision_needs_no_table_of_single_precision_on_an_a
         return jax.export.export(gradient, platforms=[platform])(table, table[:5]).mlir_module()
 
     for platform in ("cuda", "tpu"):
-        assert "}) : (tensor<50x7x" not in program(platform)  # the table is written once, from sums of the rows looked up
+        assert "}) : (tensor<50x7x" not in program(
+            platform
+        )  # the table is written once, from sums of the rows looked up
         assert "}) : (tensor<5x7xf32>" in program(platform)
     assert "}) : (tensor<50x7xf32>" in program("cpu")

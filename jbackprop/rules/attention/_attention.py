@@ -115,9 +115,11 @@ def dot_product_attention(
       implementation: "xla", the tiles of this module, or "cudnn", the kernels of NVIDIA's library; the latter unless
         given, where it can: on an NVIDIA GPU as JAX's default device when this is traced, with jax 0.11.1 or later, in
         bfloat16 or float16, for equal depths of key and value that are a multiple of 8 up to 128 (256 since Hopper) and
-        sequences of at least 64, without bias, mask, lengths, window, block size, explicit mesh or `shard_map`.  Its
-        backward half is not deterministic unless XLA is told so; second derivatives are those of the tiles.  For
-        another platform than the default device's (`jax.export`, a CPU beside a GPU) name "xla".
+        sequences of at least 64, without block size, explicit mesh or `shard_map`; a window has to be one to the left,
+        a bias of the query's dtype, and with a bias or mask the sequences even: there is a number in memory for each
+        logit that has its own then, of which there may be 2²⁹.  Its backward half is not deterministic unless XLA is
+        told so; second derivatives are those of the tiles.  For another platform than the default device's
+        (`jax.export`, a CPU beside a GPU) name "xla".
 
     Returns:
       The output in the query's dtype; half precision is computed in float32.
@@ -137,10 +139,10 @@ def _dot_product_attention_fwd(
 ):
     given = Arguments(query, key, value, bias, mask, query_lengths, key_lengths)
     check_attention(given, window, block_size)
-    refusal = _cudnn.refusal(given, window, block_size)
+    refusal = _cudnn.refusal(given, is_causal, window, block_size)
     check_implementation(implementation, refusal)
     if not refusal and implementation != "xla":
-        out, pull = _cudnn.forward(given, _on_tiles(scale, is_causal), scale, is_causal)
+        out, pull = _cudnn.forward(given, _on_tiles(scale, is_causal, window), scale, is_causal, window)
         return out, (given, pull)
     out, largest, total = _forward(given, scale, is_causal, window, block_size)
     return out, (given, out, largest, total)
@@ -150,7 +152,7 @@ def _dot_product_attention_bwd(scale, is_causal, window, block_size, implementat
     given, *kept = residuals
     if len(kept) == 1:
         (pull,) = kept
-        gradients = _cudnn.backward(given, pull, dout, _on_tiles(scale, is_causal))
+        gradients = _cudnn.backward(given, pull, dout, _on_tiles(scale, is_causal, window))
     else:
         gradients = _backward(given, *kept, dout, scale, is_causal, window, block_size)
     gradients = tuple(map(cotangent, given, gradients))
@@ -279,16 +281,15 @@ def _turned_logits(query, key):
 _LARGE = 64
 
 
-def _on_tiles(scale, is_causal):
-    """Both halves for query, key and value alone."""
+def _on_tiles(scale, is_causal, window):
+    """Both halves."""
+    options = scale, is_causal, window, None
 
-    def out(*arrays):
-        return _forward(Arguments(*arrays, *[None] * 4), scale, is_causal, None, None)[0]
+    def out(given):
+        return _forward(given, *options)[0]
 
-    def gradients(*arrays):
-        given = Arguments(*arrays[:3], *[None] * 4)
-        kept = _forward(given, scale, is_causal, None, None)
-        return _backward(given, *kept, arrays[-1], scale, is_causal, None, None)[:3]
+    def gradients(given, dout):
+        return _backward(given, *_forward(given, *options), dout, *options)
 
     return out, gradients
 

@@ -5,6 +5,7 @@ half.  The kernels have no derivatives themselves.  For second ones each half is
 tiles, which compute the same.
 """
 
+import math
 from collections.abc import Callable
 from functools import partial
 from operator import attrgetter
@@ -14,12 +15,13 @@ import jax
 import jax.numpy as jnp
 from jax.custom_derivatives import zero_from_primal
 
+from jbackprop.rules._arrays import rows, whole, within
 from jbackprop.rules._meshes import varying
 
-from ._tiles import Arguments
+from ._tiles import Arguments, Window
 
-Halves = tuple[Callable[..., jax.Array], Callable[..., tuple[jax.Array, ...]]]
-"""(query, key, value) -> O, and (query, key, value, dO) -> dQ, dK and dV, by the tiles."""
+Halves = tuple[Callable[..., jax.Array], Callable[..., tuple[jax.Array | None, ...]]]
+"""The arguments -> O, and the arguments and dO -> dQ, dK, dV and dB, by the tiles."""
 
 SHORTEST = 64
 """Shorter sequences gain nothing, and some versions of cuDNN are wrong for a single query."""
@@ -27,11 +29,16 @@ _OLDEST = (0, 11, 1)
 """Before, `jax.vmap` of the kernels failed where an argument is not mapped."""
 
 
-def refusal(given: Arguments, window: Any, block_size: int | None) -> str:
+_MOST_LOGITS = 2**29
+"""So many logits may have a bias or a mask, which lies in memory for them in the query's dtype."""
+
+
+def refusal(given: Arguments, is_causal: bool, window: Window, block_size: int | None) -> str:
     """Why cuDNN does not take a call, "" if it does: what is not the case."""
-    query, key, value, *others = given
+    query, key, value, bias, *_ = given
     device = _device()
     longest = 256 if float(getattr(device, "compute_capability", 0)) >= 9 else 128
+    (time, source), logits = _matrix(given), _logits(given)
     conditions = {
         f"an NVIDIA GPU as JAX's default device, not {device.device_kind}": "NVIDIA" in device.device_kind,
         f"jax {'.'.join(map(str, _OLDEST))} or later": jax.__version_info__ >= _OLDEST,
@@ -41,14 +48,22 @@ def refusal(given: Arguments, window: Any, block_size: int | None) -> str:
         f"equal depths of key and value, a multiple of 8 up to {longest}": (
             key.shape[-1] == value.shape[-1] and key.shape[-1] % 8 == 0 and 0 < key.shape[-1] <= longest
         ),
-        f"sequences of at least {SHORTEST}": min(query.shape[-3], key.shape[-3]) >= SHORTEST,
+        f"sequences of at least {SHORTEST}": min(time, source) >= SHORTEST,
         "no empty batch axis": query.size > 0,
-        "no bias, mask or lengths": all(array is None for array in others),
-        "no local_window_size": window is None,
+        "a bias in the query's dtype": bias is None or bias.dtype == query.dtype,
+        "sequences of even length with a bias or mask": not logits or time % 2 == source % 2 == 0,
+        f"a bias or mask for at most {_MOST_LOGITS} logits": logits <= _MOST_LOGITS,
+        "no local_window_size but one to the left, in equal sequences": (
+            window is None or (_sees_no_later(is_causal, window) and time == source)
+        ),
         "no block_size": block_size is None,
         "no explicit mesh and no shard_map": not _is_placed(query, key, value),
     }
     return next((wanted for wanted, holds in conditions.items() if not holds), "")
+
+
+def _sees_no_later(is_causal, window):
+    return is_causal or (not isinstance(window, int) and window is not None and window[1] == 0)
 
 
 def _device():
@@ -61,43 +76,109 @@ def _is_placed(*arrays):
     return bool(varying(arrays)) or any(not mesh.empty and mesh.explicit_axes for mesh in meshes)
 
 
-def forward(given: Arguments, tiles: Halves, scale: float | None, is_causal: bool) -> tuple[jax.Array, Any]:
+def forward(
+    given: Arguments, tiles: Halves, scale: float | None, is_causal: bool, window: Window
+) -> tuple[jax.Array, Any]:
     """O, and its pull-back."""
     structures = []
-    attend = partial(_attend, scale=scale, is_causal=is_causal)
+    attend = partial(_attend, scale=scale, is_causal=_sees_no_later(is_causal, window), window=window)
 
     @jax.custom_jvp
-    def both(*arrays):
-        out, pull = jax.vjp(attend, *arrays)
+    def both(given):
+        out, pull = jax.vjp(lambda *floating: attend(Arguments(*floating, *given[4:])), *given[:4])
         leaves, structure = jax.tree.flatten(pull)
         structures.append(structure)
         return out, leaves
 
     @both.defjvp
-    def _(arrays, tangents):
-        out, leaves = both(*arrays)
-        return (out, leaves), (jax.jvp(tiles[0], arrays, tangents)[1], list(map(zero_from_primal, leaves)))
+    def _(arguments, tangents):
+        out, leaves = both(*arguments)
+        return (out, leaves), (jax.jvp(tiles[0], arguments, tangents)[1], list(map(zero_from_primal, leaves)))
 
-    out, leaves = both(*given[:3])
+    out, leaves = both(given)
     return out, jax.tree.unflatten(structures[-1], leaves)
 
 
-def backward(given: Arguments, pull: Any, dout: jax.Array, tiles: Halves) -> tuple[jax.Array, ...]:
-    """dQ, dK and dV."""
+def backward(given: Arguments, pull: Any, dout: jax.Array, tiles: Halves) -> tuple[jax.Array | None, ...]:
+    """dQ, dK, dV and dB."""
     leaves, structure = jax.tree.flatten(pull)
 
     @jax.custom_jvp
-    def gradients(leaves, *arrays):
-        return jax.tree.unflatten(structure, leaves)(arrays[-1])
+    def gradients(leaves, given, dout):
+        return jax.tree.unflatten(structure, leaves)(dout)
 
     @gradients.defjvp
     def _(primals, tangents):
         return gradients(*primals), jax.jvp(tiles[1], primals[1:], tangents[1:])[1]
 
-    return gradients(leaves, *given[:3], dout)
+    return gradients(leaves, given, dout)
 
 
-def _attend(query, key, value, **options):
-    """cuDNN wants one batch axis."""
-    flat = (array.reshape(-1, *array.shape[-3:]) for array in (query, key, value))
-    return jax.nn.dot_product_attention(*flat, implementation="cudnn", **options).reshape(query.shape)
+def _attend(given, scale, is_causal, window):
+    """What the kernels take: one batch axis, whole matrices, and some key for each query to see."""
+    query, key, value, bias, mask, *lengths = given
+    key, value = (within(x, given.key_lengths, trailing=2) for x in (key, value))
+    flat = (rows(x, axes=3) for x in (within(query, given.query_lengths, trailing=2), key, value))
+    bias, mask = (_matrices(array, given) for array in (bias, mask))
+    lengths = [_flat_lengths(*each) for each in zip(lengths, (query, key), strict=True)]
+    seen = _seen(bias, mask, lengths[1], given, is_causal, window)
+    if seen is not None:
+        bias = None if bias is None else jnp.where(seen, bias, 0)
+        mask = None if mask is None else mask | ~seen
+    left = window if isinstance(window, int) or window is None else window[0]
+    options = {"scale": scale, "is_causal": is_causal, "local_window_size": None if left is None else (left, 0)}
+    out = _kernels(*flat, bias, mask, *lengths, **options)
+    out = out if seen is None else jnp.where(jnp.swapaxes(seen, 1, 2), out, 0)
+    return out.reshape(*query.shape[:-1], value.shape[-1])
+
+
+def _kernels(query, key, value, bias, mask, query_lengths, key_lengths, **options):
+    options = {**options, "query_seq_lengths": query_lengths, "key_value_seq_lengths": key_lengths}
+    return jax.nn.dot_product_attention(query, key, value, bias, mask, implementation="cudnn", **options)
+
+
+def _matrices(array, given):
+    """A bias or a mask as (batch or 1, heads or 1, time, source)."""
+    if array is None:
+        return None
+    batch, heads = _leading(array, given)
+    array = array.reshape(*[1] * (given.query.ndim - array.ndim), *array.shape)
+    return rows(jnp.broadcast_to(array, (*batch, heads, *_matrix(given))), axes=3)
+
+
+def _leading(array, given):
+    """The batch axes and the heads that a bias or a mask has matrices for."""
+    *batch, heads = (1,) * (given.query.ndim - array.ndim) + array.shape[:-2]
+    return (batch if all(size == 1 for size in batch) else given.query.shape[:-3]), heads
+
+
+def _matrix(given):
+    return given.query.shape[-3], given.key.shape[-3]
+
+
+def _logits(given):
+    """How many logits have a bias or a mask of their own."""
+    several = [math.prod((*batch, heads)) for batch, heads in (_leading(a, given) for a in given[3:5] if a is not None)]
+    return max(several, default=0) * math.prod(_matrix(given))
+
+
+def _flat_lengths(lengths, sequences):
+    return None if lengths is None else jnp.clip(whole(lengths).reshape(-1), 0, sequences.shape[-3]).astype(jnp.int32)
+
+
+def _seen(bias, mask, lengths, given, is_causal, window):
+    """Which queries see a key, (batch or 1, heads or 1, time, 1); None where there is no bias or mask to hide all.
+
+    Of the others the kernels make what they like, NaN too, so that they are shown all, and what comes of it is dropped.
+    """
+    if bias is None and mask is None:
+        return None
+    i, j = (jnp.arange(x.shape[-3]) for x in (given.query, given.key))
+    counts = (j <= i[:, None]) | (not is_causal)
+    if window is not None:
+        counts &= j >= i[:, None] - (window if isinstance(window, int) else window[0])
+    if lengths is not None:
+        counts = counts & (j < lengths[:, None, None, None])
+    counts = counts if mask is None else counts & mask
+    counts = counts if bias is None else counts & (bias > -jnp.inf)
+    return counts.any(axis=-1, keepdims=True)

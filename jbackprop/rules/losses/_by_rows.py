@@ -1,4 +1,4 @@
-"""The output layer, its loss and their gradients at once, in tiles of rows, where ∂C/∂C_i is known beforehand."""
+"""The output layer and its loss in tiles of rows, with δ beside the values, or the gradients where dC is known."""
 
 import math
 
@@ -14,6 +14,24 @@ from ._class_chunks import delta_of, hits, logits_of, losses_of, near_one, with_
 
 
 @compiled_once(static_argnames=("ignore_index", "tile"))
+def losses_and_deltas(ignore_index, tile, x, w, b, labels):
+    """C, Δ and X', for dC of 1; a device goes through its share of the examples."""
+    classes, wide = w.shape[1], wide_dtype(x, w)
+
+    def one_tile(_, part):
+        x, numbers = part
+        examples = without_ignored(x, numbers, ignore_index)
+        return None, _losses_and_delta(ignore_index, examples, w, b, numbers, jnp.ones(numbers.shape, wide))
+
+    def share(x, labels):
+        _, (values, delta) = lax.scan(one_tile, None, _inputs(tile, x, labels))
+        return _out_of_tiles(values, labels.shape), _out_of_tiles(delta, (*labels.shape, classes))
+
+    values, delta = _of_shares(share, x, labels, results=(0, 0))
+    return values, delta, product(delta, w.T, rounded=True)  # behind the loop, in which δ is written where it is kept
+
+
+@compiled_once(static_argnames=("ignore_index", "tile"))
 def losses_and_gradients(ignore_index, tile, x, w, b, labels, dvalues):
     """C, dx, dW and db; a device goes through its share of the examples."""
     dtype, wide, classes = jnp.result_type(x, w), wide_dtype(x, w, dvalues), w.shape[1]
@@ -22,26 +40,34 @@ def losses_and_gradients(ignore_index, tile, x, w, b, labels, dvalues):
     def one_tile(sums, part):
         x, numbers, dvalues = part
         examples = without_ignored(x, numbers, ignore_index)
-        values, delta = losses_and_delta(ignore_index, examples, w, b, numbers, dvalues)
+        values, delta = _losses_and_delta(ignore_index, examples, w, b, numbers, dvalues)
         more = outer(examples, delta), delta.sum(axis=0, dtype=wide)
         dx = without_ignored(product(delta, w.T), numbers, ignore_index)
         return jax.tree.map(jnp.add, sums, more), (values, (power * dx).astype(x.dtype))
 
     def share(x, labels, dvalues):
-        parts = x, whole(labels)[..., None], dvalues[..., None]
-        tiles = tuple(_in_tiles(rows(part), tile) for part in parts)
-        inputs = tiles[0], *(part[..., 0] for part in tiles[1:])
+        inputs = _inputs(tile, x, labels, dvalues)
         none = jnp.zeros(w.shape, wide), jnp.zeros(classes, wide)
         (dw, db), (values, dx) = lax.scan(one_tile, varied_like(none, inputs, w, b), inputs)
         return _out_of_tiles(values, labels.shape), _out_of_tiles(dx, x.shape), dw, db
 
-    given = x, labels, dvalues
-    of_shares = in_shares(share, *given, axes=(0, 0, 0), results=(0, 0, None, None)) if x.ndim > 1 else share(*given)
-    values, dx, dw, db = of_shares
+    values, dx, dw, db = _of_shares(share, x, labels, dvalues, results=(0, 0, None, None))
     return values, dx, power * dw, None if b is None else power * db
 
 
-def losses_and_delta(ignore_index, examples, w, b, numbers, dvalues):
+def _of_shares(share, x, *others, results):
+    if x.ndim == 1:
+        return share(x, *others)
+    return in_shares(share, x, *others, axes=(0,) * (1 + len(others)), results=results)
+
+
+def _inputs(tile, x, labels, *others):
+    """The tiles of x, of the class numbers, and of what else there is one of for each example."""
+    each = (_in_tiles(rows(part[..., None]), tile)[..., 0] for part in (whole(labels), *others))
+    return _in_tiles(rows(x), tile), *each
+
+
+def _losses_and_delta(ignore_index, examples, w, b, numbers, dvalues):
     """C and δ, in the arguments' common dtype."""
     classes = w.shape[1]
     z, hit = logits_of(examples, w, b, 0, classes), hits(numbers, 0, classes)

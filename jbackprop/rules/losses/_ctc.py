@@ -36,7 +36,7 @@ from jax import lax
 from jaxtyping import Array, Float, Integer, Num
 
 from jbackprop.rules._arrays import beside, check_floating, check_integers, check_real, cotangent, whole, widen
-from jbackprop.rules._compiled import compiled_once
+from jbackprop.rules._compiled import compiled_once, over_steps
 from jbackprop.rules._meshes import laid, layout, varied_like, whole_on_one
 from jbackprop.rules._softmax import exponentials
 
@@ -96,7 +96,7 @@ def _forward(logits, logit_paddings, labels, label_paddings, blank_id):
         e, padded = frame
         return jnp.where(padded, alpha, e + _log_sum(*_sources(alpha, skips))), alpha
 
-    last, before = lax.scan(step, start, (jnp.moveaxis(emitted, -2, 0), _padded(logit_paddings)))
+    last, before = over_steps(step, start, (jnp.moveaxis(emitted, -2, 0), _padded(logit_paddings)))
     most, count = exponentials(jnp.where(ends, last, -jnp.inf), axis=-1)
     values = -(most + _log(count))[..., 0] - jnp.where(logit_paddings > 0, 0, likeliest).sum(axis=-1)
     return laid(values.astype(logits.dtype), batch), (*arguments, largest, total, before, last)
@@ -117,7 +117,7 @@ def _ctc_bwd(blank_id, residuals, dvalues):
     most, count = exponentials(last, axis=-1)
     gamma = jnp.exp(last - most) * jnp.where(count == 0, 0, widen(dvalues)[..., None] / _divisor(count))
     gamma = varied_like(gamma, before, skips, padded)
-    _, gamma = lax.scan(step, gamma, (_shares(*_sources(before, skips)), padded), reverse=True)
+    _, gamma = over_steps(step, gamma, (_shares(*_sources(before, skips)), padded), reverse=True)
     gamma = jnp.moveaxis(jnp.where(padded, 0, gamma), 0, -2)
     p = jnp.exp(_frames(logits, logit_paddings) - largest) / _divisor(total)
     dz = p * gamma.sum(axis=-1, keepdims=True) - _by_class(gamma, states, logits.shape[-1])

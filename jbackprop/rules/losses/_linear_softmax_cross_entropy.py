@@ -35,12 +35,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
-from jbackprop.rules._arrays import check_floating, cotangent, given, outer, product, whole, wide_dtype, widen
+from jbackprop.rules._arrays import check_floating, cotangent, given, outer, product, whole, widen
 from jbackprop.rules._factors import Outer, Summed
 from jbackprop.rules._meshes import by_compiler, layout
 from jbackprop.rules._pieces import in_one_sweep, in_two
 
-from ._by_rows import losses_and_delta, losses_and_gradients
+from ._by_rows import losses_and_deltas, losses_and_gradients
 from ._class_chunks import (
     delta_of,
     examples_of,
@@ -109,7 +109,7 @@ def _linear_softmax_cross_entropy_fwd(x, w, b, labels, ignore_index, chunk, keep
     _check(x, w, b, labels, ignore_index, chunk, keep)
     of_each = layout(labels)
     values, delta, travelled = by_compiler(
-        partial(_values_and_delta, ignore_index),
+        partial(losses_and_deltas, ignore_index, _tile(w.shape[1])),
         *(x, w, b, labels),
         layouts=lambda: [of_each, (*of_each, layout(w)[1]), layout(x)],
     )
@@ -194,14 +194,6 @@ def _tile(classes):
     """Rows at a time: as a power of 2 they fill the tiles of most batches.  dW is read and written once for each."""
     many = _numbers() if jax.default_backend() == "cpu" else 2 * _numbers()
     return 2 ** max(0, (many // classes).bit_length() - 1)
-
-
-def _values_and_delta(ignore_index, x, w, b, labels):
-    """C, Δ and X'."""
-    examples, numbers = examples_of(x, labels, ignore_index)
-    values, delta = losses_and_delta(ignore_index, examples, w, b, numbers, jnp.ones(numbers.shape, wide_dtype(x, w)))
-    travelled = product(delta, w.T, rounded=True)
-    return values.reshape(labels.shape), delta.reshape(*labels.shape, w.shape[1]), travelled.reshape(x.shape)
 
 
 def _each(dvalues, like):

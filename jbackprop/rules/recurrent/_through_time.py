@@ -19,7 +19,7 @@ from jax import lax
 from jax.tree_util import Partial
 
 from jbackprop.rules._arrays import beside, cotangent, outer, product, rows, whole, wide_dtype, within
-from jbackprop.rules._compiled import compiled_once
+from jbackprop.rules._compiled import compiled_once, over_steps
 from jbackprop.rules._meshes import in_shares, laid, layout, varied_like, whole_on_one
 
 _STEPS = 32
@@ -89,7 +89,7 @@ def forward(
         x, counts = inputs
         z = product(x, w)
         z = z if b is None else z + beside(b, z)
-        return lax.scan(one, carry, (z.astype(wide), counts), reverse=reverse)
+        return over_steps(one, carry, (z.astype(wide), counts), reverse)
 
     def whole_course(x, start, seq_lengths):
         counts = _counting(x.shape[-2], seq_lengths)
@@ -188,7 +188,7 @@ def _back(step, course, dlast, dy, reverse, each, none):
     def chunk(carry, inputs):
         dcarry, sums = carry
         x, dy, counts, gates, after, before = inputs
-        dcarry, delta = lax.scan(one, dcarry, (dy, counts, gates, after, before), reverse=not reverse)
+        dcarry, delta = over_steps(one, dcarry, (dy, counts, gates, after, before), not reverse)
         sums, more = each(sums, x, gates, before, delta)
         return (dcarry, sums), (product(delta.astype(dtype), wt), more)
 
