@@ -6,6 +6,7 @@ is installed.
 """
 
 from .arrays import Array as Array
+from .backends import ATTENTION as ATTENTION
 from .checks import Checked as Checked
 from .checks import check_all as check_all
 from .report import document as document

@@ -10,13 +10,17 @@ from tqdm import tqdm
 from jbackprop.cases import CASES
 from jbackprop.report import forms, save, text
 
-from . import PROGRAMS, check_all, document, measured, tiny
+from . import ATTENTION, PROGRAMS, check_all, document, measured, tiny
+
+_SAMPLE_SECONDS = 0.1
+"""So long a queue of calls is filled, as in training, where the next step is handed over while one runs."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Reads the command line, checks, measures, prints and saves; 1 if a case is wrong."""
     options = _parser().parse_args(arguments)
     start, cases = time.monotonic(), [case.name for case in CASES if not options.only or case.rule_name in options.only]
+    cases += [name for name in ATTENTION if not options.only or "dot_product_attention" in options.only]
     checked = []
     if not options.skip_check:  # before this process takes the accelerator
         found = check_all(cases, options.processes, options.limit)
@@ -28,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             left_out.append(name)
         else:
             program = tiny(PROGRAMS[name]) if options.tiny else PROGRAMS[name]
-            figures[name] = tuple(measured(program, options.rounds))
+            figures[name] = tuple(measured(program, options.rounds, _SAMPLE_SECONDS / (100 if options.tiny else 1)))
     found = document(checked, figures, left_out)
     print(text(found))
     for file in options.save:

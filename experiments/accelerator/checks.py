@@ -1,4 +1,4 @@
-"""Every case of the table through `jb.check`, in several processes that share the accelerator."""
+"""Every case through `jb.check`, and cuDNN's attention, in several processes that share the accelerator."""
 
 import multiprocessing
 import os
@@ -13,17 +13,19 @@ class Checked(NamedTuple):
     Attributes:
       name: of the case.
       fault: the first one, "" for none.
+      missing: why it could not be tried here, "" where it was.
     """
 
     name: str
     fault: str = ""
+    missing: str = ""
 
 
 def check_all(names: Sequence[str], processes: int, limit: float) -> Iterator[Checked]:
     """Each case as it is through; those that take longer than `limit` seconds since the last one are given up.
 
     Args:
-      names: of cases.
+      names: of cases, or of `ATTENTION`.
       processes: how many at once.
       limit: in seconds.
     """
@@ -54,7 +56,18 @@ def _work(tasks: Any, results: Any) -> None:
             name = tasks.get(timeout=1)
         except queue.Empty:
             return
-        results.put(Checked(name, _fault(name)))
+        results.put(_checked(name))
+
+
+def _checked(name):
+    from .backends import ATTENTION, attention_fault
+
+    if name not in ATTENTION:
+        return Checked(name, _fault(name))
+    try:
+        return Checked(name, attention_fault(name))
+    except ValueError as error:  # no such kernels on this device, or for this option
+        return Checked(name, missing=str(error))
 
 
 def _fault(name):

@@ -43,7 +43,7 @@ class Parts(NamedTuple):
     linear: Callable[..., jax.Array]
     norm: Callable[..., jax.Array]
     attention: Callable[..., jax.Array]
-    gate: Callable[..., jax.Array]
+    gate: Callable[[jax.Array], jax.Array]
     losses: Callable[..., jax.Array]
 
 
@@ -71,12 +71,17 @@ def cost(parts: Parts, parameters: Any, ids: jax.Array, labels: jax.Array) -> ja
 def _block(parts, weights, x):
     batch, time, width = x.shape
     with jax.named_scope("attention"):
-        z = parts.linear(parts.norm(x, weights["before"]), weights["queries_keys_values"])
-        heads = jnp.split(z.reshape(batch, time, 3 * HEADS, width // HEADS), 3, axis=2)
+        z, each = parts.norm(x, weights["before"]), jnp.split(weights["queries_keys_values"], 3, axis=1)
+        heads = (parts.linear(z, w).reshape(batch, time, HEADS, width // HEADS) for w in each)
         x = x + parts.linear(parts.attention(*heads).reshape(x.shape), weights["out"])
     with jax.named_scope("mlp"):
-        gate, value = jnp.split(parts.linear(parts.norm(x, weights["between"]), weights["up"]), 2, axis=-1)
-        return x + parts.linear(parts.gate(gate, value), weights["down"])
+        z = parts.linear(parts.norm(x, weights["between"]), weights["up"])
+        return x + parts.linear(parts.gate(z), weights["down"])
+
+
+def _plain_gate(z):
+    gate, value = jnp.split(z, 2, axis=-1)
+    return jax.nn.silu(gate) * value
 
 
 _ATTENTION = partial(rules.dot_product_attention, is_causal=True)
@@ -86,7 +91,7 @@ _PLAIN = Parts(
     jnp.matmul,
     plain.rms_norm,
     partial(jax.nn.dot_product_attention, is_causal=True, implementation="cudnn"),
-    lambda gate, value: jax.nn.silu(gate) * value,
+    _plain_gate,
     plain.output_layer,
 )
 

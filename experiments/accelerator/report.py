@@ -14,16 +14,18 @@ def document(
     checked: Sequence[Checked], figures: Mapping[str, Sequence[Measured]], left_out: Sequence[str] = ()
 ) -> Document:
     """The faults, and each program's ways under one another."""
-    wrong = [each for each in checked if each.fault]
-    verdict = f"{len(checked)} cases checked, {len(wrong)} wrong." if checked else "Nothing was checked."
+    tried = [each for each in checked if not each.missing]
+    wrong = [each for each in tried if each.fault]
+    verdict = f"{len(tried)} cases checked, {len(wrong)} wrong." if tried else "Nothing was checked."
     remarks = [f"Left out, for want of time: {', '.join(left_out)}."] if left_out else []
+    remarks += [f"Not tried: {each.name} ({each.missing})." for each in checked if each.missing]
     tables = [_figures(figures)] if figures else []
     if wrong:
         tables.insert(0, Table("What is wrong", ("case", "fault"), tuple((w.name, w.fault) for w in wrong), "ll"))
     return Document(
         title=f"jbackprop on {jax.devices()[0].device_kind}",
         subtitle=f"jax {jax.__version__}; value and gradients, medians of interleaved calls",
-        conclusion=Cell(verdict, mark="bad" if wrong else "good" if checked else ""),
+        conclusion=Cell(verdict, mark="bad" if wrong else "good" if tried else ""),
         tables=tuple(tables),
         remarks=tuple(remarks),
     )

@@ -30,7 +30,7 @@ class Program(NamedTuple):
     arguments: tuple[Any, ...]
     wrt: tuple[int, ...]
     ways: dict[str, Way]
-    torch: Callable[..., Callable[[], Any]] | None = None
+    torch: Callable[..., torch_programs.Run] | None = None
 
 
 class Measured(NamedTuple):
@@ -39,7 +39,7 @@ class Measured(NamedTuple):
     Attributes:
       name: of the way.
       seconds: of value and gradients.
-      bytes: of temporary memory, by the compiler; None where it was not asked.
+      bytes: of temporary memory, by the compiler, or by PyTorch's allocator; None where there was no run.
       failure: why there are no figures, else "".
     """
 
@@ -123,6 +123,9 @@ PROGRAMS: dict[str, Program] = {
 }
 
 
+_TORCH = "PyTorch"
+
+
 def tiny(program: Program) -> Program:
     """The same at a size for a CPU: each axis a sixteenth, but no less than 4 of what it has."""
 
@@ -135,8 +138,14 @@ def tiny(program: Program) -> Program:
     return program._replace(arguments=jax.tree.map(of, program.arguments))
 
 
-def measured(program: Program, rounds: int) -> Iterator[Measured]:
-    """Each way's figures, the calls interleaved."""
+def measured(program: Program, rounds: int, sample_seconds: float = 1e-3) -> Iterator[Measured]:
+    """Each way's figures, the samples interleaved.
+
+    Args:
+      program: what is measured.
+      rounds: how many samples each way gets.
+      sample_seconds: as many calls as take so long are one sample, of which only the last is waited for.
+    """
     leaves, tree = jax.tree.flatten(program.arguments)
     arguments = tree.unflatten([_drawn(i, each) for i, each in enumerate(leaves)])
     compiled, failures = {}, {}
@@ -146,11 +155,13 @@ def measured(program: Program, rounds: int) -> Iterator[Measured]:
         except Exception as error:  # what is not there on this platform, by whatever name
             failures[name] = str(error).strip().partition("\n")[0]
     runs: dict[str, Callable[[], Any]] = {name: partial(f, arguments) for name, f in compiled.items()}
+    memory = {name: f.memory_analysis().temp_size_in_bytes for name, f in compiled.items()}
     if program.torch and torch_programs.available():
-        runs["PyTorch"] = program.torch(*program.arguments)
-    samples = {name: partial(time_sample, run, calls_per_sample(run)) for name, run in runs.items()}
+        runs[_TORCH] = run = program.torch(*program.arguments)
+        memory[_TORCH] = run.temporary_bytes()
+    samples = {name: partial(time_sample, run, calls_per_sample(run, sample_seconds)) for name, run in runs.items()}
     for name, figures in interleaved(samples, rounds).items():
-        yield Measured(name, quartiles(figures), _temporary_bytes(compiled.get(name)))
+        yield Measured(name, quartiles(figures), memory[name])
     yield from (Measured(name, None, None, failure) for name, failure in failures.items())
 
 
@@ -172,7 +183,3 @@ def _pulled(way, wrt):
         return y, pull(y)
 
     return run
-
-
-def _temporary_bytes(compiled):
-    return None if compiled is None else compiled.memory_analysis().temp_size_in_bytes

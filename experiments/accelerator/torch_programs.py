@@ -1,7 +1,7 @@
 """The same programs in PyTorch, forward and backward; without it there are none."""
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -18,25 +18,60 @@ def available() -> bool:
     return torch.cuda.is_available()
 
 
-def attention(query: Array, *others: Array) -> Callable[[], None]:
+class Run:
+    """Forward and backward; like what JAX returns it can be waited for."""
+
+    def __init__(self, f: Callable[[], Any], arrays: Sequence[Any]):
+        self._f, self._arrays = f, arrays
+
+    def __call__(self) -> "Run":
+        """One call, which is not waited for."""
+        import torch
+
+        y = self._f()
+        y.backward(torch.ones_like(y))
+        for array in self._arrays:
+            array.grad = None
+        return self
+
+    def block_until_ready(self) -> "Run":
+        """Waits for all calls."""
+        import torch
+
+        torch.cuda.synchronize()
+        return self
+
+    def temporary_bytes(self) -> int:
+        """The most memory of a call beyond its arguments and gradients."""
+        import torch
+
+        self().block_until_ready()
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        self().block_until_ready()
+        gradients = sum(array.numel() * array.element_size() for array in self._arrays)
+        return max(0, torch.cuda.max_memory_allocated() - before - gradients)
+
+
+def attention(query: Array, *others: Array) -> Run:
     """Causal."""
     from torch.nn import functional
 
     batch, time, heads, depth = query.shape
     arrays = [_drawn((batch, heads, time, depth), query.dtype) for _ in range(3)]
-    return _run(lambda: functional.scaled_dot_product_attention(*arrays, is_causal=True), arrays)
+    return Run(lambda: functional.scaled_dot_product_attention(*arrays, is_causal=True), arrays)
 
 
-def output_layer(x: Array, w: Array, labels: Array) -> Callable[[], None]:
+def output_layer(x: Array, w: Array, labels: Array) -> Run:
     """A product and the cross-entropy."""
     from torch.nn import functional
 
     arrays = [_drawn(x.shape, x.dtype), _drawn(w.shape[::-1], w.dtype, scale=0.02)]
     numbers = _numbers(labels)
-    return _run(lambda: functional.cross_entropy(functional.linear(*arrays), numbers, reduction="none"), arrays)
+    return Run(lambda: functional.cross_entropy(functional.linear(*arrays), numbers, reduction="none"), arrays)
 
 
-def convolution(x: Array, w: Array) -> Callable[[], None]:
+def convolution(x: Array, w: Array) -> Run:
     """Channels last in memory."""
     import torch
     from torch.nn import functional
@@ -46,10 +81,10 @@ def convolution(x: Array, w: Array) -> Callable[[], None]:
     images = images.to(memory_format=torch.channels_last).requires_grad_()
     rows, columns, n_in, n_out = w.shape
     arrays = [images, _drawn((n_out, n_in, rows, columns), w.dtype, scale=0.04)]
-    return _run(lambda: functional.conv2d(*arrays, padding=rows // 2), arrays)
+    return Run(lambda: functional.conv2d(*arrays, padding=rows // 2), arrays)
 
 
-def ctc(logits: Array, paddings: Array, labels: Array, label_paddings: Array) -> Callable[[], None]:
+def ctc(logits: Array, paddings: Array, labels: Array, label_paddings: Array) -> Run:
     """Without padding."""
     import torch
     from torch.nn import functional
@@ -58,10 +93,10 @@ def ctc(logits: Array, paddings: Array, labels: Array, label_paddings: Array) ->
     z, numbers = _drawn((frames, batch, classes), logits.dtype), _numbers(labels)
     lengths = (torch.full((batch,), length, device="cuda") for length in (frames, labels.shape[1]))
     given = (numbers, *lengths)
-    return _run(lambda: functional.ctc_loss(z.log_softmax(-1), *given, reduction="none"), [z])
+    return Run(lambda: functional.ctc_loss(z.log_softmax(-1), *given, reduction="none"), [z])
 
 
-def gpt2(parameters: Any, ids: Array, labels: Array) -> Callable[[], None]:
+def gpt2(parameters: Any, ids: Array, labels: Array) -> Run:
     """Compiled."""
     import torch
     from torch.nn import functional
@@ -85,7 +120,7 @@ def gpt2(parameters: Any, ids: Array, labels: Array) -> Callable[[], None]:
         logits = norm(x, given["after"]) @ given["table"].T
         return functional.cross_entropy(logits.flatten(0, 1), wanted.flatten())
 
-    return _run(torch.compile(cost), [*given.values(), *(array for block in blocks for array in block.values())])
+    return Run(torch.compile(cost), [*given.values(), *(array for block in blocks for array in block.values())])
 
 
 _HEADS = 12
@@ -102,16 +137,3 @@ def _numbers(array):
     import torch
 
     return torch.randint(1, array.below, array.shape, device="cuda")
-
-
-def _run(f, arrays):
-    import torch
-
-    def run():
-        y = f()
-        y.backward(torch.ones_like(y))
-        for array in arrays:
-            array.grad = None
-        torch.cuda.synchronize()
-
-    return run

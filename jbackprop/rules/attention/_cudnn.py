@@ -116,20 +116,19 @@ def backward(given: Arguments, pull: Any, dout: jax.Array, tiles: Halves) -> tup
 
 def _attend(given, scale, is_causal, window):
     """What the kernels take: one batch axis, whole matrices, and some key for each query to see."""
-    query, key, value, bias, mask, *lengths = given
-    key, value = (within(x, given.key_lengths, trailing=2) for x in (key, value))
-    flat = (rows(x, axes=3) for x in (within(query, given.query_lengths, trailing=2), key, value))
-    bias, mask = (_matrices(array, given) for array in (bias, mask))
-    lengths = [_flat_lengths(*each) for each in zip(lengths, (query, key), strict=True)]
+    counted = (given.query, given.query_lengths), (given.key, given.key_lengths), (given.value, given.key_lengths)
+    query, key, value = (rows(within(x, lengths, trailing=2), axes=3) for x, lengths in counted)
+    bias, mask = (_matrices(array, given) for array in (given.bias, given.mask))
+    lengths = [_flat_lengths(lengths, x) for x, lengths in counted[:2]]
     seen = _seen(bias, mask, lengths[1], given, is_causal, window)
     if seen is not None:
         bias = None if bias is None else jnp.where(seen, bias, 0)
         mask = None if mask is None else mask | ~seen
     left = window if isinstance(window, int) or window is None else window[0]
     options = {"scale": scale, "is_causal": is_causal, "local_window_size": None if left is None else (left, 0)}
-    out = _kernels(*flat, bias, mask, *lengths, **options)
+    out = _kernels(query, key, value, bias, mask, *lengths, **options)
     out = out if seen is None else jnp.where(jnp.swapaxes(seen, 1, 2), out, 0)
-    return out.reshape(*query.shape[:-1], value.shape[-1])
+    return out.reshape(given.query.shape)
 
 
 def _kernels(query, key, value, bias, mask, query_lengths, key_lengths, **options):
