@@ -164,6 +164,7 @@ REFUSED = {
     "for at most": {"mask": jnp.ones((2, 4, 1, 1), bool)},
     "no local_window_size": {"local_window_size": 3},
     "in equal sequences": {"query": LONG_AND_ODD, "local_window_size": (3, 0)},
+    "without key lengths": {"local_window_size": (3, 0), "key_value_seq_lengths": jnp.array([3, 64])},
     "no block_size": {"block_size": 16},
     "empty": dict.fromkeys(("query", "key", "value"), LONG[:0]),
 }
@@ -195,11 +196,20 @@ KERNEL_OPTIONS = {
 }
 
 
+_LENGTHS = "query_seq_lengths", "key_value_seq_lengths"
+
+
 def _with_jax_in_the_kernels_place(monkeypatch, calls):
     def kernels(query, key, value, bias, mask, *lengths, **options):
         calls.append(query.dtype)
-        options |= dict(zip(("query_seq_lengths", "key_value_seq_lengths"), lengths, strict=True))
-        return jax.nn.dot_product_attention(query, key, value, bias, mask, implementation="xla", **options)
+        ends = {name: each for name, each in zip(_LENGTHS, lengths, strict=True) if each is not None}
+        assert not any((each < 1).any() for each in ends.values() if not isinstance(each, jax.core.Tracer))
+        ends = {name: each.astype(jnp.int32) for name, each in ends.items()}
+        out = jax.nn.dot_product_attention(query, key, value, bias, mask, implementation="xla", **ends, **options)
+        if lengths[0] is None:
+            return out
+        counts = jnp.arange(query.shape[1]) < lengths[0][:, None]  # what cuDNN does not write may hold anything
+        return jnp.where(counts[..., None, None], out, jnp.nan)
 
     monkeypatch.setattr(_cudnn, "_kernels", kernels)
     monkeypatch.setattr(_cudnn, "refusal", lambda *_: "")

@@ -115,11 +115,11 @@ def dot_product_attention(
       implementation: "xla", the tiles of this module, or "cudnn", the kernels of NVIDIA's library; the latter unless
         given, where it can: on an NVIDIA GPU as JAX's default device when this is traced, with jax 0.11.1 or later, in
         bfloat16 or float16, for equal depths of key and value that are a multiple of 8 up to 128 (256 since Hopper) and
-        sequences of at least 64, without block size, explicit mesh or `shard_map`; a window has to be one to the left,
-        a bias of the query's dtype, and with a bias or mask the sequences even: there is a number in memory for each
-        logit that has its own then, of which there may be 2²⁹.  Its backward half is not deterministic unless XLA is
-        told so; second derivatives are those of the tiles.  For another platform than the default device's
-        (`jax.export`, a CPU beside a GPU) name "xla".
+        sequences of at least 64, without block size, explicit mesh or `shard_map`; a window has to be one to the left
+        and without key lengths, a bias of the query's dtype, and with a bias or mask the sequences even: there is a
+        number in memory for each logit that has its own then, of which there may be 2²⁹.  Its backward half is not
+        deterministic unless XLA is told so; second derivatives are those of the tiles.  For another platform than the
+        default device's (`jax.export`, a CPU beside a GPU) name "xla".
 
     Returns:
       The output in the query's dtype; half precision is computed in float32.

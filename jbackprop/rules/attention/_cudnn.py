@@ -53,8 +53,8 @@ def refusal(given: Arguments, is_causal: bool, window: Window, block_size: int |
         "a bias in the query's dtype": bias is None or bias.dtype == query.dtype,
         "sequences of even length with a bias or mask": not logits or time % 2 == source % 2 == 0,
         f"a bias or mask for at most {_MOST_LOGITS} logits": logits <= _MOST_LOGITS,
-        "no local_window_size but one to the left, in equal sequences": (
-            window is None or (_sees_no_later(is_causal, window) and time == source)
+        "no local_window_size but one to the left, in equal sequences without key lengths": (
+            window is None or (_sees_no_later(is_causal, window) and time == source and given.key_lengths is None)
         ),
         "no block_size": block_size is None,
         "no explicit mesh and no shard_map": not _is_placed(query, key, value),
@@ -115,24 +115,33 @@ def backward(given: Arguments, pull: Any, dout: jax.Array, tiles: Halves) -> tup
 
 
 def _attend(given, scale, is_causal, window):
-    """What the kernels take: one batch axis, whole matrices, and some key for each query to see."""
+    """What the kernels take: one batch axis, whole matrices, no empty sequence, and some key for each query to see.
+
+    Where a query sees no key, or none counts, they leave what was there, or make NaN.
+    """
     counted = (given.query, given.query_lengths), (given.key, given.key_lengths), (given.value, given.key_lengths)
     query, key, value = (rows(within(x, lengths, trailing=2), axes=3) for x, lengths in counted)
     bias, mask = (_matrices(array, given) for array in (given.bias, given.mask))
-    lengths = [_flat_lengths(lengths, x) for x, lengths in counted[:2]]
-    seen = _seen(bias, mask, lengths[1], given, is_causal, window)
+    lengths = [None if each is None else whole(each).reshape(-1) for each in given[5:]]
+    seen = _seen(bias, mask, lengths, given, is_causal, window)
     if seen is not None:
+        query = jnp.where(jnp.swapaxes(seen, 1, 2), query, 0)
         bias = None if bias is None else jnp.where(seen, bias, 0)
         mask = None if mask is None else mask | ~seen
     left = window if isinstance(window, int) or window is None else window[0]
     options = {"scale": scale, "is_causal": is_causal, "local_window_size": None if left is None else (left, 0)}
-    out = _kernels(query, key, value, bias, mask, *lengths, **options)
+    ends = (
+        None if each is None else jnp.clip(each, 1, x.shape[1]) for each, x in zip(lengths, (query, key), strict=True)
+    )
+    out = _kernels(query, key, value, bias, mask, *ends, **options)
     out = out if seen is None else jnp.where(jnp.swapaxes(seen, 1, 2), out, 0)
     return out.reshape(given.query.shape)
 
 
 def _kernels(query, key, value, bias, mask, query_lengths, key_lengths, **options):
-    options = {**options, "query_seq_lengths": query_lengths, "key_value_seq_lengths": key_lengths}
+    lengths = (query_lengths, key_lengths)
+    lengths = (None if each is None else each.astype(jnp.int32) for each in lengths)
+    options |= dict(zip(("query_seq_lengths", "key_value_seq_lengths"), lengths, strict=True))
     return jax.nn.dot_product_attention(query, key, value, bias, mask, implementation="cudnn", **options)
 
 
@@ -161,23 +170,20 @@ def _logits(given):
     return max(several, default=0) * math.prod(_matrix(given))
 
 
-def _flat_lengths(lengths, sequences):
-    return None if lengths is None else jnp.clip(whole(lengths).reshape(-1), 0, sequences.shape[-3]).astype(jnp.int32)
-
-
 def _seen(bias, mask, lengths, given, is_causal, window):
-    """Which queries see a key, (batch or 1, heads or 1, time, 1); None where there is no bias or mask to hide all.
-
-    Of the others the kernels make what they like, NaN too, so that they are shown all, and what comes of it is dropped.
-    """
-    if bias is None and mask is None:
+    """Which queries count and see a key, (batch or 1, heads or 1, time, 1); None where all do."""
+    if all(array is None for array in (bias, mask, *lengths)):
         return None
-    i, j = (jnp.arange(x.shape[-3]) for x in (given.query, given.key))
-    counts = (j <= i[:, None]) | (not is_causal)
-    if window is not None:
-        counts &= j >= i[:, None] - (window if isinstance(window, int) else window[0])
-    if lengths is not None:
-        counts = counts & (j < lengths[:, None, None, None])
-    counts = counts if mask is None else counts & mask
-    counts = counts if bias is None else counts & (bias > -jnp.inf)
-    return counts.any(axis=-1, keepdims=True)
+    query_lengths, key_lengths = lengths
+    i, j = jnp.arange(given.query.shape[-3])[:, None], jnp.arange(given.key.shape[-3])
+    pairs = jnp.ones((1, 1, 1, 1), bool)
+    if key_lengths is not None:
+        pairs &= j < key_lengths[:, None, None, None]
+    if bias is not None or mask is not None:
+        pairs &= (j <= i) | (not is_causal)
+        pairs &= True if window is None else j >= i - (window if isinstance(window, int) else window[0])
+        pairs &= True if mask is None else mask
+        pairs &= True if bias is None else bias > -jnp.inf
+    seen = pairs.any(axis=-1, keepdims=True)
+    seen = seen if query_lengths is None else seen & (i < query_lengths[:, None, None, None])
+    return jnp.broadcast_to(seen, (*seen.shape[:2], len(i), 1))
