@@ -71,8 +71,8 @@ def cost(parts: Parts, parameters: Any, ids: jax.Array, labels: jax.Array) -> ja
 def _block(parts, weights, x):
     batch, time, width = x.shape
     with jax.named_scope("attention"):
-        z, each = parts.norm(x, weights["before"]), jnp.split(weights["queries_keys_values"], 3, axis=1)
-        heads = (parts.linear(z, w).reshape(batch, time, HEADS, width // HEADS) for w in each)
+        z = parts.linear(parts.norm(x, weights["before"]), weights["queries_keys_values"])
+        heads = jnp.split(z.reshape(batch, time, 3 * HEADS, width // HEADS), 3, axis=2)
         x = x + parts.linear(parts.attention(*heads).reshape(x.shape), weights["out"])
     with jax.named_scope("mlp"):
         z = parts.linear(parts.norm(x, weights["between"]), weights["up"])

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jbackprop.rules._arrays import outer, product, rows, whole, wide_dtype
+from jbackprop.rules._arrays import computed_once, outer, product, rows, whole, wide_dtype
 from jbackprop.rules._compiled import compiled_once
 from jbackprop.rules._meshes import in_shares, varied_like
 
@@ -68,9 +68,9 @@ def _inputs(tile, x, labels, *others):
 
 
 def _losses_and_delta(ignore_index, examples, w, b, numbers, dvalues):
-    """C and δ, in the arguments' common dtype."""
+    """C and δ, in the arguments' common dtype, from the same logits: summed in another order they would not have m."""
     classes = w.shape[1]
-    z, hit = logits_of(examples, w, b, 0, classes), hits(numbers, 0, classes)
+    z, hit = computed_once(logits_of(examples, w, b, 0, classes)), hits(numbers, 0, classes)
     values, largest, total = losses_of(z, hit, numbers, classes, ignore_index)
     each = with_class_axis(numbers, classes, ignore_index, largest, total, dvalues)
     return values, delta_of(z, hit, *each).astype(jnp.result_type(examples, w))
