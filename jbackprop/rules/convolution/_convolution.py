@@ -39,16 +39,8 @@ from jbackprop.rules._factors import Factored, Product, Summed, factored, static
 from jbackprop.rules._pieces import in_two
 from jbackprop.rules._windows import Padding, windows_over
 
-from ._correlation import (
-    Geometry,
-    correlate,
-    correlate_all,
-    correlate_each,
-    patches_of,
-    spread,
-    stretched,
-    turned_round,
-)
+from ._correlation import correlate, correlate_all, correlate_each, patches_of, spread
+from ._geometry import Geometry, stretched, turned_round
 
 
 @partial(

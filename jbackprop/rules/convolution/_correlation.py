@@ -23,7 +23,6 @@ only where they are few.
 import functools
 import math
 from functools import partial
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -34,57 +33,29 @@ from jbackprop.rules._arrays import beside, rows, wide_dtype, widen
 from jbackprop.rules._compiled import compiled_once
 from jbackprop.rules._meshes import by_compiler, in_shares, layout, varied_like
 
-
-class Geometry(NamedTuple):
-    """How windows lie over the input, each a number for every spatial axis.
-
-    Attributes:
-      window: k runs up to it.
-      strides: s.
-      padding: pairs (low, high) around the stretched input; negative ones take away.
-      stretch: t.
-      dilation: d.
-      groups: g.
-    """
-
-    window: tuple[int, ...]
-    strides: tuple[int, ...]
-    padding: tuple[tuple[int, int], ...]
-    stretch: tuple[int, ...]
-    dilation: tuple[int, ...]
-    groups: int
-
-
-def stretched(size: int, stretch: int) -> int:
-    """The length of an axis with stretch − 1 zeros between neighbours."""
-    return max((size - 1) * stretch + 1, 0)
-
-
-def reach(geometry: Geometry, axis: int) -> int:
-    """From a window's first entry along an axis to its last, both counted."""
-    return (geometry.window[axis] - 1) * geometry.dilation[axis] + 1
-
-
-def turned_round(w: jax.Array, groups: int = 1) -> jax.Array:
-    """(*window, in of a group, out) -> (*window, out of a group, in), the window turned round."""
-    window, n_in, n_out = w.shape[:-2], w.shape[-2], w.shape[-1] // groups
-    grouped = jnp.flip(w, range(len(window))).reshape(*window, n_in, groups, n_out)
-    return grouped.swapaxes(-3, -1).reshape(*window, n_out, groups * n_in)
+from ._geometry import Geometry, stretched
+from ._library import (
+    all_by_library,
+    all_by_turning,
+    correlated_by_library,
+    spread_by_library,
+    spread_by_turning,
+)
 
 
 @compiled_once(static_argnames="geometry")
 def correlate(x: jax.Array, w: jax.Array, geometry: Geometry) -> jax.Array:
     """y, (n, *positions, out), from x, (n, *space, in), and W, (*window, in of a group, out)."""
-    cpu = _choose(w, geometry, _correlated_by_library, _correlated_by_entries, _correlated_by_patches)
-    put_together = partial(_per_platform, cpu, _correlated_by_library, geometry=geometry)
+    cpu = _choose(w, geometry, correlated_by_library, _correlated_by_entries, _correlated_by_patches)
+    put_together = partial(_per_platform, cpu, correlated_by_library, geometry=geometry)
     return by_compiler(put_together, x, w, layouts=lambda: [_of_images(x, layout(w)[-1])])
 
 
 @compiled_once(static_argnames=("geometry", "space"))
 def spread(delta: jax.Array, w: jax.Array, geometry: Geometry, space: tuple[int, ...]) -> jax.Array:
     """dx, (n, *space, in), from δ, (n, *positions, out), and W, (*window, in of a group, out)."""
-    cpu = _choose(w, geometry, _spread_by_library, _spread_by_entries, _spread_by_patches)
-    put_together = partial(_per_platform, cpu, _spread_by_library, geometry=geometry, space=space)
+    cpu = _choose(w, geometry, spread_by_turning, _spread_by_entries, _spread_by_patches)
+    put_together = partial(_per_platform, cpu, spread_by_library, geometry=geometry, space=space)
     return by_compiler(put_together, delta, w, layouts=lambda: [_of_images(delta, layout(w)[-2])])
 
 
@@ -92,9 +63,9 @@ def spread(delta: jax.Array, w: jax.Array, geometry: Geometry, space: tuple[int,
 def correlate_all(x: jax.Array, delta: jax.Array, geometry: Geometry) -> jax.Array:
     """V, (*window, in of a group, out), from x, (n, *space, in), and δ, (n, *positions, out)."""
     kernel = jax.ShapeDtypeStruct((*geometry.window, x.shape[-1] // geometry.groups, delta.shape[-1]), x.dtype)
-    cpu = _choose(kernel, geometry, _all_by_turning, _all_by_entries, _all_by_patches)
+    cpu = _choose(kernel, geometry, all_by_turning, _all_by_entries, _all_by_patches)
     cpu = _all_at_once if math.prod(geometry.window) == 1 else cpu
-    put_together = partial(_per_platform, cpu, _all_by_library, geometry=geometry)
+    put_together = partial(_per_platform, cpu, all_by_library, geometry=geometry)
     space = [None] * len(geometry.window)
     return by_compiler(put_together, x, delta, layouts=lambda: [(*space, layout(x)[-1], layout(delta)[-1])])
 
@@ -144,68 +115,6 @@ def _per_platform(cpu, library, a, b, **options):
     return lax.platform_dependent(
         a, b, cpu=lambda a, b: cpu(a, b, **options).astype(dtype), default=partial(library, **options, rounded=True)
     )
-
-
-def _correlated_by_library(x, w, geometry, rounded=False, channels="IO"):
-    letters = "DHW"[: len(geometry.window)]
-    return lax.conv_general_dilated(
-        x,
-        w,
-        geometry.strides,
-        geometry.padding,
-        geometry.stretch,
-        geometry.dilation,
-        (f"N{letters}C", letters + channels, f"N{letters}C"),
-        geometry.groups,
-        preferred_element_type=x.dtype if rounded else wide_dtype(x),
-    )
-
-
-def _spread_by_library(delta, w, geometry, space, rounded=False):
-    """A convolution again: δ is stretched and W turned round; strides and stretch change places."""
-    padding = []
-    for axis, (low, _) in enumerate(geometry.padding):
-        before = reach(geometry, axis) - 1 - low
-        reached = (space[axis] - 1) * geometry.stretch[axis] + reach(geometry, axis)
-        padding.append((before, reached - before - stretched(delta.shape[axis + 1], geometry.strides[axis])))
-    back = geometry._replace(strides=geometry.stretch, stretch=geometry.strides, padding=tuple(padding))
-    if geometry.groups == 1:  # written like this, cuDNN has kernels of its own for it
-        return _correlated_by_library(delta, jnp.flip(w, range(len(geometry.window))), back, rounded, "OI")
-    return _correlated_by_library(delta, turned_round(w, geometry.groups), back, rounded)
-
-
-def _all_by_library(x, delta, geometry, rounded=False):
-    """The images are what is summed, so they stand where channels do; strides and dilations change places."""
-    letters = "DHW"[: len(geometry.window)]
-    return lax.conv_general_dilated(
-        x,
-        delta,
-        geometry.dilation,
-        _padding_of_reached(x, delta, geometry),
-        geometry.stretch,
-        geometry.strides,
-        (f"C{letters}N", f"I{letters}O", f"{letters}NC"),
-        batch_group_count=geometry.groups,
-        preferred_element_type=x.dtype if rounded else wide_dtype(x),
-    )
-
-
-def _all_by_turning(x, delta, geometry):
-    """The same as one of the first kind: channels for images, δ for W.  XLA would undo what is behind no barrier."""
-    space, padding = delta.shape[1:-1], tuple(_padding_of_reached(x, delta, geometry))
-    turned = Geometry(space, geometry.dilation, padding, geometry.stretch, geometry.strides, 1)
-    axes = range(1, x.ndim - 1)
-    x, delta = lax.optimization_barrier((x.transpose(x.ndim - 1, *axes, 0), delta.transpose(*axes, 0, x.ndim - 1)))
-    return jnp.moveaxis(_correlated_by_library(x, delta, turned), 0, -2)
-
-
-def _padding_of_reached(x, delta, geometry):
-    """Padding that ends where the last window does, which may be before the input's end."""
-    pairs = []
-    for axis, (low, _) in enumerate(geometry.padding):
-        reached = (delta.shape[axis + 1] - 1) * geometry.strides[axis] + reach(geometry, axis)
-        pairs.append((low, reached - low - stretched(x.shape[axis + 1], geometry.stretch[axis])))
-    return pairs
 
 
 def _correlated_by_entries(x, w, geometry):
