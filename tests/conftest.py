@@ -33,16 +33,26 @@ STAGES = {
         "backend_compile": "compiled or read",
     }.items()
 }
-COST = dict.fromkeys(STAGES.values(), (0, 0.0))
+COST = {}
+"""(test function, stage) -> (number, seconds); "" stands for what is no test's own, such as the import of a file."""
+RUNNING = [""]
 
 
 def count(event, duration_secs, **about):
     if event in STAGES:
-        COST[STAGES[event]] = added(COST[STAGES[event]], (1, duration_secs))
+        add(COST, (RUNNING[-1], STAGES[event]), (1, duration_secs))
 
 
-def added(one, other):
-    return tuple(a + b for a, b in zip(one, other, strict=True))
+def add(costs, key, cost):
+    costs[key] = tuple(map(sum, zip(costs.get(key, (0, 0.0)), cost, strict=True)))
+
+
+def summed(place):
+    """The costs of all that agree at one place of the key."""
+    costs = {}
+    for key, cost in COST.items():
+        add(costs, key[place], cost)
+    return costs
 
 
 jax.monitoring.register_event_duration_secs_listener(count)
@@ -51,31 +61,44 @@ jax.monitoring.register_event_duration_secs_listener(count)
 @pytest.fixture
 def programs():
     """() -> how many programs were compiled so far, or read from where they are kept."""
-    before = COST["compiled or read"]
+    before = summed(1).get("compiled or read")
     jax.jit(lambda x: x + 1)(0)
-    assert COST["compiled or read"] != before  # so it is told of them
-    return lambda: COST["compiled or read"][0]
+    assert summed(1)["compiled or read"] != before  # so it is told of them
+    return lambda: summed(1)["compiled or read"][0]
 
 
 def pytest_addoption(parser):
     parser.addoption("--whole-proof", action="store_true", help="every check of every case, on any version of JAX")
+    parser.addoption("--programs", type=int, default=0, metavar="N", help="tell of so many tests what programs they cost")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item):
+    RUNNING.append(item.nodeid.partition("[")[0])
+    result = yield
+    RUNNING.pop()
+    return result
 
 
 def pytest_testnodedown(node, error):
     """Adds what a worker's programs cost."""
-    for stage, cost in getattr(node, "workeroutput", {}).get("cost", {}).items():
-        COST[stage] = added(COST[stage], cost)
+    for *key, number, seconds in getattr(node, "workeroutput", {}).get("cost", ()):
+        add(COST, tuple(key), (number, seconds))
 
 
-def pytest_terminal_summary(terminalreporter):
-    stages = (f"{number} {stage} in {seconds:.0f} s" for stage, (number, seconds) in COST.items())
+def pytest_terminal_summary(terminalreporter, config):
+    stages = (f"{number} {stage} in {seconds:.0f} s" for stage, (number, seconds) in summed(1).items())
     terminalreporter.write_line(f"programs, of all workers: {', '.join(stages)}")
+    dearest = sorted(summed(0).items(), key=lambda item: -item[1][1])
+    for test, (_, seconds) in dearest[: config.getoption("--programs")]:
+        numbers = (f"{COST.get((test, stage), (0,))[0]:6} {stage}" for stage in STAGES.values())
+        terminalreporter.write_line(f"{seconds:7.1f} s, {', '.join(numbers)}: {test or 'no test'}")
 
 
 def pytest_sessionfinish(session):
     """Tells what a worker's programs cost; drops those that were not used for longest, once no worker needs them."""
     if hasattr(session.config, "workerinput"):
-        session.config.workeroutput["cost"] = COST
+        session.config.workeroutput["cost"] = [(*key, *cost) for key, cost in COST.items()]
     else:
         with contextlib.suppress(FileNotFoundError):  # there are none, or another run drops them
             drop_oldest(PROGRAMS, PROGRAMS_BYTES)
