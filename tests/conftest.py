@@ -69,7 +69,7 @@ def programs():
 
 def pytest_addoption(parser):
     parser.addoption("--whole-proof", action="store_true", help="every check of every case, on any version of JAX")
-    parser.addoption("--programs", type=int, default=0, metavar="N", help="tell of so many tests what programs they cost")
+    parser.addoption("--programs", type=int, default=0, metavar="N", help="name the tests whose programs cost most")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import DTypeLike
 
 from jbackprop import layers
@@ -33,19 +34,18 @@ class LayerCase:
     mixes_examples: bool = False
     draws: bool = False
 
-    def inputs(self, key: jax.Array, examples: int, dtype: DTypeLike = jnp.float32) -> Any:
+    def inputs(self, seed: int, examples: int, dtype: DTypeLike = jnp.float32) -> Any:
         """Random inputs of so many examples."""
+        rng = np.random.default_rng(seed)
         several = not _is_shape(self.shape)
         shapes = self.shape if several else (self.shape,)
         numbers = self.numbers if isinstance(self.numbers, tuple) else (self.numbers,) * len(shapes)
-        drawn = tuple(_drawn(key, (examples, *shape), n, dtype) for shape, n in zip(shapes, numbers, strict=True))
+        drawn = tuple(_drawn(rng, (examples, *shape), n, dtype) for shape, n in zip(shapes, numbers, strict=True))
         return drawn if several else drawn[0]
 
 
-def _drawn(key, shape, numbers, dtype):
-    if numbers:
-        return jax.random.randint(key, shape, 0, numbers)
-    return jax.random.normal(jax.random.fold_in(key, len(shape)), shape, dtype)
+def _drawn(rng, shape, numbers, dtype):
+    return jax.device_put(rng.integers(numbers, size=shape) if numbers else rng.normal(size=shape).astype(dtype))
 
 
 def _is_shape(node):

@@ -1,4 +1,4 @@
-"""Quantities of factored gradients against their definitions by `vmap(jax.grad)`, for every layer and network."""
+"""Quantities of factored gradients against their definitions by `vmap(jax.grad)`."""
 
 import functools
 
@@ -9,58 +9,13 @@ import pytest
 from jax.extend.core import jaxprs_in_params
 
 from jbackprop import layers, rules, signals
-from tests.signals.problems import EVERY, EXAMPLES, assert_close, draw, each_gradient, in_rows, problem
-
-APART = pytest.mark.parametrize("case", [case for case in EVERY if not case.mixes_examples], ids=lambda c: c.name)
-MIXING = pytest.mark.parametrize("case", [case for case in EVERY if case.mixes_examples], ids=lambda c: c.name)
+from tests.signals.problems import EXAMPLES, assert_close, draw, each_gradient, factors_of, in_rows
 
 
 @pytest.fixture(autouse=True)
 def float64():
     with jax.enable_x64(True):
         yield
-
-
-def factors_of(layer, params, x, dy):
-    _, cache = layer.forward(params, x)
-    return layer.factors(params, cache, layer.backward(params, cache, dy)[1])
-
-
-def blocks_first(stacked, params):
-    """A stack's gradients have the axis of blocks behind the examples', as its parameters have it in front."""
-    return jax.tree.map(lambda each, param: each.reshape(EXAMPLES, *param.shape), stacked, params)
-
-
-@APART
-def test_quantities_of_each_example(case):
-    params, x, dy = problem(case)
-    other_dy = jax.tree.map(lambda dy: jnp.cos(3 * dy), dy)
-
-    @jax.jit
-    def by_hand(params, x, dy, other_dy):
-        one, other = (factors_of(case.layer, params, x, dy) for dy in (dy, other_dy))
-        few = jax.tree.map(lambda leaf: leaf[:3], other)
-        norms = jax.tree.map(signals.squared_norm, one, is_leaf=layers.is_factored)
-        products = signals.dot(one, other), signals.inner_products(one), signals.inner_products(one, few)
-        return signals.per_example(one), norms, signals.squared_norm(one), *products
-
-    each, norms, whole, dot, inner, few = by_hand(params, x, dy, other_dy)
-    wanted = each_gradient(case.layer, params, x, dy)
-    rows, others = in_rows(wanted), in_rows(each_gradient(case.layer, params, x, other_dy))
-    jax.tree.map(assert_close, blocks_first(each, params), wanted)
-    jax.tree.map(lambda got, g: assert_close(got, (g.reshape(EXAMPLES, -1) ** 2).sum(1)), norms, wanted)
-    assert_close(whole, (rows**2).sum(1))
-    assert_close(dot, (rows * others).sum(1))
-    assert_close(inner, rows @ rows.T)
-    assert_close(few, rows @ others[:3].T)
-
-
-@MIXING
-def test_mixed_examples_are_refused_by_name(case):
-    factors = factors_of(case.layer, *problem(case))
-    for quantity in signals.per_example, signals.squared_norm, signals.inner_products:
-        with pytest.raises(ValueError, match=r": (0\.0\.)?(offset|scale), wanted layers .* mixes them, .*group_norm"):
-            quantity(factors)
 
 
 def test_the_closed_form_writes_no_gradient_and_no_one_hot():

@@ -9,12 +9,15 @@ import numpy as np
 import optax
 import pytest
 from jax.flatten_util import ravel_pytree
+from scipy import special
 
 import jbackprop as jb
 from jbackprop import layers, rules, signals
+from tests.problems import parameters
 from tests.signals.problems import EVERY, assert_close, draw, each_gradient, in_rows, inner, problem
 
 M, CLASSES = 6, 3
+KEY = jax.random.key(0)
 
 
 @pytest.fixture(autouse=True)
@@ -29,9 +32,12 @@ def updated(transform, gradients, state, curvature) -> Any:
 
 def classifier():
     net = layers.chain(layers.linear(4), layers.tanh(), layers.layer_norm(), layers.linear(CLASSES))
-    params, _ = net.init(jax.random.key(0), (5,))
-    params = jax.tree.map(lambda p: p + 0.1 * draw(*p.shape), params)
-    return net, params, draw(M, 5), jnp.arange(M) % CLASSES
+    params = parameters(jax.eval_shape(lambda: net.init(KEY, (5,))[0]))
+    return net, params, np.asarray(draw(M, 5)), np.arange(M) % CLASSES
+
+
+def in_row(tree):
+    return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(tree)])
 
 
 def in_a_row(f, params):
@@ -48,39 +54,38 @@ def test_hessian_vector_product():
     product = functools.partial(signals.hessian_vector_product, net, rules.softmax_cross_entropy)
     got = jax.jit(product)(params, x, labels, vector)
     assert jax.tree.structure(got) == jax.tree.structure(params)
-    assert_close(ravel_pytree(got)[0], jax.hessian(f)(row) @ ravel_pytree(vector)[0])
+    assert_close(in_row(got), np.asarray(jax.jit(jax.hessian(f))(row)) @ in_row(vector))
 
 
 def gauss_newton(net, params, x):
     """1/m Σ JᵀHJ of the softmax, from whole Jacobians."""
     f, row = in_a_row(jb.automatic(lambda params: net.forward(params, x)[0]), params)
-    p = jax.nn.softmax(f(row))
-    hessians = jax.vmap(jnp.diag)(p) - p[:, :, None] * p[:, None, :]
-    jacobians = jax.jacobian(f)(row)
-    return jnp.einsum("ijp,ijk,ikq->pq", jacobians, hessians, jacobians) / len(x)
+    logits, jacobians = jax.device_get(jax.jit(lambda row: (f(row), jax.jacobian(f)(row)))(row))
+    p = special.softmax(logits, axis=1)
+    hessians = np.eye(CLASSES) * p[:, None] - p[:, :, None] * p[:, None, :]
+    return np.einsum("ijp,ijk,ikq->pq", jacobians, hessians, jacobians) / len(x)
 
 
 def test_gauss_newton_vector_product():
     net, params, x, labels = classifier()
     vector = jax.tree.map(lambda p: draw(*p.shape), params)
     product = functools.partial(signals.ggn_vector_product, net, rules.softmax_cross_entropy)
-    got = ravel_pytree(jax.jit(product)(params, x, labels, vector))[0]
-    assert_close(got, gauss_newton(net, params, x) @ ravel_pytree(vector)[0])
+    got = in_row(jax.jit(product)(params, x, labels, vector))
+    assert_close(got, gauss_newton(net, params, x) @ in_row(vector))
 
 
 def test_the_fisher_matrix_is_that_of_gauss_newton():
     """Each class in the place of a sample, with the probability that it is drawn."""
     net, params, x, _ = classifier()
-    chances = jax.nn.softmax(net.forward(params, x)[0])
-    fisher = 0
-    for label in range(CLASSES):
-        gradient = signals.fisher_gradient(
-            net, rules.softmax_cross_entropy, lambda key, output, label=label: jnp.full(len(output), label)
-        )
-        each = signals.per_example(gradient(params, x, jax.random.key(0)).factors)
-        rows = jax.vmap(lambda tree: ravel_pytree(tree)[0])(each)
-        fisher += jnp.einsum("n,np,nq->pq", chances[:, label], rows, rows) / M
-    assert_close(fisher, gauss_newton(net, params, x))
+
+    @jax.jit
+    def of_class(label):
+        sampled = signals.fisher_gradient(net, rules.softmax_cross_entropy, lambda key, out: jnp.full(len(out), label))
+        rows = jax.vmap(lambda tree: ravel_pytree(tree)[0])(signals.per_example(sampled(params, x, KEY).factors))
+        chances = jax.nn.softmax(net.forward(params, x)[0])
+        return jnp.einsum("n,np,nq->pq", chances[:, label], rows, rows) / M
+
+    assert_close(sum(np.asarray(of_class(label)) for label in range(CLASSES)), gauss_newton(net, params, x))
 
 
 def test_labels_are_drawn_by_the_key():
@@ -116,10 +121,14 @@ ONE_USE = ("chain", "stack", "convolutional", "recurrent", "parallel, sum")
 @pytest.mark.parametrize("case", [case for case in EVERY if case.name in ONE_USE], ids=lambda case: case.name)
 def test_a_tree_like_the_parameters(case):
     params, x, dy = problem(case)
-    found = signals.factored_gradient(case.layer, inner)(params, x, dy)
-    curvature = jax.jit(signals.kronecker_factors)(found.factors)
-    transform = signals.kfac(curvature)
-    moved, _ = updated(transform, params, transform.init(params), curvature)
+
+    @jax.jit
+    def step(params, x, dy):
+        curvature = signals.kronecker_factors(signals.factored_gradient(case.layer, inner)(params, x, dy).factors)
+        transform = signals.kfac(curvature)
+        return updated(transform, params, transform.init(params), curvature)
+
+    moved, _ = step(params, x, dy)
     assert jax.tree.map(jnp.shape, moved) == jax.tree.map(jnp.shape, params)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(moved))
 
@@ -127,12 +136,13 @@ def test_a_tree_like_the_parameters(case):
 def test_one_example_with_one_position_is_exact():
     """A ⊗ B = gᵀ g, of weights and biases."""
     net, params, x, labels = classifier()
-    found = signals.factored_gradient(net, rules.softmax_cross_entropy)(params, x[:1], labels[:1])
-    curvature = signals.kronecker_factors(found.factors)
+    found = signals.factored_gradient(net, rules.softmax_cross_entropy)
+    of_batch = jax.jit(lambda *batch: signals.kronecker_factors(found(*batch).factors))
+    curvature = jax.device_get(of_batch(params, x[:1], labels[:1]))
     each = each_gradient(net, params, x[:1], labels[:1], rules.softmax_cross_entropy)
     for place, name in ((0, "w"), (0, "b"), (2, "scale"), (3, "w")):
         factors, row = curvature[place][name], in_rows(each[place][name])[0]
-        assert_close(jnp.kron(factors.a, factors.b), np.outer(row, row))
+        assert_close(np.kron(factors.a, factors.b), np.outer(row, row))
 
 
 def test_of_a_table_the_first_factor_is_how_often_rows_are_seen():
@@ -157,7 +167,7 @@ def test_one_step_solves_least_squares():
     """Where the curvature is A ⊗ I, and that exactly, K-FAC is Newton's method."""
     net = layers.linear(3, bias=False)
     x, wanted = draw(40, 5), draw(5, 3)
-    params, _ = net.init(jax.random.key(0), (5,))
+    params, _ = net.init(KEY, (5,))
     _, gradients, _ = jb.backprop(net, rules.squared_error)(params, x, x @ wanted)
     curvature = {"w": signals.Kronecker(x.T @ x / 40, jnp.eye(3))}
     optimizer = optax.chain(signals.kfac(curvature, damping=1e-14), optax.sgd(1.0))
@@ -188,7 +198,7 @@ def test_kfac_trains():
     def curvature(params, key):
         return signals.kronecker_factors(fisher(params, x, key).factors)
 
-    like = jax.eval_shape(curvature, params, jax.random.key(0))
+    like = jax.eval_shape(curvature, params, KEY)
     optimizer = optax.chain(signals.kfac(like, damping=0.01), optax.sgd(0.1))
 
     @jax.jit

@@ -1,12 +1,24 @@
 """Moments, noise, likeness and influence against their definitions from every example's gradient by JAX."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from jbackprop import layers, rules, signals
-from tests.signals.problems import EVERY, EXAMPLES, assert_close, draw, each_gradient, in_rows, inner, problem
+from tests.signals.problems import (
+    EVERY,
+    EXAMPLES,
+    assert_close,
+    automatic_gradients,
+    draw,
+    each_gradient,
+    in_rows,
+    inner,
+    problem,
+)
 
 CASES = [
     case for case in EVERY if case.name in ("chain", "stack", "shared, a tied table", "convolutional", "recurrent")
@@ -19,33 +31,40 @@ def float64():
         yield
 
 
-@pytest.fixture(params=CASES, ids=lambda case: case.name)
+@pytest.fixture(params=CASES, ids=lambda case: case.name, scope="module")
 def of_each(request):
-    """A network's factored gradients, and the gradients that they stand for, in rows."""
-    params, x, dy = problem(request.param)
+    """What is told of a network's factored gradients, and the gradients that they stand for, of each example."""
     layer = request.param.layer
-    return signals.factored_gradient(layer, inner)(params, x, dy).factors, each_gradient(layer, params, x, dy)
+
+    @jax.jit
+    def both_ways(params, x, dy):
+        factors = signals.factored_gradient(layer, inner)(params, x, dy).factors
+        told = signals.second_moment, signals.variance, signals.noise_scale, signals.cosines
+        return [tell(factors) for tell in told], automatic_gradients(layer)(params, x, dy)
+
+    with jax.enable_x64(True):
+        return jax.device_get(both_ways(*problem(request.param)))
 
 
 def test_moments(of_each):
-    factors, each = of_each
-    jax.tree.map(lambda got, g: assert_close(got, (g**2).mean(0)), jax.jit(signals.second_moment)(factors), each)
-    jax.tree.map(lambda got, g: assert_close(got, g.var(0, ddof=1)), jax.jit(signals.variance)(factors), each)
+    (second_moment, variance, *_), each = of_each
+    jax.tree.map(lambda got, g: assert_close(got, (g**2).mean(0)), second_moment, each)
+    jax.tree.map(lambda got, g: assert_close(got, g.var(0, ddof=1)), variance, each)
 
 
 def test_noise_scale(of_each):
-    factors, each = of_each
+    (*_, noise_scale, _), each = of_each
     rows = in_rows(each)
     trace = rows.var(0, ddof=1).sum()
     signal = (rows.mean(0) ** 2).sum() - trace / EXAMPLES
-    for got, wanted in zip(jax.jit(signals.noise_scale)(factors), (trace / signal, trace, signal), strict=True):
+    for got, wanted in zip(noise_scale, (trace / signal, trace, signal), strict=True):
         assert_close(got, wanted, rounding=1e-8)
 
 
 def test_cosines(of_each):
-    factors, each = of_each
+    (*_, cosines), each = of_each
     rows = in_rows(each) / np.linalg.norm(in_rows(each), axis=1, keepdims=True)
-    assert_close(jax.jit(signals.cosines)(factors), rows @ rows.T)
+    assert_close(cosines, rows @ rows.T)
 
 
 def test_an_example_without_a_gradient_is_like_none():
@@ -81,15 +100,19 @@ def test_influence_is_what_a_step_does():
     """To first order in the rate: training on example j moves the cost of test example i."""
     net, params, (x, y) = classifier()
     test = draw(2, 5), jnp.array([1, 2])
-    got = signals.influence(net, rules.softmax_cross_entropy, [params, params], test, (x, y), rates=[0.25, 0.75])
+    rates = [0.25, 0.75]
+    influence = functools.partial(signals.influence, net, rules.softmax_cross_entropy, rates=rates)
+    got = jax.jit(influence)([params, params], test, (x, y))
     each, rate = each_gradient(net, params, x, y, rules.softmax_cross_entropy), 1e-6
 
-    def cost(params):
-        return rules.softmax_cross_entropy(net.apply(params, test[0]), test[1])
+    @jax.jit
+    def after(j):
+        stepped = jax.tree.map(lambda p, g: p - rate * g[j], params, jax.device_put(each))
+        before, cost = (rules.softmax_cross_entropy(net.apply(p, test[0]), test[1]) for p in (params, stepped))
+        return (before - cost) / rate
 
     for j in range(EXAMPLES):
-        stepped = jax.tree.map(lambda p, g, j=j: p - rate * g[j], params, each)
-        np.testing.assert_allclose(got[:, j], (cost(params) - cost(stepped)) / rate, rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(np.asarray(got)[:, j], after(j), rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize(
