@@ -9,6 +9,9 @@ it.
 Nothing of JAX's own differentiation is used: the local gradients come from the library's table.
 """
 
+import functools
+import operator
+
 import jax
 import jax.numpy as jnp
 
@@ -47,8 +50,8 @@ def backpropagate(graph: Graph) -> Backpropagation:
             for edge in graph.successors[node.index]
             if (message := _message(graph, edge, values[edge.target], gradients[edge.target])) is not None
         ]
-        start = jnp.ones_like if node.index == cost else jnp.zeros_like
-        gradients[node.index] = sum((message.value for message in received), start(node.value))
+        arrived = [message.value for message in received] + [jnp.ones_like(node.value)] * (node.index == cost)
+        gradients[node.index] = functools.reduce(operator.add, arrived) if arrived else jnp.zeros_like(node.value)
         messages += received
     return Backpropagation(graph, tuple(messages), tuple(gradients))
 
