@@ -163,6 +163,12 @@ def magnitude(x: jax.Array, axis: Axis, least: jax.Array | float = 0.0) -> jax.A
     return jnp.where(power < limits.tiny, 1, power)
 
 
+def over_square(number: Any, unit: Any) -> Any:
+    """number / unit², of which XLA would compute unit² first: where that is 0, 0 over it is no number."""
+    once = number / unit
+    return (computed_once(once) if isinstance(once, jax.Array) else once) / unit
+
+
 def computed_once(statistic: jax.Array) -> jax.Array:
     """The same numbers, computed once and at their own size; XLA on a CPU might write them out at that of x."""
     return jax.lax.optimization_barrier(statistic)

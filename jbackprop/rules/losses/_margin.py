@@ -28,6 +28,7 @@ from jbackprop.rules._arrays import (
     cotangent,
     difference,
     magnitude,
+    over_square,
     widen,
     without_entries,
 )
@@ -139,7 +140,7 @@ triplet.defvjp(_triplet_fwd, _triplet_bwd)
 def _distance(a, b, axis, eps):
     apart = difference(a, b)
     unit = magnitude(apart, axis, least=jnp.sqrt(eps))
-    return unit * jnp.sqrt(jnp.square(apart / unit).sum(axis=axis, keepdims=True) + eps / unit / unit)
+    return unit * jnp.sqrt(jnp.square(apart / unit).sum(axis=axis, keepdims=True) + over_square(eps, unit))
 
 
 def _check_hinge(scores, labels):

@@ -41,6 +41,7 @@ from jbackprop.rules._arrays import (
     cotangent,
     counted,
     magnitude,
+    over_square,
     put_back,
     widen,
 )
@@ -105,7 +106,7 @@ def _direction(x, epsilon, axis=-1):
     """x̂, 1 / ‖x‖ (0 for no length), and whether the norm is x's own rather than √ε."""
     x = widen(x)
     unit = magnitude(x, axis, least=jnp.sqrt(epsilon))
-    square, least = jnp.square(x / unit).sum(axis, keepdims=True), epsilon / unit / unit
+    square, least = jnp.square(x / unit).sum(axis, keepdims=True), over_square(epsilon, unit)
     floor = jnp.maximum(square, least)
     inverse = jnp.where(floor > 0, jax.lax.rsqrt(jnp.where(floor > 0, floor, 1)), 0)
     return x / unit * inverse, inverse / unit, square > least

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from jbackprop.rules._arrays import beside, check_floating, computed_once, magnitude, widen
+from jbackprop.rules._arrays import beside, check_floating, computed_once, magnitude, over_square, widen
 from jbackprop.rules._factors import Summed, totals
 from jbackprop.rules._options import check_not_negative
 
@@ -40,7 +40,7 @@ def standardise(x, scale, offset, axes, eps, keep, centre=True):
     centred = wide - mean
     unit = _unit(centred, axes, eps)
     variance = mean_over(jnp.square(centred / unit), axes)
-    rstd = computed_once(jax.lax.rsqrt(variance + eps / unit / unit) / unit)
+    rstd = computed_once(jax.lax.rsqrt(variance + over_square(eps, unit)) / unit)
     normalised = centred * rstd
     y = affine(normalised, scale, offset).astype(x.dtype)
     needed = mean if centre and keep == "input" else None
