@@ -27,7 +27,7 @@ def float64():
 
 
 def draw(*shape):
-    return jnp.asarray(np.random.default_rng(shape).normal(size=shape).astype(jnp.zeros(()).dtype))
+    return jax.device_put(np.random.default_rng(shape).normal(size=shape).astype(jnp.result_type(float)))
 
 
 def with_biases(params):
@@ -54,22 +54,26 @@ def test_the_three_gradients_of_the_first_example(dtype):
     params, out_shape = net.init(jax.random.key(0), (784,))
     x, labels = draw(32, 784), jnp.arange(32) % 10
 
-    cost, gradients, deltas = jb.backprop(net, rules.softmax_cross_entropy)(params, x, labels)
-    same = jax.grad(lambda p: rules.softmax_cross_entropy(net.apply(p, x), labels).mean())(params)
-    plain = jax.grad(jb.automatic(lambda p: rules.softmax_cross_entropy(net.apply(p, x), labels).mean()))(params)
+    def mean(params):
+        return rules.softmax_cross_entropy(net.apply(params, x), labels).mean()
+
+    ways = jax.jit(lambda p: (mean(p), jb.backprop(net, rules.softmax_cross_entropy)(p, x, labels)))
+    value, (cost, gradients, deltas) = ways(params)
+    same, plain = jax.jit(lambda p: [jax.grad(f)(p) for f in (mean, jb.automatic(mean))])(params)
 
     assert out_shape == (10,)
     assert [leaf.dtype for leaf in jax.tree.leaves(params)] == [dtype] * 4
     assert_close(gradients, same)
     assert_close(gradients, plain)
-    assert_close(cost, rules.softmax_cross_entropy(net.apply(params, x), labels).mean())
+    assert_close(cost, value)
     assert jax.tree.map(jnp.shape, deltas) == ((32, 128), (), (32, 10))
 
 
 def test_autodiff_is_the_twin(dtype):
     net, params, x, labels = classifier()
-    cost, gradients, _ = jb.backprop(net, rules.softmax_cross_entropy)(params, x, labels)
-    twin_cost, twin_gradients, no_deltas = jax.jit(jb.autodiff(net, rules.softmax_cross_entropy))(params, x, labels)
+    ways = [way(net, rules.softmax_cross_entropy) for way in (jb.backprop, jb.autodiff)]
+    both = jax.jit(lambda *batch: [way(*batch) for way in ways])(params, x, labels)
+    (cost, gradients, _), (twin_cost, twin_gradients, no_deltas) = both
     assert_close((cost, gradients), (twin_cost, twin_gradients))
     assert no_deltas == ()
 
@@ -93,7 +97,7 @@ def test_delta_is_the_gradient_in_the_pre_activation(leading, float64):
     def cost(nudges):
         return rules.squared_error(with_nudges(parts, params, nudges, x), y).mean()
 
-    _, _, deltas = jb.backprop(net, rules.squared_error)(params, x, y)
+    _, _, deltas = jax.jit(jb.backprop(net, rules.squared_error))(params, x, y)
     assert_close(deltas, jax.jit(jax.grad(jb.automatic(cost)))(zeros))
 
 

@@ -41,8 +41,8 @@ def test_unknown_class_under_jit_is_nan():
 def test_cosine_of_no_length_and_contrast_without_pairs():
     a, b = jnp.zeros(3), jnp.ones(3)
     assert rules.cosine_similarity(a, b) == 0
-    assert not jax.grad(rules.cosine_similarity)(a, b).any()
-    value, gradient = jax.value_and_grad(rules.nt_xent)(jnp.eye(3), jnp.arange(3))
+    assert not jax.jit(jax.grad(rules.cosine_similarity))(a, b).any()
+    value, gradient = jax.jit(jax.value_and_grad(rules.nt_xent))(np.eye(3, dtype=np.float32), np.arange(3))
     assert value == 0
     assert not gradient.any()
 
@@ -69,7 +69,7 @@ def test_focal_loss_and_its_derivatives_are_finite_and_right_far_out(gamma, labe
             return rules.sigmoid_focal(z[None], jnp.full(1, label, dtype), gamma=gamma)
 
         derived = of_logit, jax.grad(of_logit), jax.grad(jax.grad(of_logit))
-        return [jax.vmap(f)(jnp.asarray(logits, dtype)) for f in derived]
+        return jax.jit(lambda z: [jax.vmap(f)(z) for f in derived])(logits.astype(dtype))
 
     single = derivatives(jnp.float32)
     with jax.enable_x64(True):
