@@ -176,7 +176,7 @@ def test_it_may_differ_from_example_to_example(rule, number):
     def both(x, each):
         return jax.vmap(rule, (None, 0))(x, each), [rule(x, one) for one in numbers]
 
-    got, wanted = both(X, np.float32(numbers))
+    got, wanted = both(X, np.array(numbers, np.float32))
     np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-6)
 
 
