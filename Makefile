@@ -24,8 +24,8 @@ experiments: $(VENV)/experiments data ## train every network by hand and automat
 	$(BIN)/python -m experiments.results build/experiments.md
 
 .PHONY: test
-test: $(VENV)/dev ## run the tests
-	$(BIN)/python -m pytest -n 2 --durations 10
+test: $(VENV)/dev ## run the tests; TESTS= takes options of pytest, as --programs 20
+	$(BIN)/python -m pytest -n 2 --durations 10 $(TESTS)
 
 .PHONY: proof
 proof: $(VENV)/dev ## run the tests, with every check of every case, 20 kills and 20,000 steps: for a night, and before a release

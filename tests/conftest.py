@@ -69,7 +69,14 @@ def programs():
 
 def pytest_addoption(parser):
     parser.addoption("--whole-proof", action="store_true", help="every check of every case, on any version of JAX")
+    parser.addoption("--not-again", action="store_true", help="leave out what one version of Python and JAX has proved")
     parser.addoption("--programs", type=int, default=0, metavar="N", help="name the tests whose programs cost most")
+
+
+def pytest_collection_modifyitems(config, items):
+    again = [item for item in items if config.getoption("--not-again") and item.get_closest_marker("once")]
+    config.hook.pytest_deselected(items=again)
+    items[:] = [item for item in items if item not in again]
 
 
 @pytest.hookimpl(wrapper=True)

@@ -15,6 +15,7 @@ import jbackprop as jb
 from jbackprop import report, rules
 from jbackprop.comparison import CompiledFor
 
+pytestmark = pytest.mark.once
 X = jax.random.normal(jax.random.key(3), (5, 3))
 
 

@@ -13,6 +13,8 @@ from jbackprop.graph.examples import EXAMPLES
 from tests.browser import browser as browser
 from tests.browser import overflow
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):

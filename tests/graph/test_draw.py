@@ -16,6 +16,7 @@ from jbackprop.graph._heatmap import MOST, cells
 from jbackprop.graph._layout import layout
 from jbackprop.graph.examples import EXAMPLES
 
+pytestmark = pytest.mark.once
 SVG = "{http://www.w3.org/2000/svg}"
 SCRIPT = "</script><script>alert(1)</script>"
 

@@ -8,6 +8,8 @@ from jbackprop.graph.examples import EXAMPLES
 from tests.browser import browser as browser
 from tests.browser import overflow, webdriver
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture
 def page(browser, tmp_path):
