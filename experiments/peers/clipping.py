@@ -1,15 +1,15 @@
 """What does clipping each example's gradient cost?  Beside the plain gradient, and beside `vmap(jax.grad)`.
 
 Four networks: `signals.clipped_gradient`, `jbackprop.backprop`, `jax.grad` of the same with every rule removed,
-`vmap(jax.grad)` with the same clipping behind it, and `clipped_grad` of jax-privacy where that is installed.  Times are
-medians of interleaved calls, the memory is what the compiled program has besides its arguments and results.
+`vmap(jax.grad)` with the same clipping behind it, `clipped_grad` of jax-privacy, and Opacus, with the gradients of the
+examples and with ghost clipping.  Each has a process of its own; times are medians of calls that are taken in turn, the
+memory is what JAX's compiled program has besides its arguments and results.
 
     python -m experiments.peers.clipping --networks mlp cnn --rounds 15
 """
 
 import argparse
-import importlib.util
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -18,10 +18,14 @@ import jax.numpy as jnp
 
 from experiments.comparison import temporary_bytes
 from jbackprop import automatic, backprop, layers, rules, signals
-from jbackprop.functions import calls_per_sample, interleaved, quartiles, time_sample
+
+from .processes import Prepare, medians, serving
 
 MAX_NORM = 1.0
-PROGRAMS = ("clipped", "plain", "autodiff", "vmap(grad)", "jax-privacy")
+_SAMPLE_SECONDS = 0.3
+
+Gradients = Callable[..., Any]
+"""(params, x, y) -> a tree like params."""
 
 
 class Problem(NamedTuple):
@@ -47,8 +51,8 @@ class Row(NamedTuple):
 
     Attributes:
       name: of the network.
-      seconds: the median of each program.
-      bytes: of each program's temporary memory.
+      seconds: the median of each peer.
+      bytes: of temporary memory, where it is known.
     """
 
     name: str
@@ -112,40 +116,46 @@ def gpt(
 NETWORKS: dict[str, Callable[..., Problem]] = {"mlp": mlp, "cnn": cnn, "lstm": lstm, "gpt": gpt}
 
 
-def programs(problem: Problem, params: Any) -> dict[str, Callable[..., Any]]:
-    """Functions of (params, x, y) that give gradients."""
-    net, loss = problem.net, problem.loss
+def clipped(problem: Problem) -> Gradients:
+    """By hand, from one backward pass."""
+    take = signals.clipped_gradient(problem.net, problem.loss, MAX_NORM)
+    return lambda *arguments: take(*arguments).gradients
 
-    @automatic
-    def mean_loss(params, x, y):
-        return loss(net.forward(params, x)[0], y).mean()
 
-    def clipped_by_vmap(params, x, y):
-        def one(x, y):
-            return jax.grad(mean_loss)(params, x[None], y[None])
+def plain(problem: Problem) -> Gradients:
+    """By hand, of the mean alone."""
+    take = backprop(problem.net, mean_of(problem.loss))
+    return lambda *arguments: take(*arguments)[1]
 
-        each = jax.vmap(one)(x, y)
+
+def autodiff(problem: Problem) -> Gradients:
+    """The same without any rule."""
+    return jax.grad(_mean_loss(problem))
+
+
+def by_vmap(problem: Problem) -> Gradients:
+    """The gradient of each example, clipped."""
+    mean_loss = _mean_loss(problem)
+
+    def take(params, x, y):
+        each = jax.vmap(lambda x, y: jax.grad(mean_loss)(params, x[None], y[None]))(x, y)
         squares = [jnp.square(leaf).reshape(len(leaf), -1).sum(1) for leaf in jax.tree.leaves(each)]
         scales = jnp.minimum(1, MAX_NORM / jnp.sqrt(sum(squares))) / len(x)
         return jax.tree.map(lambda leaf: jnp.einsum("i,i...->...", scales, leaf), each)
 
-    return {
-        "clipped": lambda *args: signals.clipped_gradient(net, loss, MAX_NORM)(*args).gradients,
-        "plain": lambda *args: backprop(net, mean_of(loss))(*args)[1],
-        "autodiff": jax.grad(mean_loss),
-        "vmap(grad)": clipped_by_vmap,
-        **_of_jax_privacy(mean_loss, len(problem.x)),
-    }
+    return take
 
 
-def _of_jax_privacy(mean_loss, examples):
-    """The same by jax-privacy; nothing where it is not installed."""
-    if not importlib.util.find_spec("jax_privacy"):
-        return {}
+def by_jax_privacy(problem: Problem) -> Gradients:
+    """The same by jax-privacy."""
     from jax_privacy import clipping
 
-    options = {"l2_clip_norm": MAX_NORM, "normalize_by": examples, "batch_argnums": (1, 2)}
-    return {"jax-privacy": clipping.clipped_grad(mean_loss, **options)}
+    options = {"l2_clip_norm": MAX_NORM, "normalize_by": len(problem.x), "batch_argnums": (1, 2)}
+    return clipping.clipped_grad(_mean_loss(problem), **options)
+
+
+def _mean_loss(problem):
+    return automatic(lambda params, x, y: problem.loss(problem.net.forward(params, x)[0], y).mean())
 
 
 def mean_of(loss: Callable[[jax.Array, jax.Array], jax.Array]) -> Callable[[jax.Array, jax.Array], jax.Array]:
@@ -153,31 +163,74 @@ def mean_of(loss: Callable[[jax.Array, jax.Array], jax.Array]) -> Callable[[jax.
     return rules.softmax_cross_entropy if loss is of_tokens else loss
 
 
-def measured(name: str, problem: Problem, rounds: int, wanted: Sequence[str] = PROGRAMS) -> Row:
-    """The medians over so many rounds, and the temporary memory."""
-    params, _ = problem.net.init(jax.random.key(2), problem.shape)
-    arguments = params, problem.x, problem.y
-    functions = {program: f for program, f in programs(problem, params).items() if program in wanted}
-    compiled = {program: jax.jit(f).lower(*arguments).compile() for program, f in functions.items()}
-    runs = {program: partial(f, *arguments) for program, f in compiled.items()}
-    takes = {program: partial(time_sample, run, calls_per_sample(run)) for program, run in runs.items()}
-    figures = interleaved(takes, rounds)
-    memory = {program: temporary_bytes(f) for program, f in compiled.items()}
-    return Row(name, {program: quartiles(values).middle for program, values in figures.items()}, memory)
+PROGRAMS: dict[str, Callable[[Problem], Gradients]] = {
+    "clipped": clipped,
+    "plain": plain,
+    "autodiff": autodiff,
+    "vmap(grad)": by_vmap,
+    "jax-privacy": by_jax_privacy,
+}
+"""What runs on JAX."""
 
 
-def table(rows: Sequence[Row]) -> Iterator[str]:
-    """Milliseconds and megabytes of the clipped gradient, and the others' share of them: a table in Markdown."""
-    first, *others = PROGRAMS
-    columns = [*(f"against {other}: time, memory" for other in others)]
+def of_jax(program: str, name: str) -> Callable[[], Any]:
+    """A call of one of `PROGRAMS` for one of `NETWORKS`."""
+    found = compiled(program, problem := NETWORKS[name]())
+    return partial(found, drawn(problem), problem.x, problem.y)
+
+
+def compiled(program: str, problem: Problem) -> jax.stages.Compiled:
+    """A function of (params, x, y)."""
+    return jax.jit(PROGRAMS[program](problem)).lower(drawn(problem), problem.x, problem.y).compile()
+
+
+def drawn(problem: Problem) -> Any:
+    """Parameters."""
+    return problem.net.init(jax.random.key(2), problem.shape)[0]
+
+
+def of_opacus(way: str, name: str) -> Callable[[], Any]:
+    """A call of a function of `opacus_clipping` for one of `NETWORKS`, after a first that finds out whether it can."""
+    from . import opacus_clipping
+
+    problem = NETWORKS[name]()
+    params = drawn(problem)
+    twin = opacus_clipping.TWINS[name](params)
+    opacus_clipping.load(twin, jax.tree.leaves(params))
+    run = getattr(opacus_clipping, way)(twin, problem.x, problem.y, MAX_NORM)
+    run()
+    return run
+
+
+PEERS: dict[str, Prepare] = {
+    **{program: partial(of_jax, program) for program in PROGRAMS},
+    "Opacus": partial(of_opacus, "written_out"),
+    "Opacus, ghost": partial(of_opacus, "ghost"),
+}
+
+
+def measured(names: Sequence[str], rounds: int, peers: Mapping[str, Prepare] = PEERS) -> Iterator[Row]:
+    """The medians over so many rounds, and the temporary memory where JAX tells it."""
+    with serving(peers) as connections:
+        for name in names:
+            seconds = medians(name, connections, rounds, _SAMPLE_SECONDS)
+            there = [program for program in PROGRAMS if program in seconds]
+            yield Row(name, seconds, {one: temporary_bytes(compiled(one, NETWORKS[name]())) for one in there})
+
+
+def table(rows: Iterable[Row]) -> Iterator[str]:
+    """Milliseconds and megabytes of the clipped gradient, and its share of the others': a table in Markdown."""
+    first, *others = PEERS
+    columns = [f"against {other}: {'time, memory' if other in PROGRAMS else 'time'}" for other in others]
     yield f"| network | {first}, ms | MB | {' | '.join(columns)} |"
     yield "|---" * (3 + len(columns)) + "|"
     for name, seconds, memory in rows:
-        shares = [
-            f"{seconds[first] / seconds[other]:.3g}, {memory[first] / memory[other]:.3g}" if other in seconds else ""
-            for other in others
-        ]
+        shares = [_shares(other, first, seconds, memory) for other in others]
         yield f"| {name} | {1e3 * seconds[first]:.3g} | {memory[first] / 1e6:.3g} | {' | '.join(shares)} |"
+
+
+def _shares(other, first, *figures):
+    return ", ".join(f"{figure[first] / figure[other]:.3g}" for figure in figures if other in figure)
 
 
 def main() -> None:
@@ -186,7 +239,7 @@ def main() -> None:
     parser.add_argument("--networks", nargs="*", default=list(NETWORKS), choices=list(NETWORKS), help="which")
     parser.add_argument("--rounds", type=int, default=11, help="how often each program is timed")
     options = parser.parse_args()
-    for line in table([measured(name, NETWORKS[name](), options.rounds) for name in options.networks]):
+    for line in table(measured(options.networks, options.rounds)):
         print(line, flush=True)
 
 

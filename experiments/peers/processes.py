@@ -1,9 +1,14 @@
-"""A process for each peer, so that no library's threads or caches stand in another's way; they are asked in turn."""
+"""A process for each peer, so that no library's threads or caches stand in another's way; they are asked in turn.
+
+A peer that is not installed, or refuses something by NotImplementedError, is left out, and a line says why.
+"""
 
 import multiprocessing
+import os
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from jbackprop.functions import calls_per_sample, interleaved, quartiles, time_sample
@@ -15,6 +20,7 @@ Prepare = Callable[[str], Callable[[], Any] | None]
 @contextmanager
 def serving(peers: Mapping[str, Prepare]) -> Iterator[dict[str, Any]]:
     """A connection to a process for each peer, whose function has to be known by its module and name."""
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # an accelerator has its memory for all of them
     spawn, connections, processes = multiprocessing.get_context("spawn"), {}, []
     try:
         for peer, prepare in peers.items():
@@ -59,11 +65,26 @@ def _serve(peer: str, prepare: Prepare, connection) -> None:
         word, value = connection.recv()
         try:
             if word == "prepare":
-                name, sample_seconds = value
-                run = prepare(name)
-                take = run and partial(time_sample, run, calls_per_sample(run, sample_seconds))
-                connection.send(run is not None)
+                take = _prepared(peer, prepare, *value)
+                connection.send(take is not None)
             else:
                 connection.send(take())
         except Exception as error:
             connection.send(RuntimeError(f"{peer}, {word}: {error}"))
+
+
+def _prepared(peer, prepare, name, sample_seconds):
+    """What takes one sample; None where the peer has no such call, or says why not."""
+    try:
+        run = prepare(name)
+    except ImportError as error:
+        return _say(f"without {peer}: {error}")
+    except NotImplementedError as error:
+        return _say(f"{name}, without {peer}: {error}")
+    return run and partial(time_sample, run, calls_per_sample(run, sample_seconds))
+
+
+@cache
+def _say(line):
+    """Once, on stderr."""
+    print(line, file=sys.stderr, flush=True)

@@ -85,12 +85,9 @@ def _step(way, problem):
     return comparison.Steps.of(differentiated, optimizer, training.init(params, optimizer), problem.x, problem.y)
 
 
-def of_peer(module: str, name: str) -> Callable[[], Any] | None:
-    """The step of a library, written in a module of its own; None where that is not installed."""
-    try:
-        peer = importlib.import_module(f".{module}", __package__)
-    except ImportError:
-        return None
+def of_peer(module: str, name: str) -> Callable[[], Any]:
+    """The step of a library, written in a module of its own."""
+    peer = importlib.import_module(f".{module}", __package__)
     problem = NETWORKS[name]()
     return peer.STEPS[name.partition(",")[0]](problem.x, problem.y, RATE)
 

@@ -1,7 +1,10 @@
 """The benchmark against other libraries: what it times is the same function everywhere."""
 
+import importlib
 import inspect
 import re
+from functools import partial
+from itertools import product
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +13,7 @@ import pytest
 
 from experiments import peers
 from experiments.peers import clipping, jax_peers, steps, their_tests
+from jbackprop import signals
 from jbackprop.cases import CASES
 
 IN_JAX = [case for case in CASES if case.at_scale and jax_peers.of_jax(case)]
@@ -58,15 +62,86 @@ def test_steps_are_measured_both_ways():
 
 
 @pytest.mark.filterwarnings("ignore:optax.global_norm is deprecated:DeprecationWarning")  # which jax-privacy calls
-def test_whoever_clips_gives_the_same_gradients():
+@pytest.mark.parametrize("program", ["vmap(grad)", "jax-privacy"])
+def test_whoever_clips_gives_the_same_gradients(program):
+    if program == "jax-privacy":
+        pytest.importorskip("jax_privacy")
     problem = clipping.mlp(3)
-    params, _ = problem.net.init(jax.random.key(2), problem.shape)
-    programs = clipping.programs(problem, params)
-    first, *others = (jax.jit(programs[name]) for name in ("clipped", "vmap(grad)", "jax-privacy") if name in programs)
-    for other in others:
-        both = (jax.tree.leaves(f(params, problem.x, problem.y)) for f in (first, other))
-        for one, same in zip(*both, strict=True):
-            np.testing.assert_allclose(one, same, rtol=0, atol=1e-5 * float(jnp.abs(same).max()))
+    params = clipping.drawn(problem)
+    both = (clipping.compiled(name, problem)(params, problem.x, problem.y) for name in (program, "clipped"))
+    for one, same in zip(*map(jax.tree.leaves, both), strict=True):
+        np.testing.assert_allclose(one, same, rtol=0, atol=1e-5 * float(jnp.abs(same).max()))
+
+
+def refusing(name):
+    raise NotImplementedError("no such thing here")
+
+
+def missing(name):
+    importlib.import_module("no_such_module")
+
+
+def test_what_is_not_there_or_refuses_is_told_in_a_line(capfd):
+    peers = {"clipped": clipping.PEERS["clipped"], "A": refusing, "B": missing}
+    row, _ = clipping.measured(["mlp", "mlp"], rounds=1, peers=peers)
+    assert set(row.seconds) == set(row.bytes) == {"clipped"}
+    told = capfd.readouterr().err.splitlines()
+    assert sorted(told) == ["mlp, without A: no such thing here", "without B: No module named 'no_such_module'"]
+    *_, line = clipping.table([row])
+    assert line.startswith("| mlp | ") and line.endswith(" |  |  |  |  |  |  |")
+
+
+SMALL = {
+    "mlp": partial(clipping.mlp, 5),
+    "cnn": partial(clipping.cnn, 3),
+    "lstm": partial(clipping.lstm, 3, 6, 7, 5),
+    "gpt": partial(clipping.gpt, 3, 6, 8, 2, vocabulary=11),
+}
+"""Of `clipping.NETWORKS`."""
+
+
+def by_opacus(way, name, params, problem, max_norm):
+    opacus_clipping = pytest.importorskip("experiments.peers.opacus_clipping")
+    twin = opacus_clipping.TWINS[name](params)
+    twin.net.double()
+    opacus_clipping.load(twin, jax.tree.leaves(params))
+    return opacus_clipping.leaves(twin, getattr(opacus_clipping, way)(twin, problem.x, problem.y, max_norm)())
+
+
+def widened(array):
+    return array.astype(jnp.float64) if jnp.issubdtype(array.dtype, jnp.floating) else array
+
+
+def in_float64(name):
+    """A problem, parameters, and a norm that about half of its gradients are longer than."""
+    problem = SMALL[name]()
+    params, x = jax.tree.map(widened, (clipping.drawn(problem), problem.x))
+    norms = signals.clipped_gradient(problem.net, problem.loss, 1.0)(params, x, problem.y).norms
+    return problem._replace(x=x), params, float(jnp.median(norms))
+
+
+OF_TORCH = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
+
+
+@OF_TORCH
+@pytest.mark.parametrize(("name", "way"), [*product(SMALL, ["written_out"]), *product(list(SMALL)[:3], ["ghost"])])
+def test_opacus_gives_the_same_clipped_gradient(name, way):
+    """But for the 1e-6 that it adds to each norm, on the same parameters in float64."""
+    with jax.enable_x64(True):
+        problem, params, max_norm = in_float64(name)
+        found = signals.clipped_gradient(problem.net, problem.loss, max_norm)(params, problem.x, problem.y)
+        wanted = jax.tree.leaves(found.gradients)
+    largest = max(float(jnp.abs(leaf).max()) for leaf in wanted)
+    for got, one in zip(by_opacus(way, name, params, problem, max_norm), wanted, strict=True):
+        np.testing.assert_allclose(got, one, rtol=0, atol=3e-6 * largest)
+
+
+@OF_TORCH
+def test_ghost_clipping_refuses_a_tied_table():
+    with jax.enable_x64(True):
+        problem, params, max_norm = in_float64("gpt")
+    with pytest.raises(NotImplementedError, match="Parameter tying is not supported with Ghost Clipping"):
+        by_opacus("ghost", "gpt", params, problem, max_norm)
 
 
 def test_a_rule_has_the_arguments_of_what_it_stands_in_for():
