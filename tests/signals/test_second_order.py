@@ -189,6 +189,63 @@ def test_the_damped_inverse_and_the_running_average():
     assert_close(got.reshape(-1), np.linalg.solve(np.kron(*damped), gradient.reshape(-1)))
 
 
+def course(count):
+    """Curvatures and gradients of steps that follow each other, of a weight, a stack, a table and what has none."""
+
+    def kronecker(*sides):
+        return signals.Kronecker(*(side.mT @ side if side.ndim > 1 else jnp.abs(side) for side in sides))
+
+    def at(step):
+        key = jax.random.key(step)
+        a, b, stack, seen = (jax.random.normal(key, shape) for shape in ((9, 4), (9, 3), (2, 9, 4), (6,)))
+        curvature = {"w": kronecker(a, b), "blocks": kronecker(stack, stack), "table": kronecker(seen, b), "bare": ()}
+        shapes = {"w": (4, 3), "blocks": (2, 4, 4), "table": (6, 3), "bare": (5,)}
+        return curvature, {name: jax.random.normal(key, shape) for name, shape in shapes.items()}
+
+    return [at(step) for step in range(count)]
+
+
+def followed(transform, steps, state=None):
+    """The updates of steps, and the state after the last, under jit."""
+    state, found = transform.init(()) if state is None else state, []
+    update = jax.jit(functools.partial(updated, transform))
+    for curvature, gradients in steps:
+        moved, state = update(gradients, state, curvature)
+        found.append(moved)
+    return found, state
+
+
+def test_inverses_of_every_third_step():
+    """Those of steps 0 and 3, of the moving averages there, with the gradients of every step."""
+    steps = course(5)
+    (curvature, _), *_ = steps
+    every, third = (signals.kfac(curvature, damping=0.1, inverse_every=n) for n in (1, 3))
+    got, fresh = followed(third, steps)[0], followed(every, steps)[0]
+    for i in (0, 3):
+        jax.tree.map(assert_close, got[i], fresh[i])
+    for i in (1, 2, 4):
+        old = steps[i // 3 * 3][0]
+        wanted, _ = followed(every, [*steps[: i // 3 * 3], (old, steps[i][1])])
+        jax.tree.map(assert_close, got[i], wanted[-1])
+    assert np.abs(got[1]["w"] - fresh[1]["w"]).max() > 1e-3
+
+
+def test_inverses_are_computed_in_a_branch_and_kept_in_the_state():
+    steps = course(4)
+    (curvature, gradients), *_ = steps
+    wanted, last = followed(signals.kfac(curvature, inverse_every=3), steps)
+    _, state = followed(signals.kfac(curvature, inverse_every=3), steps[:2])
+    rest, resumed = followed(signals.kfac(curvature, inverse_every=3), steps[2:], jax.device_get(state))
+    jax.tree.map(assert_close, (rest, resumed), (wanted[2:], last))
+
+    def branches(every):
+        transform = signals.kfac(curvature, inverse_every=every)
+        update = functools.partial(updated, transform)
+        return str(jax.make_jaxpr(update)(gradients, transform.init(()), curvature)).count(" cond[")
+
+    assert branches(2) == branches(1) + 1
+
+
 def test_kfac_trains():
     """Ten steps with sampled labels, each of which makes the cost smaller; the whole of it jitted once."""
     net, params, x, labels = classifier()
@@ -222,6 +279,7 @@ def wrong(value) -> Any:
     ("call", "message"),
     [
         (lambda: signals.kfac((), damping=0.0), "kfac: damping, wanted a positive number, got 0.0"),
+        (lambda: signals.kfac((), inverse_every=0), "kfac: inverse_every, wanted a positive number, got 0"),
         (lambda: signals.kfac((), decay=1.0), r"kfac: decay, wanted a number in \[0, 1\), got 1.0"),
         (
             lambda: signals.kronecker_factors((), positions=wrong("contract")),
