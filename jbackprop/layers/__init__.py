@@ -58,6 +58,7 @@ from ._evaluation import Statistics as Statistics
 from ._evaluation import evaluation as evaluation
 from ._evaluation import initial_statistics as initial_statistics
 from ._evaluation import moved as moved
+from ._evaluation import own_params as own_params
 from ._evaluation import rebuilt as rebuilt
 from ._evaluation import starting_statistics as starting_statistics
 from ._gradients import clip_gradient as clip_gradient
@@ -76,6 +77,7 @@ from ._layer import NOTHING as NOTHING
 from ._layer import About as About
 from ._layer import Layer as Layer
 from ._layer import Params as Params
+from ._layer import check_named as check_named
 from ._layer import is_factored as is_factored
 from ._layer import like as like
 from ._layer import total as total
@@ -107,6 +109,8 @@ from ._parameters import normal as normal
 from ._parameters import ones as ones
 from ._parameters import orthogonal as orthogonal
 from ._parameters import zeros as zeros
+from ._parts import check_parts as check_parts
+from ._parts import in_turn as in_turn
 from ._pooling import avg_pool as avg_pool
 from ._pooling import global_avg_pool as global_avg_pool
 from ._pooling import max_pool as max_pool

@@ -81,6 +81,11 @@ def evaluation(net: Layer) -> Evaluation:
     return Evaluation(rebuilt(net, lambda layer: layer.evaluation()))
 
 
+def own_params(net: Layer, params: Params) -> Params:
+    """Those that the net's factors are a tree like: of an evaluation with the statistics among them."""
+    return _merged(*params) if isinstance(net, Evaluation) else params
+
+
 def rebuilt(layer: Layer, change: Callable[[Layer], Layer]) -> Layer:
     """The layer with every part, and then itself, exchanged for what `change` makes of it."""
     return change(with_parts(layer, lambda part: rebuilt(part, change)))

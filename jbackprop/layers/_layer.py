@@ -136,6 +136,7 @@ class Layer:
         """
         factors = self.factors(params, cache, delta)
         if quantity is None:
+            check_named(f"{self}: factors", factors, params)
             return like(jax.tree.map(total, factors, is_leaf=is_factored), params)
         return jax.tree.map(quantity, factors, is_leaf=is_factored)
 
@@ -205,6 +206,15 @@ def total(factored: Factored) -> jax.Array:
 def is_factored(tree: Any) -> bool:
     """Whether a tree is a factored gradient, for `is_leaf`."""
     return isinstance(tree, Factored)
+
+
+def check_named(who: str, factors: Any, params: Params) -> None:
+    """Raises ValueError where a parameter has no factored gradient."""
+    named = dict(jax.tree_util.tree_leaves_with_path(factors, is_leaf=is_factored))
+    for path, _ in jax.tree_util.tree_leaves_with_path(params):
+        if not is_factored(named.get(path)):
+            place = jax.tree_util.keystr(path, simple=True, separator=".") or "it"
+            raise ValueError(f"{who}, wanted a factored gradient of each parameter, got none of {place}")
 
 
 def like(gradients: Params, params: Params) -> Params:

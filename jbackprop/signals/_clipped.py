@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jbackprop.layers import Backpropagate, Layer, Loss, Params, Pass, is_factored, like
+from jbackprop.layers import Backpropagate, Layer, Loss, Params, Pass, check_parts, in_turn, is_factored, like
 
 from ._forms import reduced
 from ._passed import Factored, check_network
@@ -97,18 +97,16 @@ class ClippedGradient(Backpropagate):
         return jnp.where(norms > longest, longest / norms, 1)
 
     def _scanned(self, params, batch, share):
-        """The sum over micro-batches, each of examples that lie as far apart as they can: a shard of every device."""
+        """The sum over micro-batches."""
 
         def step(gradients, batch):
             more, losses, norms = self._sum(params, batch, share)
             return jax.tree.map(jnp.add, gradients, more), (losses, norms)
 
-        def split(array):
-            return jnp.moveaxis(array.reshape(-1, self.micro_batches, *array.shape[1:]), 1, 0)
-
         x, y, key, weights = batch
         keys = None if key is None else jax.random.split(key, self.micro_batches)
-        batches = *jax.tree.map(split, (x, y)), keys, split(weights)
+        x, y, weights = in_turn((x, y, weights), self.micro_batches)
+        batches = x, y, keys, weights
         first = jax.tree.map(lambda array: array[0], batches)
         shapes = jax.eval_shape(lambda batch: self._sum(params, batch, share)[0], first)
         none = jax.tree.map(lambda gradient: jnp.zeros(gradient.shape, gradient.dtype), shapes)
@@ -116,9 +114,7 @@ class ClippedGradient(Backpropagate):
         return gradients, *jax.tree.map(lambda array: jnp.moveaxis(array, 0, 1).reshape(-1), each)
 
     def _check_batch(self, examples, weights):
-        if examples == 0 or examples % self.micro_batches:
-            wanted = f"wanted a number of examples that {self.micro_batches} micro-batches divide"
-            raise ValueError(f"{_NAME}: x, {wanted}, got {examples}")
+        check_parts(_NAME, examples, self.micro_batches, "micro-batches")
         if weights is not None and jnp.shape(weights) != (examples,):
             raise ValueError(f"{_NAME}: weights, wanted one for each of {examples} examples, got {jnp.shape(weights)}")
 

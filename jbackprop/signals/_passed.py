@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jbackprop.layers import Layer, Loss, Params, rebuilt
+from jbackprop.layers import Layer, Loss, Params, check_named, own_params, rebuilt
 
 from ._per_example import APART
 
@@ -47,7 +47,9 @@ class Factored:
         losses, pull = jax.vjp(lambda output: self.loss(output, y), output)
         self._check(losses, jax.tree.leaves(x)[0])
         _, deltas = self.net.backward(params, cache, pull(jnp.ones_like(losses))[0])
-        return Signals(losses, output, deltas, self.net.factors(params, cache, deltas))
+        factors = self.net.factors(params, cache, deltas)
+        check_named(f"{self.name}: net", factors, own_params(self.net, params))
+        return Signals(losses, output, deltas, factors)
 
     def _check(self, losses, x):
         if losses.shape != x.shape[:1]:

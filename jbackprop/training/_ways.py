@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from jbackprop.layers import Backpropagate, Params, Pass, norm
+from jbackprop.layers import Backpropagate, Params, Pass, check_parts, in_turn, norm
 
 from ._scale import DynamicScale
 
@@ -51,10 +51,9 @@ class InParts(Around):
     def whole(self, params: Params, x: Any, y: Any, key: jax.Array | None = None) -> Pass:
         """Cost, gradients and statistics, the means over the parts; deltas of each part's cost, parts in front."""
         examples = len(jax.tree.leaves(x)[0])
-        if examples == 0 or examples % self.parts:
-            raise ValueError(f"in_parts: x, wanted a number of examples that {self.parts} parts divide, got {examples}")
+        check_parts("in_parts", examples, self.parts)
         keys = None if key is None else jax.random.split(key, self.parts)
-        parts = *jax.tree.map(self._apart, (x, y)), keys
+        parts = *in_turn((x, y), self.parts), keys
 
         def step(sums, part):
             found = self.way.whole(params, *part)
@@ -68,10 +67,6 @@ class InParts(Around):
             jax.tree.map(self._norm, deltas) if self.norms else deltas,
             jax.tree.map(lambda array: array.mean(0), statistics),
         )
-
-    def _apart(self, array):
-        """Each part of examples that lie as far apart as they can: a share of every device's."""
-        return jnp.moveaxis(array.reshape(-1, self.parts, *array.shape[1:]), 1, 0)
 
     def _norm(self, norms):
         return norm(norms, axis=0) / self.parts

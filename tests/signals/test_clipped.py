@@ -206,6 +206,43 @@ def test_what_is_no_private_training(wrong, error, message):
         wrong()
 
 
+class Nameless(layers.Layer):
+    """y = s ⊙ x, without a word of what s gets."""
+
+    def init(self, key, shape):
+        return {"s": jnp.ones(shape[-1:])}, shape
+
+    def forward(self, params, x, key=None):
+        return params["s"] * x, x
+
+    def backward(self, params, cache, dy):
+        return dy * params["s"], dy
+
+
+class Computed(Nameless):
+    """The gradient in the place of its factors."""
+
+    def factors(self, params, cache, delta):
+        return {"s": (cache * delta).sum(0)}
+
+
+@pytest.mark.parametrize("layer", [Nameless(), Computed()], ids=["nothing", "an array"])
+def test_a_layer_that_names_no_factors(layer):
+    net = layers.chain(NET, layer)
+    params, _ = net.init(jax.random.key(0), (6,))
+    batch = np.ones((8, 6), np.float32), np.ones((8, 3), np.float32)
+    loss, missing = rules.squared_error, "wanted a factored gradient of each parameter, got none of"
+    with pytest.raises(ValueError, match=f"^clipped_gradient: net, {missing} 1.s"):
+        signals.clipped_gradient(net, loss, 1.0)(params, *batch)
+    with pytest.raises(ValueError, match=f"^factored_gradient: net, {missing} 1.s"):
+        signals.factored_gradient(net, loss)(params, *batch)
+    with pytest.raises(ValueError, match=f"^factored_gradient: net, {missing} 1.s"):
+        signals.influence(net, loss, [params], batch, batch)
+    for gradient in (jb.backprop(net, loss), jax.grad(lambda params, x, y: loss(net.apply(params, x), y).sum())):
+        with pytest.raises(ValueError, match=rf"^{type(layer).__name__.lower()}\(\): factors, {missing} s"):
+            gradient(params, *batch)
+
+
 @pytest.mark.parametrize(
     ("clipped", "weights", "message"),
     [
