@@ -3,6 +3,8 @@
     Adam      p ← p − η m / (√v + …)                      each number of a gradient by itself
     K-FAC     W ← W − η A⁻¹ (∂C/∂W) B⁻¹, and momentum     A of a layer's inputs, B of its δ for sampled targets
 
+"K-FAC, n" computes the inverses of its moving averages after every n steps.
+
 G. E. Hinton, R. R. Salakhutdinov, "Reducing the dimensionality of data with neural networks", Science, 2006, for the
 autoencoder.  J. Martens, R. Grosse, "Optimizing neural networks with Kronecker-factored approximate curvature", ICML,
 2015.
@@ -12,6 +14,7 @@ import dataclasses
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -52,6 +55,8 @@ class Settings(small_training.Settings):
     """The share of K-FAC's last step that goes into the next."""
     damping: float = 0.0
     """λ of K-FAC, of a cost that is a sum over pixels the larger; 0 for the network's."""
+    inverse_every: tuple[int, ...] = (1, 10)
+    """After how many steps K-FAC computes its inverses anew; for each it trains a network of its own."""
 
 
 class Task(NamedTuple):
@@ -80,7 +85,7 @@ def run(settings: Settings) -> None:
     _check(settings)
     task = TASKS[settings.network](settings, digits)
     folder, scores = runs.start(settings.out, "kfac", settings), task.problem.evaluation()
-    for name in OPTIMIZERS:
+    for name in optimizers(settings):
         for epoch, (params, cost, seconds) in enumerate(trained(name, settings, task), 1):
             folder.log(optimizer=name, epoch=epoch, cost=cost, seconds=seconds, **scores(params, ()))
     lines = folder.metrics()
@@ -94,6 +99,8 @@ def _check(settings):
             raise InputError(f"--{name.replace('_', '-')}, wanted at least 0, got {getattr(settings, name)}")
     if not 0 <= settings.momentum < 1:
         raise InputError(f"--momentum, wanted a number in [0, 1), got {settings.momentum}")
+    if not settings.inverse_every or min(settings.inverse_every) < 1:
+        raise InputError(f"--inverse-every, wanted positive numbers of steps, got {settings.inverse_every}")
 
 
 def _classifier(settings, digits):
@@ -130,7 +137,7 @@ def _adam(settings, task):
     return optax.with_extra_args_support(optax.adam(settings.learning_rate)), lambda params, x, key: ()
 
 
-def _kfac(settings, task):
+def _kfac(inverse_every, settings, task):
     fisher = signals.fisher_gradient(task.problem.net, task.problem.loss, task.sample)
 
     def curvature(params, x, key):
@@ -140,11 +147,12 @@ def _kfac(settings, task):
     params, _ = task.problem.net.init(key, task.problem.shape)
     like = jax.eval_shape(curvature, params, task.problem.draw(key)[0][: settings.batch_size], key)
     step = optax.sgd(task.kfac_rate, settings.momentum)
-    return optax.chain(signals.kfac(like, task.damping), step), curvature
+    return optax.chain(signals.kfac(like, task.damping, inverse_every=inverse_every), step), curvature
 
 
-OPTIMIZERS = {"Adam": _adam, "K-FAC": _kfac}
-"""For each, the transformation and what tells it the curvature of a batch."""
+def optimizers(settings: Settings) -> dict[str, Callable[[Settings, Task], tuple[Any, Callable[..., Any]]]]:
+    """For each name, what makes the transformation and what tells it the curvature of a batch."""
+    return {"Adam": _adam, **{f"K-FAC, {every}": partial(_kfac, every) for every in settings.inverse_every}}
 
 
 def trained(name: str, settings: Settings, task: Task) -> Iterator[tuple[layers.Params, float, float]]:
@@ -155,7 +163,7 @@ def trained(name: str, settings: Settings, task: Task) -> Iterator[tuple[layers.
     """
     problem = task.problem
     init_key, order_key = jax.random.split(jax.random.key(settings.seed))
-    optimizer, curvature = OPTIMIZERS[name](settings, task)
+    optimizer, curvature = optimizers(settings)[name](settings, task)
     params, _ = problem.net.init(init_key, problem.shape)
     state, one_pass = (params, optimizer.init(params)), jax.jit(_epoch(problem, optimizer, curvature))
     for epoch in range(settings.epochs):
@@ -187,11 +195,15 @@ def _epoch(problem: Problem, optimizer: Any, curvature: Callable[..., Any]) -> C
 
 def _table(lines, score):
     yield f"optimizer  training cost  held-out cost  {score.replace('held_out_', 'held-out '):>17}  epoch, s"
-    for name in OPTIMIZERS:
-        own = [line for line in lines if line["optimizer"] == name]
+    for name, own in _by_optimizer(lines).items():
         last, seconds = own[-1], statistics.median(line["seconds"] for line in own)
         numbers = f"{last['cost']:13.4f}  {last['held_out_cost']:13.4f}  {last[score]:17.4f}  {seconds:8.2f}"
-        yield f"{name:9}  {numbers}"
+        yield f"{name:10} {numbers}"
+
+
+def _by_optimizer(lines):
+    names = dict.fromkeys(line["optimizer"] for line in lines)
+    return {name: [line for line in lines if line["optimizer"] == name] for name in names}
 
 
 def _picture(lines, folder: Path) -> Path:
@@ -199,8 +211,7 @@ def _picture(lines, folder: Path) -> Path:
     figure = Figure(figsize=(10, 4), layout="constrained")
     titles = {"cost": "cost in training, the mean over an epoch", "held_out_cost": "cost on the held-out images"}
     for axes, (cost, title) in zip(figure.subplots(1, 2), titles.items(), strict=True):
-        for name in OPTIMIZERS:
-            own = [line for line in lines if line["optimizer"] == name]
+        for name, own in _by_optimizer(lines).items():
             marker = "o" if len(own) == 1 else None
             axes.plot([line["epoch"] for line in own], [line[cost] for line in own], label=name, marker=marker)
         plots.label(axes, title, log=True)

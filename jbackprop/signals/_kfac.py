@@ -46,7 +46,8 @@ def kfac(
         keeps its gradient.
       damping: λ.
       decay: how much of the curvature of the past stays at each step.
-      inverse_every: after how many steps the inverses are computed anew, from the first step on.
+      inverse_every: after how many steps the inverses are computed anew; so they are in each of the first as many, for
+        those of one batch alone do not last.
 
     Returns:
       A transformation whose `update` wants `curvature`, such a tree of this step, besides; ValueError without.  The
@@ -75,7 +76,7 @@ def kfac(
             means = jax.tree.map(lambda leaf: leaf / (1 - jnp.power(decay, count)), sums)
             return jax.tree.map(partial(_inverses, damping), means, is_leaf=_is_kronecker)
 
-        due = state.count % inverse_every == 0
+        due = (state.count < inverse_every) | (state.count % inverse_every == 0)
         inverses = inverted() if inverse_every == 1 else jax.lax.cond(due, inverted, lambda: state.inverses)
         return jax.tree.map(_preconditioned, updates, inverses), KfacState(count, sums, inverses)
 

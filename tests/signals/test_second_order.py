@@ -216,27 +216,26 @@ def followed(transform, steps, state=None):
 
 
 def test_inverses_of_every_third_step():
-    """Those of steps 0 and 3, of the moving averages there, with the gradients of every step."""
-    steps = course(5)
+    """Those of steps 0 to 3, of the moving averages there, and then of step 3 with the gradients of the next two."""
+    steps = course(6)
     (curvature, _), *_ = steps
     every, third = (signals.kfac(curvature, damping=0.1, inverse_every=n) for n in (1, 3))
     got, fresh = followed(third, steps)[0], followed(every, steps)[0]
-    for i in (0, 3):
+    for i in range(4):
         jax.tree.map(assert_close, got[i], fresh[i])
-    for i in (1, 2, 4):
-        old = steps[i // 3 * 3][0]
-        wanted, _ = followed(every, [*steps[: i // 3 * 3], (old, steps[i][1])])
+    for i in (4, 5):
+        wanted, _ = followed(every, [*steps[:3], (steps[3][0], steps[i][1])])
         jax.tree.map(assert_close, got[i], wanted[-1])
-    assert np.abs(got[1]["w"] - fresh[1]["w"]).max() > 1e-3
+    assert np.abs(got[4]["w"] - fresh[4]["w"]).max() > 1e-3
 
 
 def test_inverses_are_computed_in_a_branch_and_kept_in_the_state():
-    steps = course(4)
+    steps = course(6)
     (curvature, gradients), *_ = steps
     wanted, last = followed(signals.kfac(curvature, inverse_every=3), steps)
-    _, state = followed(signals.kfac(curvature, inverse_every=3), steps[:2])
-    rest, resumed = followed(signals.kfac(curvature, inverse_every=3), steps[2:], jax.device_get(state))
-    jax.tree.map(assert_close, (rest, resumed), (wanted[2:], last))
+    _, state = followed(signals.kfac(curvature, inverse_every=3), steps[:4])
+    rest, resumed = followed(signals.kfac(curvature, inverse_every=3), steps[4:], jax.device_get(state))
+    jax.tree.map(assert_close, (rest, resumed), (wanted[4:], last))
 
     def branches(every):
         transform = signals.kfac(curvature, inverse_every=every)
