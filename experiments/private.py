@@ -12,6 +12,7 @@ M. Abadi et al., "Deep learning with differential privacy", CCS, 2016.
 
 import dataclasses
 import math
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -75,8 +76,11 @@ def run(
     folder = runs.start(settings.out, experiment, settings)
     trained, scores = trainer(settings, problem, optimizer, steps), problem.evaluation()
     for noise, budget in {0.0: math.inf, **budgets}.items():
-        score = scores(trained(noise), ())[f"held_out_{problem.best}"]
-        folder.log(noise=noise, epsilon=budget, delta=settings.delta, **{problem.best: score})
+        start = time.perf_counter()
+        params = jax.block_until_ready(trained(noise))
+        seconds = (time.perf_counter() - start) / steps
+        score = {problem.best: scores(params, ())[f"held_out_{problem.best}"]}
+        folder.log(noise=noise, epsilon=budget, delta=settings.delta, **score, step_seconds=seconds)
     lines = folder.metrics()
     print("\n".join(_table(lines, problem.best)))
     print(report.paths([_picture(lines, problem.best, folder.folder)]))
@@ -173,10 +177,10 @@ def _clipped(settings, problem):
 
 
 def _table(lines, score) -> Iterator[str]:
-    yield f"noise         ε  {score:>8}"
+    yield f"noise         ε  {score:>8}  step, s"
     for line in lines:
         budget = "∞" if line["epsilon"] is None else f"{line['epsilon']:.2f}"
-        yield f"{line['noise']:5.2f}  {budget:>8}  {line[score]:8.3f}"
+        yield f"{line['noise']:5.2f}  {budget:>8}  {line[score]:8.3f}  {line['step_seconds']:7.3f}"
 
 
 def _picture(lines, score, folder: Path) -> Path:

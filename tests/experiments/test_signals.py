@@ -265,7 +265,8 @@ def test_dp_gpt(tmp_path, capsys, monkeypatch):
     assert without["bits"] < little["bits"] < math.log2(20) < much["bits"]
     assert (run / "bits.png").read_bytes().startswith(PNG)
     printed = capsys.readouterr().out
-    assert "bits.png" in printed and "by counts of single characters" in printed
+    assert "bits.png" in printed and "by counts of single characters" in printed and "step, s" in printed
+    assert all(line["step_seconds"] > 0 for line in (without, little, much))
 
 
 def test_dp_mnist_without_its_library(tmp_path, capsys, monkeypatch):
@@ -281,8 +282,9 @@ def test_kfac_learns_in_fewer_steps(network, tmp_path, capsys):
     assert main("kfac", *arguments, "--out", tmp_path) == 0
     (run,) = tmp_path.iterdir()
     lines = {(line["optimizer"], line["epoch"]): line for line in lines_of(run)}
-    assert len(lines) == 2 * 3
-    assert lines["K-FAC", 3]["cost"] < 0.9 * lines["Adam", 3]["cost"]
+    assert len(lines) == 3 * 3
+    for every in (1, 10):
+        assert lines[f"K-FAC, {every}", 3]["cost"] < 0.9 * lines["Adam", 3]["cost"]
     score = {"classifier": "held_out_accuracy", "autoencoder": "held_out_error"}[network]
     assert all(line[score] > 0 for line in lines.values())
     assert (run / "cost.png").read_bytes().startswith(PNG)
@@ -304,6 +306,7 @@ BAD = [
     ("dp-mnist --noise 1.0 --micro-batches 0", "--micro-batches, wanted at least 1, got 0"),
     ("dp-mnist --network cnn --hidden 8 9", "--hidden, wanted one width for a cnn, got (8, 9)"),
     ("kfac --momentum 1.0", "--momentum, wanted a number in [0, 1), got 1.0"),
+    ("kfac --inverse-every 1 0", "--inverse-every, wanted positive numbers of steps, got (1, 0)"),
     ("kfac --damping -1", "--damping, wanted at least 0, got -1.0"),
     ("kfac --hidden 0", "--hidden, wanted positive widths, got (0,)"),
     ("dp-gpt --text none", "--text, wanted a file to read, got none"),
