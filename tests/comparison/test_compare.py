@@ -164,7 +164,7 @@ def test_any_function_of_functions_is_a_transformation():
 def test_a_sweep_has_one_comparison_for_each_size():
     sweep = compare(rules.softmax, lambda n: jnp.ones((n, 3)), sizes=[4, 16])
     assert [c.size for c in sweep.comparisons] == [4, 16]
-    assert [c.arguments for c in sweep.comparisons] == [(f"z* float32[{n},3]",) for n in (4, 16)]
+    assert [c.arguments for c in sweep.comparisons] == [(f"x* float32[{n},3]",) for n in (4, 16)]
     assert sweep.comparisons[0].title == "softmax, n = 4"
 
 
