@@ -13,7 +13,7 @@ from jax.typing import DTypeLike
 from jbackprop.functions import DTYPES, SEEDS, Wrt, error_line, full_dtype_name, function_name
 from jbackprop.functions import residuals as kept
 
-from . import _inputs, _sharding, _transformations, _values
+from . import _draws, _inputs, _sharding, _transformations, _values
 from ._differences import finite_differences
 from ._domain import on_domain
 from ._explained import explained
@@ -32,7 +32,7 @@ CHECKS: dict[str, Check] = {
     "finite differences": finite_differences,
     "linearity": _values.linearity,
     "each output": _values.each_output,
-    "random inputs": _inputs.random_inputs,
+    "random inputs": _draws.random_inputs,
     "special inputs": _inputs.special_inputs,
     "large inputs": _inputs.large_inputs,
     "non-finite inputs": _inputs.non_finite_inputs,

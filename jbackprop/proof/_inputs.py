@@ -1,10 +1,12 @@
-"""Is the rule right everywhere?  Many random inputs, and those where hand-written rules break.
+"""Is the rule right where hand-written rules break?  Zeros, ties, huge and non-finite numbers, other batches.
 
 The policy, for a gradient entry by the rule (got) against automatic differentiation (twin):
 
     where the twin is finite    got is finite and equal to rounding, or a choice at a kink (see `_kinks.py`)
     where the twin is NaN       what the reference's gradient is, at inputs that are not huge; else anything goes
     where the twin is ±∞        anything but NaN
+
+Where f holds rules of `jax.custom_jvp`, so does the twin: they are held against slopes of the values (`_tangents.py`).
 
 Where an output of f is itself NaN or infinite there is no opinion on what its gradient adds to others: log has no slope
 at −1, whatever g/x says, and that of a relu behind a NaN is 0 or 1.  So entries on which such an output depends are
@@ -16,114 +18,23 @@ take exp(x − lse) of a kept logarithm, and loses as many digits as x has befor
 """
 
 import dataclasses
-import functools
 import itertools
 from collections.abc import Iterator
 
 import jax
 import numpy as np
 
-from jbackprop.functions import (
-    FLOAT64_SHARE,
-    UNITS,
-    as_float64,
-    cast,
-    error_line,
-    is_real,
-    largest,
-    noise_of,
-    precision,
-    replaced,
-    rounded_to,
-    shaken,
-)
+from jbackprop.functions import UNITS, as_float64, cast, error_line, is_real, precision, replaced, rounded_to
 
-from ._compare import gradients_agree, typical, worst
+from ._compare import gradients_agree, typical
 from ._kinks import is_choice, with_choices
-from ._numbers import LARGE, SPECIAL, spoilt, spread
-from ._pull import pull_back
+from ._numbers import LARGE, SPECIAL, magnitude, spoilt
 from ._report import Failure, NotApplicableError
 from ._subject import Subject
+from ._tangents import Tangents
 from ._together import together
 
-_NUMBERS = 2**17
-"""How many random numbers `random_inputs` spreads over the input space."""
-_OCTAVES = ((-10, -4), (-4, 0), (0, 2), (2, 5))
 _HUGE = 1e3
-_COARSE, _DOUBTS, _SLACK = -4, 8, 1e-6
-"""From which octave on differences judge; how many times their doubt is allowed, and which share of the gradient."""
-
-
-def random_inputs(subject: Subject) -> Iterator[Failure]:
-    """Thousands of inputs from a thousandth to thirty times the given ones, of both signs: for a fault in a corner.
-
-    Where f holds rules of `jax.custom_jvp`, which automatic differentiation takes for the truth, finite differences
-    along a random direction judge besides.
-    """
-    subject.need_twin()
-    size = max(np.size(subject.leaves[i]) for i in subject.wrt)
-    draws = max(4, min(1024, _NUMBERS // max(size, 1)))
-    scale = typical(subject)
-    of_both, of_twin = (
-        _over_draws(subject, *functions) for functions in ((subject.function, subject.twin), (subject.twin,))
-    )
-    for number, octaves in enumerate(_OCTAVES):
-        chosen = tuple(spread(subject.rng(7, number, i), subject.leaves[i], draws, octaves) for i in subject.wrt)
-        start = rounded_to("float32", chosen)
-        (_, got), (outputs, wanted) = _at_draws(subject, of_both, "float64", start)
-        wanted = _without_opinions(subject, outputs, wanted)
-        noises = functools.partial(_noise_at_draws, subject, of_twin, start, wanted)
-        for i, (g, w) in enumerate(zip(got, wanted, strict=True)):
-            scale[i] = max(scale[i], largest(w))
-            what, note = f"gradient of {subject.name(i)}", "random inputs, the first index a draw"
-            allowance = subject.allowance("float64", scale[i] * _magnitude(chosen))
-            yield from worst(what, "float64", g, w, allowance, note, lambda i=i, noises=noises: noises()[i], start[i])
-        if octaves[0] >= _COARSE and subject.has_custom_jvp and subject.meant is None:
-            yield from _against_differences(subject, number, start, got)
-
-
-def _against_differences(subject, number, draws, gradients):
-    """Along one direction at each draw; steps are too wide for the smallest numbers."""
-    rng = subject.rng(14, number)
-    directions = tuple(rng.choice((-1.0, 1.0), size=np.shape(draw)) for draw in draws)
-    with precision("float64"):
-        found = subject.slopes_at(draws, directions, cast("float64", subject.leaves), subject.cotangents())
-        slopes, doubts = as_float64(found)
-    each = [(g * d).reshape(len(d), -1).sum(axis=1) for g, d in zip(gradients, directions, strict=True)]
-    along = np.sum(each, axis=0)
-    allowed = _DOUBTS * doubts + _SLACK * np.maximum(np.abs(slopes), largest(along))
-    with np.errstate(invalid="ignore"):
-        wrong = np.isfinite(slopes) & np.isfinite(allowed) & ~(np.abs(along - slopes) <= allowed)
-    if wrong.any():
-        draw = int(wrong.argmax())
-        note = "finite difference along a random direction at random inputs, the index a draw"
-        yield Failure("gradient", "float64", (draw,), float(along[draw]), float(slopes[draw]), note=note)
-
-
-def _without_opinions(subject, outputs, gradients):
-    """The gradients at each draw, NaN in the entries that depend on outputs which are not finite there."""
-    spoilt = [~np.isfinite(out) for out in outputs]
-    draws = np.flatnonzero(sum(out.reshape(len(out), -1).any(axis=1) for out in spoilt))
-    if not len(draws):
-        return gradients
-    reached = subject.reached([out[draws] for out in spoilt])
-    without = [np.array(gradient) for gradient in gradients]
-    for gradient, mask in zip(without, reached, strict=True):
-        gradient[draws] = np.where(mask, np.nan, gradient[draws])
-    return without
-
-
-def _at_draws(subject, pulls, dtype, draws):
-    """(outputs, gradients) of each function, at all draws."""
-    with precision(dtype):
-        found = pulls(cast(dtype, draws), cast(dtype, subject.leaves), subject.cotangents())
-        return [(as_float64(outputs), as_float64(gradients)) for outputs, gradients in found]
-
-
-def _noise_at_draws(subject, of_twin, draws, truth):
-    ((_, narrow),) = _at_draws(subject, of_twin, "float32", draws)
-    moved = [_at_draws(subject, of_twin, "float64", at)[0][1] for at in shaken(draws, "float32", subject.rng(13))]
-    return [FLOAT64_SHARE * n for n in noise_of(narrow, [truth], moved)]
 
 
 def special_inputs(subject: Subject) -> Iterator[Failure]:
@@ -145,15 +56,24 @@ def large_inputs(subject: Subject) -> Iterator[Failure]:
 
 def _at_each(subject, changes):
     subject.need_twin()
+    tangents = Tangents(subject)
     for name, change in changes.items():
         for positions in [subject.wrt, *([position] for position in subject.wrt if len(subject.wrt) > 1)]:
             changed = [change(subject.leaves[i], subject.rng(10, i)) for i in positions]
             note = f"{'inputs' if positions is subject.wrt else subject.names[positions[0]]} {name}"
-            yield from _by_policy(subject, replaced(subject.leaves, positions, changed), note, kinks=True)
+            leaves = replaced(subject.leaves, positions, changed)
+            yield from _by_policy(subject, leaves, note, kinks=True)
+            if tangents.judges:
+                yield from _by_slopes(tangents, leaves, note, finite=changes is SPECIAL)
 
 
-def _magnitude(arrays):
-    return max([1.0, *(largest(array) for array in arrays if is_real(array))])
+def _by_slopes(tangents, leaves, note, finite):
+    subject = tangents.subject
+    start = rounded_to(subject.given, leaves)
+    outputs, got = subject.evaluate(subject.pull, subject.given, start)
+    yield from tangents.nan(start, got, outputs, note)
+    if finite:
+        yield from tangents.wrong_slopes(start, note)
 
 
 def non_finite_inputs(subject: Subject) -> Iterator[Failure]:
@@ -235,22 +155,12 @@ def _of_batch(subject, change):
     return leaves, tuple(subject.rng(8, i).normal(size=out.shape) for i, out in enumerate(outputs))
 
 
-def _over_draws(subject, *functions):
-    """(draws of the leaves in wrt, leaves, cotangents) -> outputs and gradients of each function at each draw."""
-    pulls = [pull_back(function, subject.wrt) for function in functions]
-
-    def over_draws(draws, leaves, u):
-        return jax.lax.map(lambda draw: [pull(replaced(leaves, subject.wrt, draw), u) for pull in pulls], draws)
-
-    return jax.jit(over_draws)
-
-
 def _by_policy(subject, leaves, note, kinks):
     """Holds the gradients in the given dtype against the policy at the top of this file."""
     start = rounded_to(subject.given, leaves)
     _, got = subject.evaluate(subject.pull, subject.given, start)
     outputs, twin = subject.evaluate(subject.pull_twin, subject.given, start)
-    allowances = [subject.allowance(subject.given, scale * _magnitude(start)) for scale in typical(subject)]
+    allowances = [subject.allowance(subject.given, scale * magnitude(start)) for scale in typical(subject)]
     if all(itertools.starmap(_finite_and_equal, zip(got, twin, allowances, strict=True))):
         return
     _, truth = subject.true(subject.given, start)
@@ -273,7 +183,7 @@ def _by_policy(subject, leaves, note, kinks):
 def _by_reference(subject, start, twin, truth):
     """The reference's gradients in place of automatic ones that are NaN, as that of a norm at 0."""
     unknown = [np.isnan(t) & np.isnan(w) for t, w in zip(twin, truth, strict=True)]
-    if subject.reference is None or not any(map(np.any, unknown)) or _magnitude(start) > _HUGE:
+    if subject.reference is None or not any(map(np.any, unknown)) or magnitude(start) > _HUGE:
         return twin, truth
     _, known = subject.evaluate(subject.pull_reference, "float64", start)
     return [[np.where(no, k, g) for no, k, g in zip(unknown, known, each, strict=True)] for each in (twin, truth)]

@@ -59,7 +59,7 @@ def is_choice(
     flat, wrong = (np.concatenate([np.ravel(a) for a in arrays]) for arrays in (gradients, suspects))
     if not np.isfinite(flat).all():
         return False
-    axes = _moved(subject, wrong)
+    axes = moved(subject, wrong)
     directions = np.zeros((len(axes) + 1, len(flat)))
     directions[np.arange(len(axes)), axes], directions[-1, axes] = 1, 1
     behind, ahead, slack = slopes(subject, leaves, cotangents, directions)
@@ -73,7 +73,7 @@ def is_choice(
     return all(apart) or bool(inside[-1])
 
 
-def _moved(subject, wrong):
+def moved(subject: Subject, wrong: np.ndarray) -> np.ndarray:
     """The entries to move, as many as can be afforded: of those that differ, and of the others, some by chance."""
     most = int(np.clip(_MEMORY // max(len(wrong), 1), 8, _AXES))
     order = subject.rng(9).permutation(len(wrong))

@@ -1,8 +1,11 @@
 """The numbers to try a rule on, made of those given."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
+
+from jbackprop.functions import is_real, largest
 
 Change = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
@@ -66,3 +69,12 @@ def spread(rng: np.random.Generator, leaf: np.ndarray, draws: int, octaves: tupl
     drawn = leaf * factor
     drawn[::2] = rng.choice([-1.0, 1.0], size=factor[::2].shape) * np.maximum(np.abs(leaf), 1) * factor[::2]
     return drawn
+
+
+HALVES = np.arange(-128, 129) / 2
+"""Numbers that every dtype holds."""
+
+
+def magnitude(arrays: Sequence[Any]) -> float:
+    """The largest number of all floating point arrays, 1 at least."""
+    return max([1.0, *(largest(array) for array in arrays if is_real(array))])

@@ -38,6 +38,7 @@ from ._together import together
 
 _POINTS = 32
 """At so many random points it is looked up what depends on what: the slope of a relu is 0 at half of them."""
+_DIRECTIONS = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,8 +78,9 @@ class Subject:
     def twin(self) -> Flat:
         """What is differentiated automatically: the function without its hand-written rules, or what stands in for it.
 
-        A forward pass with a `while_loop` or a callback has no automatic gradient: then the reference's is taken, and
-        without a reference the function's own, which only finite differences can judge.
+        A forward pass with a `while_loop` or a callback has no automatic gradient, a bisection one that is not that of
+        its values: then the reference's is taken, and without a reference the function's own, which only finite
+        differences can judge.
         """
         if self.meant is not None:
             return self.meant
@@ -98,9 +100,31 @@ class Subject:
             raise NotApplicableError("there is no automatic gradient")
 
     @functools.cached_property
+    def _plain(self) -> Flat:
+        return automatic(self.function)
+
+    @functools.cached_property
     def _automatic(self) -> tuple[Flat, str]:
-        plain = automatic(self.function)
-        return plain, self._refusal(plain)
+        return self._plain, self._refusal(self._plain) or self._contradiction
+
+    @functools.cached_property
+    def _contradiction(self) -> str:
+        """Why the automatic gradient is not to be believed, as that of a bisection; "" where it is."""
+        try:
+            own, other = (self.evaluate(pull, "float64")[1] for pull in (self.pull, self._pull_plain))
+            wrong = any(map(_differ, own, other)) and self._is_along(own).all() and not self._is_along(other).any()
+        except Exception:  # for the checks to see
+            return ""
+        return "finite differences contradict it, and not the rule" if wrong else ""
+
+    def _is_along(self, gradients):
+        """Whether gradients at the given arguments are the slopes of the values, along each of some directions."""
+        places = tuple(np.stack([self.leaves[i]] * _DIRECTIONS) for i in self.wrt)
+        directions = tuple(self.rng(15, i).choice((-1.0, 1.0), size=place.shape) for i, place in enumerate(places))
+        with precision("float64"):
+            slopes, doubts = as_float64(self.slopes_at(places, directions, self.leaves, self.cotangents()))
+        along = sum((g * d).reshape(_DIRECTIONS, -1).sum(axis=1) for g, d in zip(gradients, directions, strict=True))
+        return np.abs(along - slopes) <= 8 * doubts + 1e-6 * np.abs(slopes)
 
     def _refusal(self, function):
         """What JAX says instead of a gradient of the function; "" if it gives one."""
@@ -168,7 +192,11 @@ class Subject:
     @functools.cached_property
     def pull_twin(self) -> Pull:
         """Gradients by automatic differentiation, jitted."""
-        return jax.jit(pull_back(self.twin, self.wrt))
+        return self._pull_plain if self.twin is self._plain else jax.jit(pull_back(self.twin, self.wrt))
+
+    @functools.cached_property
+    def _pull_plain(self) -> Pull:
+        return jax.jit(pull_back(self._plain, self.wrt))
 
     @functools.cached_property
     def pull_reference(self) -> Pull:
@@ -274,7 +302,7 @@ class Subject:
         Its gradient too, unless somebody wants it in float64: a backward pass in float32 is right for the others.
         """
         with precision("float64"):
-            of_values = computed_in(self.twin, *self.leaves)
+            of_values = computed_in(self.meant or self._plain, *self.leaves)
             if "float64" in self.dtypes:
                 return of_values
             return _coarser(of_values, computed_in(pull_back(self.function, self.wrt), self.leaves, self.cotangents()))
@@ -312,6 +340,10 @@ class Subject:
 
 def _coarser(*dtypes):
     return max(dtypes, key=lambda name: float(jnp.finfo(name).eps))
+
+
+def _differ(one, other):
+    return np.abs(one - other).max(initial=0) > 1e-6 * np.abs(other).max(initial=0)
 
 
 def _eighths(rng, shape):

@@ -110,3 +110,62 @@ def test_a_rule_that_is_told_of_zeros(rule, arguments, note):
     assert jb.check(rule(1), *arguments, only=["each output"]).passed
     with pytest.raises(jb.GradientError, match=rf"each output: .*{note}"):
         jb.check(rule(1.1), *arguments, only=["each output"])
+
+
+def test_a_custom_jvp_that_is_wrong_at_zero_alone():
+    def wrong(x):
+        return jnp.where(x == 0, 0, jax.nn.sigmoid(-x))
+
+    assert jb.check(_log_sigmoid(lambda x: jax.nn.sigmoid(-x)), X, only=["special inputs"]).passed
+    with pytest.raises(jb.GradientError, match=r"special inputs: gradient of x.*: got 0, wanted .*finite difference"):
+        jb.check(_log_sigmoid(wrong), X)
+
+
+def _careful_log_sigmoid(slope):
+    """Finite everywhere, also where automatic differentiation of it is not."""
+    f = jax.custom_jvp(lambda x: jnp.where(x < -50, x, -jnp.log1p(jnp.exp(-x))))
+    f.defjvp(lambda x, dx: (f(*x), slope(*x) * dx[0]))
+    return f
+
+
+@pytest.mark.parametrize("f", [_careful_log_sigmoid, lambda slope: _of_logaddexp(slope)], ids=["alone", "behind"])
+def test_a_custom_jvp_that_overflows(f):
+    assert jb.check(f(lambda x: jax.nn.sigmoid(-x)), X, only=["large inputs"]).passed
+    with pytest.raises(jb.GradientError, match=r"large inputs: gradient of x.*: got nan, wanted .*finite difference"):
+        jb.check(f(lambda x: jnp.exp(-x) / (1 + jnp.exp(-x))), X)
+
+
+def _of_logaddexp(slope):
+    f = jax.custom_jvp(lambda x: -jnp.logaddexp(0, -x))
+    f.defjvp(lambda x, dx: (f(*x), slope(*x) * dx[0]))
+    return lambda x: 3 * f(x)
+
+
+def test_what_is_nan_or_has_a_kink_beside_a_custom_jvp_is_no_fault_of_it():
+    """The gradient of the root is 0/0 wherever it is not taken; that of relu at 0 is a choice."""
+
+    def root(x):
+        y = jax.nn.relu(x)
+        return jnp.where(y > 0, jnp.sqrt(y), 0)
+
+    for right in (root, jax.nn.relu, jnp.sinc, lambda x: x / jnp.sqrt(jax.nn.relu(x) ** 2 + 1e-12)):
+        assert jb.check(right, X, only=["special inputs", "large inputs"]).passed
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+def test_a_rule_that_is_wrong_at_one_number_of_one_dtype(dtype):
+    def spoilt(x):
+        return jnp.where((x == 12) & (x.dtype == dtype), 1.5, 1)
+
+    def squared(spoilt):
+        return _ruled(lambda x: x * x, lambda x: (x * x, x), lambda x, u: (spoilt(x) * 2 * x * u,))
+
+    assert jb.check(squared(jnp.ones_like), X, only=["random inputs"]).passed
+    with pytest.raises(jb.GradientError, match=rf"random inputs: gradient of x.*, {dtype}: .*whole numbers and halves"):
+        jb.check(squared(spoilt), X, only=["random inputs"])
+
+
+def test_how_many_programs_the_sweep_over_numbers_takes(programs):
+    before = programs()
+    jb.check(_sine(lambda u: u), X, only=["random inputs"])
+    assert programs() - before <= 6

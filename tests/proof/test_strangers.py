@@ -204,7 +204,7 @@ def _greeks(kept, u):
     return u * norm.cdf(d), -u * due, u * theta, u * t * k * due, u * density * jnp.sqrt(t)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(6))
 def test_what_conditioning_explains_is_no_fault(seed):
     price = _ruled(_price, lambda *market: (_price(*market), market), _greeks)
     market = map(
