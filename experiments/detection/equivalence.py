@@ -3,11 +3,12 @@
 A mutant is *equivalent* if its gradients are those of the right rule, to 8 roundings of the largest and in dtype and
 in every NaN, at each of a list of inputs written with the faults in view: random ones; in each argument in turn, in
 all entries and in some, the corners that a fault names, zeros and ties; half precision, more batch axes, a batch of
-one, a batch under vmap, a call again.
+one, a batch under vmap, a call again; one argument alone, and small and large cotangents.
 """
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -62,6 +63,10 @@ def _inputs(right, arguments) -> Iterator[tuple[Arrays, Callable[[Rule], Rule]]]
     exact = _typed(arguments, jnp.float64)
     rng = np.random.default_rng(0)
     yield exact, _plain
+    for i in range(len(exact)):
+        yield exact, partial(_alone, i)
+    for size in (1e-4, 1e3):
+        yield exact, partial(_times, size)
     yield _changed(exact, lambda a: a * rng.uniform(-1.5, 1.5, a.shape)), _plain
     yield _changed(exact, lambda a: a * rng.uniform(-8, 8, a.shape)), _plain
     for values, everywhere in itertools.product(_VALUES, (True, False)):
@@ -72,6 +77,7 @@ def _inputs(right, arguments) -> Iterator[tuple[Arrays, Callable[[Rule], Rule]]]
                 some = (picked | np.roll(picked, 1)).reshape(a.shape)  # and their neighbours, for ties
                 yield (*exact[:i], jnp.where(everywhere | some, corner, a), *exact[i + 1 :]), _plain
     yield _typed(arguments, jnp.bfloat16), _plain
+    yield _changed(_typed(arguments, jnp.float16), lambda a: jnp.where(rng.uniform(size=a.shape) < 0.5, 12, a)), _plain
     yield _changed(_typed(arguments, jnp.float32), lambda a: 1.25 * a), _plain
     yield tuple(jnp.stack([a, a]) for a in exact), jax.vmap
     # Compiled, a rule cannot refuse what is looked up in a table of one row.
@@ -82,6 +88,16 @@ def _inputs(right, arguments) -> Iterator[tuple[Arrays, Callable[[Rule], Rule]]]
 
 def _plain(f):
     return f
+
+
+def _alone(i, f):
+    """Differentiated by one argument alone."""
+    return lambda *arguments: f(*(a if i == j else jax.lax.stop_gradient(a) for j, a in enumerate(arguments)))
+
+
+def _times(size, f):
+    """Under larger or smaller cotangents."""
+    return lambda *arguments: size * f(*arguments)
 
 
 def _agrees(wrong, trial):

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .mutants import Fault, always, more_axes, spoilt, stale, takes
+from .mutants import Fault, always, more_axes, of_tangents, spoilt, stale, takes, told_of_zeros
 
 _GRADIENT = ("gradient", "finite differences")
 
@@ -17,11 +17,19 @@ def _fault(name, spoil, applies=always, found_by=_GRADIENT, large=False):
     return Fault(name, lambda rule, target: spoilt(rule, target, spoil), found_by, applies, large)
 
 
+def _tangent_fault(name, factor, found_by):
+    return Fault(name, lambda rule, target: of_tangents(rule, target, factor), found_by)
+
+
 # ----- where it applies ---------------------------------------------------------------------------------------------
 
 
 def _output(rule, arguments):
     return jax.eval_shape(rule, *arguments)
+
+
+def _several_arguments(rule, arguments, target):
+    return sum(jnp.issubdtype(a.dtype, jnp.floating) for a in arguments) > 1
 
 
 def _has_rows(rule, arguments, target):
@@ -160,6 +168,26 @@ def _jittered(call):
     return call.dx * (1 + noise.astype(call.dx.dtype))
 
 
+def _clipped(call):
+    return call.of(jnp.clip(call.cotangent, -10, 10))
+
+
+def _without_the_small(call):
+    return call.of(jnp.where(jnp.abs(call.cotangent) < 1e-3, 0, call.cotangent))
+
+
+def _sign_of_the_small(call):
+    """Two faults: small gradients have the other sign, and the first entry's is doubled."""
+    flat = jnp.where(jnp.abs(call.x) < 0.5, -call.dx, call.dx).reshape(-1)
+    return flat.at[:1].multiply(2).reshape(call.x.shape)
+
+
+def _both_too_large_and_too_small(call):
+    """Two faults that cancel in a sum over everything."""
+    flat = call.dx.reshape(-1)
+    return flat.at[0].add(0.01 * flat[-1]).at[-1].add(-0.01 * flat[-1]).reshape(call.x.shape)
+
+
 _RANDOM, _SPECIAL = ("random inputs",), ("special inputs",)
 _COTANGENT = (*_GRADIENT, "linearity")
 
@@ -198,6 +226,19 @@ FAULTS = (
         lambda call: 1.1 * call.dx if call.dx.dtype.itemsize == 2 else call.dx,
         found_by=("gradient",),
     ),
+    _fault("cotangent clipped to ±10", _clipped, found_by=("linearity",)),
+    _fault("cotangent below 0.001 dropped", _without_the_small, found_by=("linearity",)),
+    _fault("two: sign for |x| < 0.5, first entry doubled", _sign_of_the_small),
+    _fault("two that cancel in a sum", _both_too_large_and_too_small, _several),
+    _fault(
+        "wrong at 12 in float16",
+        lambda call: jnp.where((call.x == 12) & (call.x.dtype == jnp.float16), 2, 1).astype(call.dx.dtype) * call.dx,
+        found_by=_RANDOM,
+    ),
+    Fault("symbolic zeros: alone, 1.1", told_of_zeros, ("each output",), _several_arguments),
+    _tangent_fault("custom_jvp: scaled by 1.01", lambda x: jnp.full_like(x, 1.01), ("finite differences",)),
+    _tangent_fault("custom_jvp: wrong for x > 3", lambda x: jnp.where(x > 3, 1.1, 1).astype(x.dtype), _RANDOM),
+    _tangent_fault("custom_jvp: 0 at zero", lambda x: (x != 0).astype(x.dtype), _SPECIAL),
     _fault("not deterministic", _jittered, found_by=("determinism",)),
 )
 """The table's lines."""

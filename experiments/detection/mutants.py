@@ -7,7 +7,7 @@ from functools import cache, partial
 import jax
 import jax.numpy as jnp
 
-from jbackprop.functions import Halves, differentiable, replaced
+from jbackprop.functions import Halves, automatic, differentiable, replaced
 
 Rule = Callable[..., jax.Array]
 
@@ -141,6 +141,49 @@ def stale(rule: Rule, target: int) -> Rule:
         return tuple(right.backward(residuals, cotangent))[: len(arguments)]
 
     wrong.defvjp(fwd, bwd)
+    return wrong
+
+
+def of_tangents(rule: Rule, target: int, factor: Callable[[jax.Array], jax.Array]) -> Rule:
+    """The rule as one of `jax.custom_jvp`, its target's tangent times a factor of the target."""
+    right = automatic(rule)
+    wrong = jax.custom_jvp(lambda *arguments: right(*arguments))
+
+    def jvp(primals, tangents):
+        places = differentiable(rule, *primals).chosen
+        moved = [tangents[i] * (factor(primals[i]) if i == target else 1) for i in places]
+
+        def of_chosen(*chosen):
+            return right(*replaced(primals, places, chosen))
+
+        return jax.jvp(of_chosen, [primals[i] for i in places], moved)
+
+    wrong.defjvp(jvp)
+    return wrong
+
+
+def told_of_zeros(rule: Rule, target: int) -> Rule:
+    """The rule defined with symbolic zeros, a tenth too large where the target's gradient alone is wanted."""
+    right = halves(rule)
+
+    @jax.custom_vjp
+    def wrong(*arguments):
+        return right.forward(*arguments)[0]
+
+    def fwd(*arguments):
+        values = tuple(argument.value for argument in arguments)
+        output, residuals = right.forward(*values)
+        is_alone = [argument.perturbed for argument in arguments].count(True) == 1 and arguments[target].perturbed
+        return output, (residuals, values, True if is_alone else None)
+
+    def bwd(kept, cotangent):
+        residuals, arguments, is_alone = kept
+        gradients = list(right.backward(residuals, cotangent))[: len(arguments)]
+        if is_alone is not None:
+            gradients[target] = 1.1 * gradients[target]
+        return tuple(gradients)
+
+    wrong.defvjp(fwd, bwd, symbolic_zeros=True)
     return wrong
 
 

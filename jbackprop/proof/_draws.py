@@ -71,7 +71,7 @@ def _at_halves(subject, of_both, draws):
 
 
 def _against_differences(subject, number, draws, gradients):
-    """Along one direction at each draw; steps are too wide for the smallest numbers."""
+    """Along one direction at each draw; steps are too wide for the smallest numbers.  NaN is for the policy."""
     rng = subject.rng(14, number)
     directions = tuple(rng.choice((-1.0, 1.0), size=np.shape(draw)) for draw in draws)
     with precision("float64"):
@@ -81,7 +81,7 @@ def _against_differences(subject, number, draws, gradients):
     along = np.sum(each, axis=0)
     allowed = _DOUBTS * doubts + _SLACK * np.maximum(np.abs(slopes), largest(along))
     with np.errstate(invalid="ignore"):
-        wrong = np.isfinite(slopes) & np.isfinite(allowed) & ~(np.abs(along - slopes) <= allowed)
+        wrong = np.isfinite(slopes) & np.isfinite(allowed) & (np.abs(along - slopes) > allowed)
     if wrong.any():
         draw = int(wrong.argmax())
         note = "finite difference along a random direction at random inputs, the index a draw"
