@@ -5,7 +5,6 @@ Neither are, of `jax.scipy.special`, `spence`, whose gradient is NaN for 3/2 ≤
 and `hyp2f1`, of which one has no gradient by its first arguments and the other takes minutes.
 """
 
-import dataclasses
 import json
 from collections.abc import Callable
 from functools import partial
@@ -22,29 +21,8 @@ from tqdm import tqdm
 import jbackprop as jb
 from jbackprop.functions import function_name
 
-Draw = Callable[[np.random.Generator], np.ndarray]
-
-
-@dataclasses.dataclass(frozen=True)
-class RightCall:
-    """A call of somebody else's function.
-
-    Attributes:
-      name: as one would import it.
-      function: to be checked.
-      arguments: one draw of random numbers for each.
-      skip: checks to leave out.
-    """
-
-    name: str
-    function: Callable
-    arguments: tuple[Draw, ...]
-    skip: tuple[str, ...] = ()
-
-    def draw(self) -> tuple[jax.Array, ...]:
-        """The arguments; floating point ones in float32."""
-        rng = np.random.default_rng(0)
-        return tuple(jnp.asarray(draw(rng)) for draw in self.arguments)
+from .calls import Draw, RightCall, between, definite, normal, simplex, whole
+from .composed import COMPOSED
 
 
 def run(output: str = "runs/detection") -> dict[str, list[str]]:
@@ -72,29 +50,10 @@ def read(path: Path) -> dict[str, list[str]]:
 
 
 def _failures(call):
-    report = jb.check(call.function, *call.draw(), dtypes=("float64", "float32"), skip=call.skip, raises=False)
+    report = jb.check(
+        call.function, *call.draw(), dtypes=("float64", "float32"), skip=call.skip, raises=False, **call.options
+    )
     return [f"{result.check}: {failure}" for result in report.results for failure in result.failures]
-
-
-def _normal(*shape: int) -> Draw:
-    return lambda rng: rng.normal(size=shape).astype(np.float32)
-
-
-def _between(low: float, high: float, *shape: int) -> Draw:
-    return lambda rng: rng.uniform(low, high, size=shape).astype(np.float32)
-
-
-def _simplex(*shape: int) -> Draw:
-    return lambda rng: rng.dirichlet(np.ones(shape[-1]), size=shape[:-1]).astype(np.float32)
-
-
-def _whole(end: int, *shape: int) -> Draw:
-    return lambda rng: rng.integers(0, end, size=shape)
-
-
-def _definite(rng):
-    a = rng.normal(size=(4, 4))
-    return (a @ a.T + 4 * np.eye(4)).astype(np.float32)
 
 
 def _each(module: str, functions: tuple[Callable, ...], *draws: Draw, skip: tuple[str, ...] = ()) -> list[RightCall]:
@@ -274,36 +233,37 @@ _NUMPY_PAIRS = (
 )
 
 CALLS = (
-    *_each("jax.nn", _ACTIVATIONS, _normal(3, 4)),
-    *_each("jax.nn", (nn.log1mexp,), _between(0.1, 3, 3, 4)),
-    *_each("jax.nn", (nn.dot_product_attention,), _normal(2, 5, 3, 4), _normal(2, 6, 3, 4), _normal(2, 6, 3, 4)),
-    *_each("jax.scipy.special", _SPECIAL, _normal(3, 4)),
-    *_each("jax.scipy.special", (special.logit, special.ndtri), _between(0.1, 0.9, 3, 4)),
-    *_each("jax.scipy.special", (special.erfinv,), _between(-0.9, 0.9, 3, 4)),
-    *_each("jax.scipy.special", _OF_POSITIVE, _between(1.1, 4, 3, 4)),
-    *_each("jax.scipy.special", _OF_POSITIVE_PAIRS, *(_between(1.1, 4, 3, 4),) * 2),
-    *_each("jax.scipy.special", _SERIES, _between(1.1, 4, 3, 4), skip=_ENDLESS),
-    *_each("jax.scipy.special", _SERIES_OF_PAIRS, *(_between(1.1, 4, 5),) * 2, skip=_ENDLESS),
-    *_each("jax.scipy.special", (partial(special.expn, 2),), _between(1.1, 4, 3, 4), skip=(*_ENDLESS, "random inputs")),
-    *_each("jax.scipy.special", (special.hyp1f1,), *(_between(0.5, 2, 5),) * 3, skip=_ENDLESS),
-    *_each("jax.scipy.stats.norm", (stats.norm.logpdf, stats.norm.logcdf), _normal(3, 4)),
-    *_each("jax.scipy.stats.norm", (stats.norm.ppf,), _between(0.1, 0.9, 3, 4)),
-    *_each("jax.scipy.stats.laplace", (stats.laplace.logpdf,), _normal(3, 4)),
-    *_each("jax.scipy.stats.gamma", (stats.gamma.logpdf,), *(_between(1.1, 4, 3, 4),) * 2),
-    *_each("jax.scipy.stats.t", (stats.t.logpdf,), *(_between(1.1, 4, 3, 4),) * 2),
-    *_each("jax.scipy.stats.chi2", (stats.chi2.logpdf,), *(_between(1.1, 4, 3, 4),) * 2),
-    *_each("jax.scipy.stats.beta", (stats.beta.logpdf,), _between(0.1, 0.9, 5), *(_between(1.1, 4, 5),) * 2),
-    *_each("jax.numpy", _NUMPY, _normal(3, 4)),
-    *_each("jax.numpy", _NUMPY_PAIRS, _normal(5), _normal(5)),
-    *_each("jax.numpy", (jnp.float_power,), _between(0.5, 2, 5), _normal(5)),
-    *_each("linalg", _MATRIX, _definite),
-    *_each("linalg", (jnp.linalg.solve, linalg.solve_triangular), _definite, _normal(4, 3)),
-    *_each("linalg", _BY_SINGULAR_VALUES, _normal(5, 3), skip=_SINGULAR),
-    *_each("optax", _LOSSES_OF_CLASSES, _normal(3, 4), _simplex(3, 4)),
-    *_each("optax", _LOSSES_OF_NUMBERS, _normal(3, 4), _whole(4, 3)),
-    *_each("optax", (optax.losses.hinge_loss, optax.losses.sparsemax_loss), _normal(5), _whole(2, 5)),
-    *_each("optax", (optax.losses.triplet_margin_loss,), *(_normal(3, 4),) * 3),
-    *_each("optax.projections", _PROJECTIONS, _normal(5)),
-    *_each("optax", (partial(optax.scale_gradient, scale=1.0),), _normal(3, 4)),
+    *_each("jax.nn", _ACTIVATIONS, normal(3, 4)),
+    *_each("jax.nn", (nn.log1mexp,), between(0.1, 3, 3, 4)),
+    *_each("jax.nn", (nn.dot_product_attention,), normal(2, 5, 3, 4), normal(2, 6, 3, 4), normal(2, 6, 3, 4)),
+    *_each("jax.scipy.special", _SPECIAL, normal(3, 4)),
+    *_each("jax.scipy.special", (special.logit, special.ndtri), between(0.1, 0.9, 3, 4)),
+    *_each("jax.scipy.special", (special.erfinv,), between(-0.9, 0.9, 3, 4)),
+    *_each("jax.scipy.special", _OF_POSITIVE, between(1.1, 4, 3, 4)),
+    *_each("jax.scipy.special", _OF_POSITIVE_PAIRS, *(between(1.1, 4, 3, 4),) * 2),
+    *_each("jax.scipy.special", _SERIES, between(1.1, 4, 3, 4), skip=_ENDLESS),
+    *_each("jax.scipy.special", _SERIES_OF_PAIRS, *(between(1.1, 4, 5),) * 2, skip=_ENDLESS),
+    *_each("jax.scipy.special", (partial(special.expn, 2),), between(1.1, 4, 3, 4), skip=(*_ENDLESS, "random inputs")),
+    *_each("jax.scipy.special", (special.hyp1f1,), *(between(0.5, 2, 5),) * 3, skip=_ENDLESS),
+    *_each("jax.scipy.stats.norm", (stats.norm.logpdf, stats.norm.logcdf), normal(3, 4)),
+    *_each("jax.scipy.stats.norm", (stats.norm.ppf,), between(0.1, 0.9, 3, 4)),
+    *_each("jax.scipy.stats.laplace", (stats.laplace.logpdf,), normal(3, 4)),
+    *_each("jax.scipy.stats.gamma", (stats.gamma.logpdf,), *(between(1.1, 4, 3, 4),) * 2),
+    *_each("jax.scipy.stats.t", (stats.t.logpdf,), *(between(1.1, 4, 3, 4),) * 2),
+    *_each("jax.scipy.stats.chi2", (stats.chi2.logpdf,), *(between(1.1, 4, 3, 4),) * 2),
+    *_each("jax.scipy.stats.beta", (stats.beta.logpdf,), between(0.1, 0.9, 5), *(between(1.1, 4, 5),) * 2),
+    *_each("jax.numpy", _NUMPY, normal(3, 4)),
+    *_each("jax.numpy", _NUMPY_PAIRS, normal(5), normal(5)),
+    *_each("jax.numpy", (jnp.float_power,), between(0.5, 2, 5), normal(5)),
+    *_each("linalg", _MATRIX, definite),
+    *_each("linalg", (jnp.linalg.solve, linalg.solve_triangular), definite, normal(4, 3)),
+    *_each("linalg", _BY_SINGULAR_VALUES, normal(5, 3), skip=_SINGULAR),
+    *_each("optax", _LOSSES_OF_CLASSES, normal(3, 4), simplex(3, 4)),
+    *_each("optax", _LOSSES_OF_NUMBERS, normal(3, 4), whole(4, 3)),
+    *_each("optax", (optax.losses.hinge_loss, optax.losses.sparsemax_loss), normal(5), whole(2, 5)),
+    *_each("optax", (optax.losses.triplet_margin_loss,), *(normal(3, 4),) * 3),
+    *_each("optax.projections", _PROJECTIONS, normal(5)),
+    *_each("optax", (partial(optax.scale_gradient, scale=1.0),), normal(3, 4)),
+    *COMPOSED,
 )
 """All of them."""
