@@ -40,10 +40,11 @@ log_softmax = layer_of(rules.log_softmax, says=_LOG_SOFTMAX)
 logsumexp = layer_of(rules.logsumexp, says=About(input="{dy} ⊙ softmax({x})"))
 softmax = layer_of(rules.softmax, says=_SOFTMAX)
 
-geglu = layer_of(rules.geglu)
+_PAIR = "gate", "value"
+geglu = layer_of(rules.geglu, inputs=_PAIR)
 glu = layer_of(rules.glu)
-reglu = layer_of(rules.reglu)
-swiglu = layer_of(rules.swiglu)
+reglu = layer_of(rules.reglu, inputs=_PAIR)
+swiglu = layer_of(rules.swiglu, inputs=_PAIR)
 
 
 @written

@@ -31,7 +31,7 @@ class Of(Layer):
       options: its static options, by name.
       parameters: how to draw those of its arrays that are parameters, by name.
       constants: numbers for those that are the same for every example, by name.
-      inputs: the names of the others, in order: the layer takes a tuple where there are several.
+      inputs: the names of the others, in order: the layer takes a tuple where there are several, or the first alone.
       integers: whether the inputs are integers.
       axes: how many axes an example has, None where any number will do.
       mixes_examples: whether an example's output depends on the others.
@@ -68,7 +68,7 @@ class Of(Layer):
     def init(self, key: jax.Array, shape: Shape) -> tuple[Params, Shape]:
         """Draws each parameter; raises ValueError where the rule refuses inputs of that shape."""
         check_shape(self.name, shape)
-        shapes = shape if len(self.inputs) > 1 else (shape,)
+        shapes = shape if len(self.inputs) > 1 and shape and not isinstance(shape[0], int) else (shape,)
         self._check_axes(shapes)
         features = shapes[0][-1] if shapes[0] else 0
         keys = jax.random.split(key, len(self.parameters))
@@ -88,6 +88,7 @@ class Of(Layer):
         if two is None:
             gradients = dict(zip(self.halves.arrays, self.halves.backward(residuals, dy), strict=True))
             each = tuple(gradients[name] for name in self.inputs)
+            each = each if any(dx is not None for dx in each[1:]) else each[:1]
             dx, delta = each if len(each) > 1 else each[0], dy
         else:
             dx, delta = two.travel(*self.halves.static, residuals, dy)
@@ -116,7 +117,9 @@ class Of(Layer):
         return {**dict(params), **{name: jnp.asarray(value) for name, value in self.constants}}
 
     def _named(self, x):
-        return dict(zip(self.inputs, x if len(self.inputs) > 1 else (x,), strict=True))
+        if len(self.inputs) > 1 and isinstance(x, tuple):
+            return dict(zip(self.inputs, x, strict=True))
+        return {self.inputs[0]: x}
 
     def _check_axes(self, shapes):
         for shape in shapes:

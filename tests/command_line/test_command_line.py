@@ -81,7 +81,7 @@ CHECKED = ("--only", "gradient", "--dtype", "float32")
 def test_compare_prints_a_table(capsys):
     assert run("compare", "jbackprop.rules:silu", "--args", "f32[5,3]", *QUICK) == 0
     printed = capsys.readouterr().out
-    assert "silu(z* float32[5,3])" in printed
+    assert "silu(x* float32[5,3])" in printed
     assert jax.__version__ in printed
     assert max(map(len, printed.splitlines())) <= 120
 
@@ -100,7 +100,7 @@ def test_check_passes_what_is_right(path, capsys):
 
 def test_types_go_by_their_short_and_by_their_full_names(capsys):
     assert run("check", "jbackprop.rules:silu", "--args", "float32[5,3]", "--only", "jit", "--dtype", "f32") == 0
-    assert "argument z float32[5,3]" in capsys.readouterr().out
+    assert "argument x float32[5,3]" in capsys.readouterr().out
 
 
 def test_all_files_are_written(mine, capsys):
@@ -123,7 +123,7 @@ def test_options_dtype_wrt_reference_and_transform(mine, capsys):
     words = ["--args", "f32[4,3,2]", "--options", "axis=(0,)", "--dtype", "bfloat16", "--transform", "vmap"]
     assert run("compare", "jbackprop.rules:logsumexp", *words, "--reference", "jax.nn:logsumexp", *QUICK) == 0
     printed = capsys.readouterr().out
-    assert "vmap of logsumexp(z* bfloat16[4,3,2])" in printed
+    assert "vmap of logsumexp(a* bfloat16[4,3,2])" in printed
     assert "reference" in printed
     power = ("compare", "somebodys_module:Losses.power", "--args", "f32[5]", 3, "--wrt", "x")
     assert run(*power, *QUICK) == 0
