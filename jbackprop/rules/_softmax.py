@@ -133,7 +133,7 @@ def logsumexp(
 
 
 def _logsumexp_fwd(z, axis, b, keepdims, return_sign, where):
-    z = _checked("logsumexp", z, axis, where)
+    z = _checked("logsumexp", z, axis, where, name="a")
     _check_weights(z, b)
     largest, total = _weighed(z, axis, b, where)
     y, sign = largest + jnp.log(jnp.abs(total) if return_sign else total), jnp.sign(total)
@@ -180,11 +180,12 @@ def exponentials(z, axis):
     return largest, jnp.exp(widen(z) - largest).sum(axis, keepdims=True)
 
 
-def _checked(rule, z, axis, where):
+def _checked(rule, z, axis, where, name="x"):
     """z; integers in floating point, as JAX takes them."""
-    check_real(rule, x=z)
-    check_axis(rule, axis, x=z)
-    check_where(rule, where, x=z)
+    given = {name: z}
+    check_real(rule, **given)
+    check_axis(rule, axis, **given)
+    check_where(rule, where, **given)
     return in_floating_point(z)
 
 
