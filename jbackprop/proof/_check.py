@@ -207,8 +207,8 @@ def _notes(subject, dtypes) -> Iterator[str]:
     refused = [dtype for dtype in dtypes if dtype not in subject.dtypes]
     if refused:
         yield f"the function takes no {' and no '.join(refused)}"
-    if subject.irreversible:
-        yield f"no automatic gradient ({subject.irreversible})"
+    if subject.irreversible_as_known:
+        yield f"no automatic gradient ({subject.irreversible_as_known})"
         yield "judged by finite differences, and below float64 by its own gradient there; a reference would tell more"
     elif subject.meant is None and not subject.has_rules:
         yield NOTHING_TO_PROVE

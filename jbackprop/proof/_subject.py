@@ -94,6 +94,11 @@ class Subject:
         """Why there is no automatic gradient to hold the rule against; "" where there is one."""
         return self._automatic[1] if self.twin is self.function else ""
 
+    @property
+    def irreversible_as_known(self) -> str:
+        """The same, but that nothing is computed for it that no check has asked for, or that may not end."""
+        return self.irreversible if self._plain_refusal or "_contradiction" in vars(self) else ""
+
     def need_twin(self) -> None:
         """Raises NotApplicableError for a check that compares with an automatic gradient, where there is none."""
         if self.irreversible:
@@ -105,7 +110,11 @@ class Subject:
 
     @functools.cached_property
     def _automatic(self) -> tuple[Flat, str]:
-        return self._plain, self._refusal(self._plain) or self._contradiction
+        return self._plain, self._plain_refusal or self._contradiction
+
+    @functools.cached_property
+    def _plain_refusal(self) -> str:
+        return self._refusal(self._plain)
 
     @functools.cached_property
     def _contradiction(self) -> str:
