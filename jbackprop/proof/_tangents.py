@@ -56,9 +56,12 @@ class Tangents:
         """Gradients in the given dtype that are NaN where the values are finite and have slopes.
 
         That is the fault of a rule if nothing else is in the function, or if its gradient without the rule is finite.
+        Where a gradient is infinite there is no opinion: the function has no derivative, as x log y at 0.
         """
         unknown = [np.isnan(g) for g in got]
         if not any(map(np.any, unknown)) or not all(np.isfinite(out).all() for out in outputs):
+            return
+        if any(np.isinf(g).any() for g in got):
             return
         _, without = self.subject.evaluate(self._pull_without, self.subject.given, leaves)
         blamed = [no & (self._is_rule | np.isfinite(g)) for no, g in zip(unknown, without, strict=True)]
