@@ -15,6 +15,9 @@ jax.config.update("jax_disable_most_optimizations", True)
 
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 8)
+# A device that waits for the others keeps its thread.  With as many threads as devices, one that is at another of two
+# independent collectives (a gather inside a scan, and one after it) leaves none for the first, and all wait forever.
+os.environ.setdefault("PJRT_NPROC", "32")
 
 # What was compiled once, by any version of JAX and in any clone, is read from here the next time.
 PROGRAMS = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "jbackprop" / "programs"

@@ -23,6 +23,9 @@ def fully_sharded(tree: Tree, mesh: Mesh) -> Tree:
     What they divide nowhere, such as a number, every device holds whole.  `step` and `epoch` keep a state as it lies:
     on a mesh of explicit axes, `jax.make_mesh`'s default, parameters are put together for the two passes alone.
 
+    Where one machine's processor plays several devices, give JAX more threads than devices (`PJRT_NPROC=32` in the
+    environment, before JAX starts): it may otherwise wait forever, and abort, when two collectives overlap.
+
     Args:
       tree: such as a `State`.
       mesh: of devices.
