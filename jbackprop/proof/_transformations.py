@@ -93,7 +93,8 @@ def second_order(subject: Subject) -> Iterator[Failure]:
             what, note = f"second derivative by {subject.name(i)}", f"{name} over reverse"
             # Where the gradient levels off its derivative is small, and the rounding is still that of the gradient.
             allowance = subject.allowance("float64", typical(subject)[i])
-            yield from worst(what, "float64", g, w, allowance, note, lambda i=i: noises()[i])
+            # Autodiff's own error of one such derivative; a hand-written gradient is another way to the same one.
+            yield from worst(what, "float64", g, w, allowance, note, lambda i=i: 2 * noises()[i])
 
 
 def _unless_refused(got, name):
