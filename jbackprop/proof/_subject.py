@@ -21,7 +21,6 @@ from jbackprop.functions import (
     count_rules,
     draws_random_numbers,
     error_line,
-    every_equation,
     extrapolated,
     is_real,
     longest_sum,
@@ -32,6 +31,7 @@ from jbackprop.functions import (
     shaken,
 )
 
+from ._applied import Applied
 from ._pull import Flat, Pull, pull_back
 from ._report import NotApplicableError
 from ._together import together
@@ -42,37 +42,8 @@ _DIRECTIONS = 4
 
 
 @dataclasses.dataclass(frozen=True)
-class Subject:
-    """A function of arrays, what to hold it against, and the arguments to try both on.
-
-    Attributes:
-      function: (*leaves) -> a tuple of output arrays, hand-written rules in place.
-      reference: an independent implementation, flat in the same way, or None.
-      meant: the function whose automatic gradient it is meant to have, if not its own; flat in the same way, or None.
-      leaves: every array among the arguments, the floating point ones in float64.
-      names: what to call each leaf: the argument's name and the path inside it.
-      wrt: positions of the leaves to differentiate by.
-      original: every array among the arguments as it was given.
-      dtypes: the floating point dtypes to prove the function in.
-      seed: of everything random.
-      tolerance: what the function's own solver leaves, as a share of an array's largest entry.
-    """
-
-    function: Flat
-    reference: Flat | None
-    meant: Flat | None
-    leaves: Arrays
-    names: tuple[str, ...]
-    wrt: tuple[int, ...]
-    original: Arrays
-    dtypes: tuple[str, ...]
-    seed: int
-    tolerance: float = 0.0
-
-    @functools.cached_property
-    def given(self) -> str:
-        """The coarsest floating point dtype among the arguments as they were given."""
-        return max((str(self.original[i].dtype) for i in self.wrt), key=lambda dtype: float(jnp.finfo(dtype).eps))
+class Subject(Applied):
+    """A function under proof: one that was applied, and what its gradients are judged by."""
 
     @functools.cached_property
     def twin(self) -> Flat:
@@ -145,49 +116,10 @@ class Subject:
         return ""
 
     @functools.cached_property
-    def has_rules(self) -> bool:
-        """Whether the function holds anything hand-written."""
-        with precision(self.given):
-            return count_rules(self.function, *cast(self.given, self.leaves), custom_jvp=True) > 0
-
-    @functools.cached_property
-    def is_told_of_zeros(self) -> bool:
-        """Whether a rule in the function was defined with symbolic zeros."""
-        return any(equation.params.get("symbolic_zeros") for equation in self._equations)
-
-    @functools.cached_property
     def has_custom_jvp(self) -> bool:
         """Whether the function holds a rule of `jax.custom_jvp`, which nothing removes."""
         with precision(self.given):
             return count_rules(self.twin, *cast(self.given, self.leaves), custom_jvp=True) > 0
-
-    @functools.cached_property
-    def _equations(self):
-        with precision(self.given):
-            return list(every_equation(jax.make_jaxpr(self.function)(*cast(self.given, self.leaves))))
-
-    def takes(self, dtype: str) -> bool:
-        """Whether the function can be computed in a dtype, rules aside: LAPACK and FFTs have no half precision."""
-        with precision(dtype):
-            leaves = cast(dtype, self.leaves)
-            try:
-                traced = jax.jit(self.function).trace(*leaves)
-                program = traced.lower()
-                if any("callback" in equation.primitive.name for equation in every_equation(traced.jaxpr)):
-                    jax.block_until_ready(program.compile()(*leaves))  # what it calls is seen only then
-            except Exception:  # JAX's errors for this are of many types
-                return False
-        return True
-
-    @functools.cached_property
-    def run(self) -> Callable[[Arrays, Arrays], tuple[Arrays, Arrays, Arrays]]:
-        """All outputs of the function itself, and what `pull` returns: one program for every dtype."""
-        pull = pull_back(self.function, self.wrt)
-        return jax.jit(lambda leaves, cotangents: (self.function(*leaves), *pull(leaves, cotangents)))
-
-    def pull(self, leaves: Arrays, cotangents: Arrays) -> tuple[Arrays, Arrays]:
-        """Gradients by the hand-written rules, jitted."""
-        return self.run(leaves, cotangents)[1:]
 
     @functools.cached_property
     def referred(self) -> tuple[Any, ...]:
@@ -259,12 +191,6 @@ class Subject:
         return jax.jit(of)
 
     @functools.cached_property
-    def outputs(self) -> tuple[jax.ShapeDtypeStruct, ...]:
-        """Shapes and dtypes of all outputs at the given arguments."""
-        with precision(self.given):
-            return jax.eval_shape(self.function, *cast(self.given, self.leaves))
-
-    @functools.cached_property
     def truth(self) -> tuple[Arrays, Arrays]:
         """Outputs and gradients at the given arguments by the twin in float64, for `cotangents()`."""
         return self.evaluate(self.pull_twin, "float64")
@@ -320,32 +246,6 @@ class Subject:
         """What a value or a gradient may be off, computed from arguments in this dtype."""
         return Allowance(_coarser(dtype, self.finest), self.length, scale, noise, self.tolerance)
 
-    def rng(self, *stream: int) -> np.random.Generator:
-        """Random numbers, the same at every run; each check has a stream of its own."""
-        return np.random.default_rng((self.seed, *stream))
-
-    def cotangents(self, stream: int = 0) -> Arrays:
-        """A random cotangent for each floating point output: multiples of 1/8, exact in every dtype, none of them 0."""
-        rng = self.rng(1, stream)
-        return tuple(_eighths(rng, out.shape) for out in self.outputs if is_real(out))
-
-    def evaluate(self, pull: Pull, dtype: str, leaves: Arrays | None = None, cotangents=None) -> tuple[Arrays, Arrays]:
-        """Outputs and gradients of a pull-back in one dtype, handed back in float64."""
-        leaves = self.leaves if leaves is None else leaves
-        cotangents = self.cotangents() if cotangents is None else cotangents
-        with precision(dtype):
-            outputs, gradients = pull(cast(dtype, leaves), cotangents)
-            return as_float64(outputs), as_float64(gradients)
-
-    def values(self, dtype: str) -> Arrays:
-        """All outputs of the function itself in one dtype, handed back in float64."""
-        with precision(dtype):
-            return as_float64(self.run(cast(dtype, self.leaves), self.cotangents())[0])
-
-    def name(self, position: int) -> str:
-        """The name of the leaf that the gradient at this position belongs to."""
-        return self.names[self.wrt[position]]
-
 
 def _coarser(*dtypes):
     return max(dtypes, key=lambda name: float(jnp.finfo(name).eps))
@@ -353,8 +253,3 @@ def _coarser(*dtypes):
 
 def _differ(one, other):
     return np.abs(one - other).max(initial=0) > 1e-6 * np.abs(other).max(initial=0)
-
-
-def _eighths(rng, shape):
-    eighths = np.round(8 * rng.normal(size=shape))
-    return np.where(eighths == 0, 1, eighths) / 8
