@@ -43,7 +43,7 @@ def train(experiment: str, settings: Settings, problem: Problem, explain: bool =
         checkpoints = Checkpoints(run.folder, settings.keep)
         with Asked() as asked:
             states = _fit(settings, problem, ways, optimizer, run, checkpoints, asked)
-        measured = _measured(settings, problem, ways, optimizer, states)
+        measured = {} if asked.signal else _measured(settings, problem, ways, optimizer, states)  # that can take long
         print(report.table(run.metrics(), measured))
         apart = comparison.difference(*(state.params for state in states.values())) if len(states) > 1 else None
         if apart is not None:

@@ -12,16 +12,16 @@ def table(metrics: Sequence[Mapping[str, Any]], measured: Mapping[str, compariso
 
     Args:
       metrics: the lines of metrics.jsonl.
-      measured: for each copy, by its name.
+      measured: for each copy, by its name; empty where the steps were not measured.
     """
     last = {line["backward"]: line for line in metrics}
     scores = [key for key in next(iter(last.values())) if key.startswith("held_out_")]
     scores.sort(key=lambda key: key != "held_out_cost")
     columns = [key.replace("held_out_", "held-out ") for key in ("cost", *scores)]
-    rows: list[tuple[str, ...]] = [("backward", *columns, "step ms", "temporary kB")]
-    for name, (seconds, temporary) in measured.items():
+    rows: list[tuple[str, ...]] = [("backward", *columns, *(("step ms", "temporary kB") if measured else ()))]
+    for name in measured or last:
         cells = [_score(last[name][key]) for key in ("cost", *scores)]
-        rows.append((name, *cells, f"{seconds * 1e3:.3f}", f"{temporary / 1e3:.1f}"))
+        rows.append((name, *cells, *(_cost(measured[name]) if measured else ())))
     return "\n".join(_aligned(rows))
 
 
@@ -33,6 +33,10 @@ def agreement(apart: comparison.Difference) -> str:
 def paths(plots: Sequence[Path]) -> str:
     """One path a line."""
     return "\n".join(f"plot: {path}" for path in plots)
+
+
+def _cost(measured):
+    return f"{measured.seconds * 1e3:.3f}", f"{measured.temporary_bytes / 1e3:.1f}"
 
 
 def _score(value):

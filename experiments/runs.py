@@ -43,9 +43,16 @@ class Run:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def conclude(self, score: str, measured: Mapping[str, Measured], apart: Difference | None) -> None:
-        """Writes result.json: of each copy its last score and the cost of a step, and how far apart both ended."""
+        """Writes result.json: of each copy its last score and, if measured, the cost of a step; how far apart both are.
+
+        Args:
+          score: the name of the score.
+          measured: for each copy; empty where the steps were not measured.
+          apart: the largest difference of a parameter.
+        """
         last = {line["backward"]: line[f"held_out_{score}"] for line in self.metrics()}
-        copies = {name: {"score": last[name], **cost._asdict()} for name, cost in measured.items()}
+        costs = {name: cost._asdict() for name, cost in measured.items()}
+        copies = {name: {"score": last[name], **costs.get(name, {})} for name in costs or last}
         found = {"score": score, "copies": copies, "apart": None if apart is None else apart.size}
         write(self.folder / "result.json", json.dumps(found, indent=2))
 
