@@ -1,4 +1,4 @@
-"""What does clipping each example's gradient cost?  Beside the plain gradient, and beside `vmap(jax.grad)`.
+"""What does clipping each example's gradient cost, or its curvature?  Beside the plain gradient and `vmap(jax.grad)`.
 
 Four networks: `signals.clipped_gradient`, `jbackprop.backprop`, `jax.grad` of the same with every rule removed,
 `vmap(jax.grad)` with the same clipping behind it, `clipped_grad` of jax-privacy, and Opacus, with the gradients of the
@@ -6,6 +6,8 @@ examples and with ghost clipping.  Each has a process of its own; times are medi
 memory is what JAX's compiled program has besides its arguments and results.
 
     python -m experiments.peers.clipping --networks mlp cnn --rounds 15
+
+With `--program Kronecker` the Kronecker factors of every layer are measured instead, beside the plain gradient.
 """
 
 import argparse
@@ -128,6 +130,12 @@ def plain(problem: Problem) -> Gradients:
     return lambda *arguments: take(*arguments)[1]
 
 
+def kronecker(problem: Problem) -> Gradients:
+    """No gradient, but A and B of each parameter, from the same two passes."""
+    take = signals.factored_gradient(problem.net, problem.loss)
+    return lambda *arguments: signals.kronecker_factors(take(*arguments).factors)
+
+
 def autodiff(problem: Problem) -> Gradients:
     """The same without any rule."""
     return jax.grad(_mean_loss(problem))
@@ -165,6 +173,7 @@ def mean_of(loss: Callable[[jax.Array, jax.Array], jax.Array]) -> Callable[[jax.
 
 PROGRAMS: dict[str, Callable[[Problem], Gradients]] = {
     "clipped": clipped,
+    "Kronecker": kronecker,
     "plain": plain,
     "autodiff": autodiff,
     "vmap(grad)": by_vmap,
@@ -207,9 +216,11 @@ PEERS: dict[str, Prepare] = {
     "Opacus": partial(of_opacus, "written_out"),
     "Opacus, ghost": partial(of_opacus, "ghost"),
 }
+BESIDE = {"clipped": [peer for peer in PEERS if peer not in ("clipped", "Kronecker")], "Kronecker": ["plain"]}
+"""What is measured, beside which peers."""
 
 
-def measured(names: Sequence[str], rounds: int, peers: Mapping[str, Prepare] = PEERS) -> Iterator[Row]:
+def measured(names: Sequence[str], rounds: int, peers: Mapping[str, Prepare]) -> Iterator[Row]:
     """The medians over so many rounds, and the temporary memory where JAX tells it."""
     with serving(peers) as connections:
         for name in names:
@@ -218,9 +229,9 @@ def measured(names: Sequence[str], rounds: int, peers: Mapping[str, Prepare] = P
             yield Row(name, seconds, {one: temporary_bytes(compiled(one, NETWORKS[name]())) for one in there})
 
 
-def table(rows: Iterable[Row]) -> Iterator[str]:
-    """Milliseconds and megabytes of the clipped gradient, and its share of the others': a table in Markdown."""
-    first, *others = PEERS
+def table(rows: Iterable[Row], first: str = "clipped") -> Iterator[str]:
+    """Milliseconds and megabytes of one of `BESIDE`, and its share of the others': a table in Markdown."""
+    others = BESIDE[first]
     columns = [f"against {other}: {'time, memory' if other in PROGRAMS else 'time'}" for other in others]
     yield f"| network | {first}, ms | MB | {' | '.join(columns)} |"
     yield "|---" * (3 + len(columns)) + "|"
@@ -237,9 +248,11 @@ def main() -> None:
     """Reads the command line, measures, and prints the table."""
     parser = argparse.ArgumentParser(prog="python -m experiments.peers.clipping", description=__doc__)
     parser.add_argument("--networks", nargs="*", default=list(NETWORKS), choices=list(NETWORKS), help="which")
+    parser.add_argument("--program", default="clipped", choices=list(BESIDE), help="what is measured")
     parser.add_argument("--rounds", type=int, default=11, help="how often each program is timed")
     options = parser.parse_args()
-    for line in table(measured(options.networks, options.rounds)):
+    peers = {peer: PEERS[peer] for peer in (options.program, *BESIDE[options.program])}
+    for line in table(measured(options.networks, options.rounds, peers), options.program):
         print(line, flush=True)
 
 

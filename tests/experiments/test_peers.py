@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import re
+import sys
 from functools import partial
 from itertools import product
 
@@ -89,6 +90,14 @@ def test_what_is_not_there_or_refuses_is_told_in_a_line(capfd):
     assert sorted(told) == ["mlp, without A: no such thing here", "without B: No module named 'no_such_module'"]
     *_, line = clipping.table([row])
     assert line.startswith("| mlp | ") and line.endswith(" |  |  |  |  |  |  |")
+
+
+def test_the_cost_of_curvature(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["clipping", "--program", "Kronecker", "--networks", "mlp", "--rounds", "1"])
+    clipping.main()
+    head, _, line = capsys.readouterr().out.splitlines()
+    assert head == "| network | Kronecker, ms | MB | against plain: time, memory |"
+    assert all(float(number) > 0 for cell in line.split("|")[2:5] for number in cell.split(","))
 
 
 SMALL = {
