@@ -47,10 +47,10 @@ from jbackprop.rules._arrays import (
     wide_dtype,
     widen,
 )
-from jbackprop.rules._meshes import merged
 from jbackprop.rules._options import Scalar, check_number, check_share
 from jbackprop.rules._softmax import exponentials
 
+from ._class_axis import axes_of, put_back, rows_of
 from ._classes import check_class_numbers
 
 
@@ -96,7 +96,7 @@ def softmax_cross_entropy(
 def _softmax_cross_entropy_fwd(logits, labels, axis, where, weights, ignore_index, label_smoothing, z_loss):
     labels = jnp.asarray(labels)
     _check(logits, labels, weights, where, ignore_index, label_smoothing, z_loss, axis)
-    rows = _rows(logits, labels, where, axis)
+    rows = rows_of(logits, labels, where, axis)
     largest, total = exponentials(rows.counted, axis=-1)
     y = _target(rows, weights, ignore_index, label_smoothing)
     values = z_loss * jnp.square(largest + jnp.log(total))[..., 0] if _counts(z_loss) else 0
@@ -110,7 +110,7 @@ def _softmax_cross_entropy_fwd(logits, labels, axis, where, weights, ignore_inde
 
 def _softmax_cross_entropy_bwd(axis, ignore_index, residuals, dvalues):
     logits, largest, total, labels, where, weights, label_smoothing, z_loss = residuals
-    rows = _rows(logits, labels, where, axis)
+    rows = rows_of(logits, labels, where, axis)
     of_examples = partial(_counted, rows=rows, ignore_index=ignore_index)
     dvalues = widen(dvalues)[..., None]
     y = _target(rows, weights, ignore_index, label_smoothing)
@@ -124,63 +124,14 @@ def _softmax_cross_entropy_bwd(axis, ignore_index, residuals, dvalues):
     dlabels = dweights = None
     if y.share is None:
         surprise = counted(_surprise(rows.counted, largest, total), rows.entries)
-        dlabels = cotangent(labels, _put_back(of_examples(_rest(label_smoothing) * dvalues * surprise), logits, axis))
+        dlabels = cotangent(labels, put_back(of_examples(_rest(label_smoothing) * dvalues * surprise), logits, axis))
     if weights is not None:
         dweights = cotangent(weights, _weights_gradient(rows, residuals, y, of_examples, dvalues))
     doptions = _options_gradients(rows, residuals, of_examples, dvalues, y.label)
-    return cotangent(logits, _put_back(of_examples(delta), logits, axis)), dlabels, None, dweights, *doptions
+    return cotangent(logits, put_back(of_examples(delta), logits, axis)), dlabels, None, dweights, *doptions
 
 
 softmax_cross_entropy.defvjp(_softmax_cross_entropy_fwd, _softmax_cross_entropy_bwd)
-
-
-class _Rows(NamedTuple):
-    """What the axis says, done: the classes last, in one axis.
-
-    Attributes:
-      logits: (*batch, classes).
-      counted: the same with −∞ where an entry does not count.
-      labels: (*batch) or (*batch, classes).
-      examples: which of them count, (*batch), None for all.
-      entries: which of them count, (*batch, classes), None for all.
-    """
-
-    logits: Array
-    counted: Array
-    labels: Array
-    examples: Array | None
-    entries: Array | None
-
-
-def _rows(logits, labels, where, axis):
-    logits_last, labels_last = _classes_last(logits, axis), labels
-    if labels.ndim == logits.ndim:
-        labels_last = _classes_last(labels, axis)
-    if where is None or jnp.ndim(where) < logits.ndim:
-        return _Rows(logits_last, logits_last, labels_last, where, None)
-    entries = _classes_last(jnp.broadcast_to(where, logits.shape), axis)
-    return _Rows(logits_last, jnp.where(entries, logits_last, -jnp.inf), labels_last, entries.any(axis=-1), entries)
-
-
-def _classes_last(array, axis):
-    axes = _axes(axis, array.ndim)
-    if axes == (array.ndim - 1,):
-        return array
-    return merged(jnp.moveaxis(array, axes, range(-len(axes), 0)), len(axes))
-
-
-def _put_back(rows, array, axis):
-    """(*batch, classes) with the classes where they are in the array."""
-    axes = _axes(axis, array.ndim)
-    if axes == (array.ndim - 1,):
-        return rows
-    sizes = (array.shape[i] for i in axes)
-    return jnp.moveaxis(rows.reshape(*rows.shape[:-1], *sizes), range(-len(axes), 0), axes)
-
-
-def _axes(axis, ndim):
-    axes = range(ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
-    return tuple(number % ndim for number in axes)
 
 
 class _Target(NamedTuple):
@@ -282,7 +233,7 @@ def _check(logits, labels, weights, where, ignore_index, label_smoothing, z_loss
     check_floating(name, logits=logits)
     check_real(name, labels=labels)
     check_axis(name, axis, logits=logits)
-    axes = _axes(axis, logits.ndim)
+    axes = axes_of(axis, logits.ndim)
     batch, classes = (tuple(n for i, n in enumerate(logits.shape) if (i in axes) == of) for of in (False, True))
     if labels.shape not in (logits.shape, batch):
         raise ValueError(
