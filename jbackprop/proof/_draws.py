@@ -67,9 +67,7 @@ def _at_halves(subject, of_both, draws):
     (_, got), (outputs, wanted) = _at_draws(subject, of_both, "float64", start)
     wanted = _without_opinions(subject, outputs, wanted)
     yield from _sweep.in_float64(subject, start, got, wanted)
-    yield from _sweep.in_other_dtypes(
-        subject, of_both, lambda chosen: _at_draws(subject, of_both, "float64", chosen)[0][1], start
-    )
+    yield from _sweep.in_other_dtypes(subject, start)
 
 
 def _against_differences(subject, number, draws, gradients):

@@ -8,24 +8,21 @@ matrices of such numbers have no inverse.
 
 import functools
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jbackprop.functions import UNITS, Arrays, absolute_errors, as_float64, cast, largest, replaced
+from jbackprop.functions import UNITS, Arrays, absolute_errors, largest, replaced
 
 from ._compare import gradients_agree, typical, worst
 from ._numbers import HALVES, magnitude
 from ._report import Failure
 from ._subject import Subject
 
-Pulls = Callable[[Arrays, Arrays, Arrays], Sequence[tuple[Arrays, Arrays]]]
-
-_LOOKED_AT = 8
-"""So many draws at most are looked at for choices at kinks."""
+_LOOKED_AT, _FEW = 8, 64
+"""So many draws at most are looked at for choices at kinks; are tried of one argument, each a call in each dtype."""
 _TIMES, _NOISE = 4, 4
 _LEAST = 1e-8
 """A difference of less than this share of the gradient is nothing that a wrong number makes."""
@@ -41,16 +38,16 @@ def _mixed(rng):
     return HALVES[np.argsort(np.arange(HALVES.size) + rng.uniform(0, 8, HALVES.size))]
 
 
-def judged(subject: Subject, draws: int) -> int:
-    """How many draws it takes until each leaf was all of the numbers several times, under other cotangents."""
-    smallest = min(np.size(subject.leaves[position]) for position in subject.wrt)
+def _enough(draws, *arrays):
+    """How many draws it takes until each array was all of the numbers several times, beside others."""
+    smallest = min(np.size(array[0]) for array in arrays)
     return min(draws, _TIMES * -(-HALVES.size // max(smallest, 1)))
 
 
 def in_float64(subject: Subject, start: Arrays, got: Arrays, wanted: Sequence[Any]) -> Iterator[Failure]:
     """The rule against automatic differentiation, draw by draw."""
     off = (
-        draw for draw in range(judged(subject, len(start[0]))) if _is_off(subject, _at(got, draw), _at(wanted, draw))
+        draw for draw in range(_enough(len(start[0]), *start)) if _is_off(subject, _at(got, draw), _at(wanted, draw))
     )
     for draw in itertools.islice(off, _LOOKED_AT):
         leaves = replaced(subject.leaves, subject.wrt, _at(start, draw))
@@ -65,42 +62,35 @@ def in_float64(subject: Subject, start: Arrays, got: Arrays, wanted: Sequence[An
         )
 
 
-def in_other_dtypes(
-    subject: Subject, pulls: Pulls, in_float64: Callable[[Arrays], Arrays], start: Arrays
-) -> Iterator[Failure]:
-    """The rule against what it finds in float64; all dtypes are one program.
+def in_other_dtypes(subject: Subject, start: Arrays) -> Iterator[Failure]:
+    """The rule against what it finds in float64, draw by draw: other checks have compiled these programs.
 
-    Where there are sums one argument at a time has such numbers: of sums of their products nothing but rounding
-    may be left, as of the softmax in attention.
+    Where there are sums one argument at a time has such numbers: of sums of their products nothing but rounding may be
+    left, as of the softmax in attention.
     """
-    others = [dtype for dtype in subject.dtypes if dtype != "float64"]
-    if not others or subject.is_random:
+    if subject.is_random:
         return
-    draws, program = judged(subject, len(start[0])), jax.jit(lambda calls: [pulls(*call) for call in calls])
-    for chosen in _one_at_a_time(subject, start) if subject.length > 1 else [start]:
-        few = _at(chosen, slice(draws))
-        found = program([(cast(dtype, few), cast(dtype, subject.leaves), subject.cotangents()) for dtype in others])
-        wanted = in_float64(chosen)
-        for dtype, ((_, got), (_, twin)) in zip(others, found, strict=True):
-            for draw in range(draws):
-                at = (_at(arrays, draw) for arrays in (chosen, as_float64(got), as_float64(twin), wanted))
-                yield from _judged(subject, dtype, draw, *at)
+    everywhere, most = dict(zip(subject.wrt, start, strict=True)), len(start[0])
+    apart = subject.length > 1
+    for chosen in [{position: leaf} for position, leaf in everywhere.items()] if apart else [everywhere]:
+        for draw in range(_enough(min(most, _FEW) if apart else most, *chosen.values())):
+            leaves = replaced(subject.leaves, list(chosen), _at(chosen.values(), draw))
+            _, wanted = subject.evaluate(subject.pull, "float64", leaves)
+            for dtype in subject.dtypes:
+                if dtype != "float64":
+                    yield from _judged(subject, dtype, leaves, wanted, _note(draw))
 
 
-def _one_at_a_time(subject, start):
-    given = [np.broadcast_to(subject.leaves[i], leaf.shape) for i, leaf in zip(subject.wrt, start, strict=True)]
-    return [replaced(given, (i,), (leaf,)) for i, leaf in enumerate(start)]
-
-
-def _judged(subject, dtype, draw, x, got, twin, wanted):
-    share = float(jnp.finfo(dtype).eps) * magnitude(x)
-    leaves = replaced(subject.leaves, subject.wrt, x)
+def _judged(subject, dtype, leaves, wanted, note):
+    (_, got), (_, twin) = (subject.evaluate(pull, dtype, leaves) for pull in (subject.pull, subject.pull_twin))
+    share = float(jnp.finfo(dtype).eps) * magnitude([leaves[i] for i in subject.wrt])
     moved = functools.cache(lambda: subject.noise_at(dtype, leaves)[1])
     for i, (scale, g, t, w) in enumerate(zip(typical(subject), got, twin, wanted, strict=True)):
         known = np.where(np.isfinite(g) & np.isfinite(t), w, np.nan)
         noise = _NOISE * largest(absolute_errors(t, known)) + share * np.abs(w)
         what, allowance = f"gradient of {subject.name(i)}", subject.allowance(dtype, scale, noise)
-        yield from worst(what, dtype, g, known, allowance, _note(draw), lambda i=i, n=noise: n + moved()[i], x[i])
+        x = leaves[subject.wrt[i]]
+        yield from worst(what, dtype, g, known, allowance, note, lambda i=i, n=noise: n + moved()[i], x)
 
 
 def _is_off(subject, got, wanted):
