@@ -165,6 +165,19 @@ def test_a_rule_that_is_wrong_at_one_number_of_one_dtype(dtype):
         jb.check(squared(spoilt), X, only=["random inputs"])
 
 
+def test_a_small_gradient_that_is_wrong_at_one_number():
+    def squared(at_twelve):
+        def pull(x, u):
+            return (jnp.where(x == 12, at_twelve, 1) * 2e-12 * x * u,)
+
+        return _ruled(lambda x: 1e-12 * x * x, lambda x: (1e-12 * x * x, x), pull)
+
+    options = {"only": ["random inputs"], "dtypes": ["float64"]}
+    assert jb.check(squared(1), X, **options).passed
+    with pytest.raises(jb.GradientError, match=r"random inputs: gradient of x.*, float64: .*whole numbers and halves"):
+        jb.check(squared(1.5), X, **options)
+
+
 def test_how_many_programs_the_sweep_over_numbers_takes(programs):
     """Those of the other dtypes are what the gradient's check has compiled."""
     counts, both = [], ["gradient", "random inputs"]
