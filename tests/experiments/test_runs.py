@@ -98,9 +98,8 @@ def test_asked_to_stop_it_ends_its_epoch_saves_and_draws(number, status, tmp_pat
     assert "Traceback" not in printed
     last = runs.Run(run).metrics()[-1]["epoch"]
     assert arrays(run)[0] == last and (run / "training.png").exists()
-    assert "step ms" not in printed and json.loads((run / "result.json").read_text())["copies"]["manual"].keys() == {
-        "score"
-    }
+    assert "step ms" not in printed
+    assert json.loads((run / "result.json").read_text())["copies"]["manual"].keys() == {"score"}
 
 
 def test_killed_at_any_moment_it_goes_on_bit_for_bit(whole, tmp_path):
