@@ -86,7 +86,7 @@ def label(axes: Axes, title: str, log: bool = False, over: str = "epoch") -> Non
     axes.xaxis.set_major_locator(MaxNLocator(steps=[1, 2, 5, 10], integer=True))
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False)
+    axes.legend(loc="best", frameon=False)  # by name, since a slow search would warn
     if log:
         axes.set_yscale("log")
 

@@ -166,7 +166,7 @@ def _draw_panel(matplotlib, axes, panel):
     axes.set_xticks([], minor=True)
     _ticked(matplotlib, axes.yaxis, _UNITS[panel.unit])
     axes.grid()
-    axes.legend().set_in_layout(False)
+    axes.legend(loc="best").set_in_layout(False)  # by name, since a slow search would warn
 
 
 def _draw_dots(matplotlib, axes, plot):
