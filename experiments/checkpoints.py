@@ -1,4 +1,4 @@
-"""A run's checkpoints: the states of its copies after an epoch, by orbax, whole or not there.
+"""A run's checkpoints: its copies after so many steps, by orbax, whole or not there.
 
 Orbax writes a checkpoint beside its place and renames it; a run that is killed while it writes leaves the one before.
 Beside the arrays stands their digest, so that a file which was altered is not trained on.
@@ -19,11 +19,10 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from jbackprop.training import State
-
 from .errors import InputError
 
-States = Mapping[str, State]
+Copies = Mapping[str, Any]
+"""Trees of arrays, by the names of the copies."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,39 +37,39 @@ class Checkpoints:
     folder: Path
     keep: int
 
-    def save(self, epoch: int, states: States) -> None:
-        """Writes the states after an epoch, and drops those that are too many."""
+    def save(self, step: int, copies: Copies) -> None:
+        """Writes the copies after a step, and drops checkpoints that are too many."""
         if self.keep:
-            self._write("checkpoints", self.keep, epoch, states)
+            self._write("checkpoints", self.keep, step, copies)
 
-    def save_best(self, epoch: int, states: States) -> None:
-        """Writes the states in the place of those that were best before."""
+    def save_best(self, step: int, copies: Copies) -> None:
+        """Writes the copies in the place of those that were best before."""
         if self.keep:
-            self._write("best", 1, epoch, states)
+            self._write("best", 1, step, copies)
 
-    def restored(self, like: States) -> tuple[int, dict[str, State]]:
-        """The epoch and the states of the last checkpoint; 0 and those given where there is none.
+    def restored(self, like: Copies) -> tuple[int, Copies]:
+        """The step and the copies of the last checkpoint; 0 and those given where there is none.
 
         Args:
-          like: states of the same network and optimizer.
+          like: copies of the same network and optimizer.
 
         Raises:
           InputError: the checkpoint is broken, was altered, or is another network's.
         """
         return self._read("checkpoints", like) or (0, dict(like))
 
-    def best(self, like: States) -> dict[str, State] | None:
-        """The states of the best, None where there is none; errors as of `restored`."""
+    def best(self, like: Copies) -> Copies | None:
+        """The copies that were best, None where there are none; errors as of `restored`."""
         found = self._read("best", like)
         return None if found is None else found[1]
 
-    def _write(self, name, most, epoch, states):
-        arrays = _arrays(states)
+    def _write(self, name, most, step, copies):
+        arrays = _arrays(copies)
         contents = ocp.args.Composite(arrays=ocp.args.StandardSave(arrays), about=ocp.args.JsonSave(_about(arrays)))
         with _manager(self.folder / name, most) as manager:
-            if epoch not in manager.all_steps():
+            if step not in manager.all_steps():
                 try:
-                    manager.save(epoch, args=contents)
+                    manager.save(step, args=contents)
                 except ValueError as error:  # of what orbax writes by, on a full disk
                     raise _not_written(self.folder / name, error) from None
 
@@ -81,18 +80,18 @@ class Checkpoints:
         wanted = _arrays(like)
         contents = ocp.args.Composite(arrays=ocp.args.StandardRestore(wanted), about=ocp.args.JsonRestore())
         with _manager(place, None) as manager:
-            epoch = manager.latest_step()
-            if epoch is None:
+            step = manager.latest_step()
+            if step is None:
                 return None
             try:
-                found = manager.restore(epoch, args=contents)
+                found = manager.restore(step, args=contents)
             except Exception as error:  # orbax and what it reads with have errors of many kinds
-                raise InputError(f"checkpoint {place}/{epoch}, wanted one of this network, {_got(error)}") from None
+                raise InputError(f"checkpoint {place}/{step}, wanted one of this network, {_got(error)}") from None
         if found.about.get("arrays") != _kinds(wanted):
-            raise InputError(f"checkpoint {place}/{epoch}, wanted one of this network, got arrays of other shapes")
+            raise InputError(f"checkpoint {place}/{step}, wanted one of this network, got arrays of other shapes")
         if found.about != _about(found.arrays):
-            raise InputError(f"checkpoint {place}/{epoch}, wanted its arrays as they were written, got others")
-        return epoch, _states(found.arrays, like)
+            raise InputError(f"checkpoint {place}/{step}, wanted its arrays as they were written, got others")
+        return step, _copies(found.arrays, like)
 
 
 def _not_written(place, error):
@@ -119,21 +118,21 @@ def _manager(place, most) -> Iterator[Any]:
         raise _not_written(place, error) from None
 
 
-def _arrays(states):
+def _arrays(copies):
     """The arrays in order, by number: nothing but numbers is written, and nothing of it is executed."""
-    leaves = [leaf for _, state in sorted(states.items()) for leaf in jax.tree.leaves(state)]
+    leaves = [leaf for _, copy in sorted(copies.items()) for leaf in jax.tree.leaves(copy)]
     return {str(i): np.asarray(_plain(leaf)) for i, leaf in enumerate(leaves)}
 
 
-def _states(arrays, like):
-    """The states of these arrays, each placed as the one that it is like."""
+def _copies(arrays, like):
+    """The copies of these arrays, each placed as the one that it is like."""
     names, found = sorted(like), iter(arrays[str(i)] for i in range(len(arrays)))
     return {name: jax.tree.map(lambda leaf: _placed(next(found), leaf), like[name]) for name in names}
 
 
 def _placed(array, leaf):
     if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-        return jax.random.wrap_key_data(array, impl=jax.random.key_impl(leaf))
+        array = jax.random.wrap_key_data(array, impl=jax.random.key_impl(leaf))
     return jax.device_put(array, leaf.sharding)
 
 

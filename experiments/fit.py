@@ -1,20 +1,19 @@
 """Trains a problem's network, its gradients by hand, automatically, or by both side by side."""
 
-import contextlib
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from tqdm import tqdm
 
 import jbackprop as jb
 from jbackprop import training
 
 from . import comparison, plots, report, runs
-from .checkpoints import Checkpoints, States
+from .checkpoints import Checkpoints
+from .passes import Passes
+from .places import devices
 from .problem import Problem
 from .settings import Settings
 from .stopping import Asked, Stopped
@@ -42,55 +41,50 @@ def train(experiment: str, settings: Settings, problem: Problem, explain: bool =
         optimizer = settings.make_optimizer(settings.epochs * (problem.examples // _batch_size(settings, problem)))
         checkpoints = Checkpoints(run.folder, settings.keep)
         with Asked() as asked:
-            states = _fit(settings, problem, ways, optimizer, run, checkpoints, asked)
-        measured = {} if asked.signal else _measured(settings, problem, ways, optimizer, states)  # that can take long
-        print(report.table(run.metrics(), measured))
-        apart = comparison.difference(*(state.params for state in states.values())) if len(states) > 1 else None
-        if apart is not None:
-            print(report.agreement(apart))
-        run.conclude(problem.best, measured, apart)
-        _tell_samples(settings, problem, checkpoints, states, run)
-        print(report.paths(plots.draw(run)))
+            passes = _fit(settings, problem, ways, optimizer, run, checkpoints, asked)
+        states = {name: copy.state for name, copy in passes.copies.items()}
+        if run.metrics():
+            measured = {} if asked.signal else _measured(settings, problem, ways, optimizer, states)  # it can take long
+            _tell(run, problem, states, measured)
+        _tell_samples(settings, problem, checkpoints, passes.copies, run)
         if explain:
             _explain(problem, states, run)
         if asked.signal is not None:
-            raise Stopped(asked.signal, f"stopped after an epoch; --resume {run.folder} goes on")
+            goes_on = f"--resume {run.folder} goes on" if settings.keep else "no checkpoint was to be kept"
+            raise Stopped(asked.signal, f"stopped after {passes.taken} steps; {goes_on}")
 
 
 def _fit(settings, problem, ways, optimizer, run, checkpoints, asked):
-    """The state of each copy after the last epoch; an epoch's key, and so its examples, are the same for all."""
-    init_key, order_key = jax.random.split(jax.random.key(settings.seed))
+    """The copies after the last step."""
     evaluate = problem.evaluation()
-    with _devices(settings) as place:
-        params, _ = problem.net.init(init_key, problem.shape)
-        passes = {name: training.epoch(way, optimizer, settings.batch_size) for name, way in ways.items()}
-        first = {name: _started(settings, way, params, optimizer, problem, order_key) for name, way in ways.items()}
-        done, states = checkpoints.restored({name: place.state(state) for name, state in first.items()})
-        run.forget_after(done)
+    with devices(settings) as place:
+        passes = Passes(settings, problem, place, ways, optimizer)
+        passes.go_on(*checkpoints.restored(passes.copies))
+        run.forget_after(passes.epochs)
         best = _Best(settings, problem, run)
-        with tqdm(range(done + 1, settings.epochs + 1), desc="training", unit="epoch") as bar:
-            for epoch in bar:
-                key = jax.random.fold_in(order_key, epoch)
-                x, y = place.batch(problem.draw(key))
-                for name, one_pass in passes.items():
-                    (states[name], metrics), seconds = _timed(one_pass, states[name], key, x, y)
-                    line = _line(states[name], metrics, evaluate)
-                    run.log(backward=name, epoch=epoch, **line)
-                    bar.set_postfix_str(f"cost {line['cost']:.4g}, {problem.examples / seconds:,.0f} examples/s")
-                    training.check_finite(metrics)
-                checkpoints.save(epoch, states)
+        with tqdm(desc="training", initial=passes.taken, total=settings.epochs * passes.steps, unit="step") as bar:
+            while passes.epochs < settings.epochs and asked.signal is None:
+                part = passes.take_some()
+                bar.update(passes.taken - bar.n)
+                bar.set_postfix_str(f"cost {part.cost:.4g}, {part.speed:,.0f} examples/s")
+                if passes.inside and part.finite:
+                    continue
+                line = _log(run, passes, evaluate)
+                checkpoints.save(passes.taken, passes.copies)
                 if best.is_now(line):
-                    checkpoints.save_best(epoch, states)
-                if asked.signal is not None:
-                    break
-    return states
+                    checkpoints.save_best(passes.taken, passes.copies)
+        if passes.inside:
+            checkpoints.save(passes.taken, passes.copies)
+    return passes
 
 
-def _timed(f, *arguments):
-    """What f returns, and the seconds until it was there."""
-    started = time.perf_counter()
-    found = jax.block_until_ready(f(*arguments))
-    return found, time.perf_counter() - started
+def _log(run, passes, evaluate):
+    """A line of what each copy's epoch tells, up to a copy that has diverged; the last line."""
+    for name, copy in passes.copies.items():
+        line = _line(copy.state, passes.told(name), evaluate)
+        run.log(backward=name, epoch=passes.epochs + bool(passes.inside), **line)
+        training.check_finite(copy.metrics)
+    return line
 
 
 def _line(state, metrics, evaluate):
@@ -100,18 +94,9 @@ def _line(state, metrics, evaluate):
     """
     held_out = evaluate(*jax.device_get((state.params, state.statistics)))
     skipped = np.asarray(training.overflowed(metrics))
-    metrics = jax.device_get(metrics)
     if not skipped.all():
         metrics = jax.tree.map(lambda array: array[~skipped], metrics)
     return {"step": int(state.step), **held_out, "cost": float(metrics.cost.mean()), "delta_norms": _norms(metrics)}
-
-
-def _started(settings, way, params, optimizer, problem, key):
-    """The first state; running averages, where the network wants some, are there from the start."""
-    size = _batch_size(settings, problem)
-    examples = jax.eval_shape(problem.draw, key)
-    batch = jax.tree.map(lambda array: jax.ShapeDtypeStruct((size, *array.shape[1:]), array.dtype), examples)
-    return training.with_statistics(way, training.init(params, optimizer), *batch)
 
 
 def _batch_size(settings, problem):
@@ -134,39 +119,6 @@ class _Best:
         return better
 
 
-class _Place:
-    """Where arrays lie: on one device, or over several."""
-
-    def __init__(self, mesh: Mesh | None, sharded: bool) -> None:
-        self._mesh, self._sharded = mesh, sharded
-
-    def state(self, state: training.State) -> training.State:
-        """The state on every device, or spread over them."""
-        if self._mesh is None:
-            return state
-        if self._sharded:
-            return training.fully_sharded(state, self._mesh)
-        return jax.device_put(state, NamedSharding(self._mesh, PartitionSpec()))
-
-    def batch(self, examples: Any) -> Any:
-        """The examples spread over the devices, as many as these divide."""
-        if self._mesh is None:
-            return examples
-        count = len(jax.tree.leaves(examples)[0]) // self._mesh.size * self._mesh.size
-        spread = NamedSharding(self._mesh, PartitionSpec("data"))
-        return jax.tree.map(lambda array: jax.device_put(array[:count], spread), examples)
-
-
-@contextlib.contextmanager
-def _devices(settings) -> Iterator[_Place]:
-    if settings.devices == 1:
-        yield _Place(None, False)
-        return
-    mesh = jax.make_mesh((settings.devices,), ("data",), devices=jax.devices()[: settings.devices])
-    with jax.set_mesh(mesh):
-        yield _Place(mesh, settings.sharded)
-
-
 def _norms(metrics):
     """The mean over the steps of each ‖δˡ‖; of a stack one for each block."""
     found = {}
@@ -176,7 +128,7 @@ def _norms(metrics):
     return found
 
 
-def _measured(settings, problem, ways, optimizer, states: States):
+def _measured(settings, problem, ways, optimizer, states):
     x, y = problem.draw(jax.random.key(settings.seed))
     batch = slice(0, _batch_size(settings, problem))
     alone = {name: jax.device_put(_plain(state)) for name, state in states.items()}
@@ -188,11 +140,21 @@ def _plain(state):
     return state._replace(**{name: jax.device_get(getattr(state, name)) for name in ("params", "optimizer", "step")})
 
 
-def _tell_samples(settings, problem, checkpoints, states, run):
+def _tell(run, problem, states, measured):
+    """A table, how far apart the copies are, and the plots, of a run that has ended an epoch."""
+    print(report.table(run.metrics(), measured))
+    apart = comparison.difference(*(state.params for state in states.values())) if len(states) > 1 else None
+    if apart is not None:
+        print(report.agreement(apart))
+    run.conclude(problem.best, measured, apart)
+    print(report.paths(plots.draw(run)))
+
+
+def _tell_samples(settings, problem, checkpoints, copies, run):
     if problem.sample is None:
         return
-    best = checkpoints.best(states) or states
-    params = jax.device_get(best[settings.backwards[0]].params)
+    best = checkpoints.best(copies) or copies
+    params = jax.device_get(best[settings.backwards[0]].state.params)
     text = problem.sample(params, jax.random.key(settings.seed))
     runs.write(run.folder / "samples.txt", text)
     print(f"\n{text}\n\nsamples: {run.folder / 'samples.txt'}")

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: asked to stop, a run ends its epoch, saves and draws; asked again, it ends at once."""
+"""Ctrl-C and SIGTERM: asked to stop, a run ends its steps, saves and draws; asked again, it ends at once."""
 
 import signal
 import threading

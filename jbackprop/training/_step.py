@@ -65,6 +65,9 @@ def epoch(
 ) -> jax.stages.Wrapped:
     """One pass over the examples in a fresh random order, as one jitted scan over data that stays on the device.
 
+    A pass may be taken in parts, so that a program does something else between two of them, such as to stop; one
+    compiled program takes them all, whatever their lengths, and to the same bits.
+
     Args:
       backpropagate: as for `step`.
       optimizer: as for `step`.
@@ -73,14 +76,32 @@ def epoch(
       averaging: as for `step`.
 
     Returns:
-      (state, key, x, y) -> (state, metrics), the state donated, each metric with a leading axis of steps.  It raises
-      ValueError where x and y differ in length, or hold fewer examples than a batch.
+      (state, key, x, y) -> (state, metrics), the state donated, each metric with a leading axis of steps.  Called with
+      (state, key, x, y, metrics, first, last) it takes only steps first to last - 1 of the pass, and puts their rows
+      into metrics; a part where `check_finite` raises is the last of its pass.  It raises ValueError where x and y
+      differ in length, or hold fewer examples than a batch, or metrics are those of another number of steps.
+
+    Example: a pass of ten steps, seven of them first.
+
+      >>> import jax, jax.numpy as jnp, optax
+      >>> import jbackprop as jb
+      >>> from jbackprop import layers, rules, training
+      >>> net, optimizer = layers.chain(layers.linear(64), layers.tanh(), layers.linear(8)), optax.sgd(0.1)
+      >>> state = training.init(net.init(jax.random.key(0), (16,))[0], optimizer)
+      >>> one_pass = training.epoch(jb.backprop(net, rules.softmax_cross_entropy), optimizer, 4)
+      >>> pass_of = jax.random.key(1), jnp.ones((40, 16)), jnp.zeros(40, int)
+      >>> told = jax.eval_shape(one_pass, state, *pass_of)[1]
+      >>> metrics = jax.tree.map(lambda like: jnp.zeros(like.shape, like.dtype), told)
+      >>> state, metrics = one_pass(state, *pass_of, metrics, 0, 7)
+      >>> state, metrics = one_pass(state, *pass_of, metrics, 7, 10)
+      >>> int(state.step)
+      10
     """
     if batch_size is not None and batch_size < 1:
         raise ValueError(f"epoch: batch_size, wanted a positive number or None, got {batch_size}")
-    take_step = _step(backpropagate, optimizer, averaging)
+    take_step = jax.jit(_step(backpropagate, optimizer, averaging))  # traced once for the whole and for parts
 
-    def run(state, key, x, y):
+    def run(state, key, x, y, metrics=None, first=0, last=None):
         batches = _batches(key, _examples(x, y), batch_size)
 
         def batch(rows):
@@ -91,8 +112,18 @@ def epoch(
             state, metrics, going = take_step(state, going, *batch(rows))
             return (state, going), metrics
 
-        state = with_statistics(backpropagate, state, *batch(batches[0]))
-        (state, _), metrics = jax.lax.scan(next_step, (state, jnp.array(True)), batches)
+        def step_of_part(i, carry):
+            carry, metrics = carry
+            carry, own = next_step(carry, batches[i])
+            return carry, jax.tree.map(lambda rows, row: rows.at[i].set(row), metrics, own)
+
+        start = with_statistics(backpropagate, state, *batch(batches[0])), jnp.array(True)
+        if metrics is None:
+            (state, _), metrics = jax.lax.scan(next_step, start, batches)
+            return state, metrics
+        _check_rows(metrics, len(batches))
+        last = len(batches) if last is None else jnp.minimum(last, len(batches))
+        (state, _), metrics = jax.lax.fori_loop(first, last, step_of_part, (start, metrics))
         return state, metrics
 
     return jax.jit(run, donate_argnums=0)
@@ -188,6 +219,12 @@ def _examples(x, y):
             if length != wanted:
                 raise ValueError(f"epoch: {name}, wanted {wanted} examples (as many as x), got {length}")
     return wanted
+
+
+def _check_rows(metrics, steps):
+    for shape in map(jnp.shape, jax.tree.leaves(metrics)):
+        if shape[:1] != (steps,):
+            raise ValueError(f"epoch: metrics, wanted a row for each of {steps} steps, got an array of shape {shape}")
 
 
 def _batches(key, examples, batch_size):

@@ -20,7 +20,7 @@ import numpy as np
 import optax
 import pytest
 
-from experiments import __main__, checkpoints, classifier, data, digits_mlp, fit, runs
+from experiments import __main__, checkpoints, classifier, data, digits_mlp, fit, passes, runs
 from experiments.errors import InputError
 from jbackprop import rules, training
 
@@ -31,6 +31,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptio
 
 SETTINGS = ["digits-mlp", "--hidden", "12", "--batch-size", "100", "--optimizer", "adam", "--learning-rate", "0.01"]
 ROOT = Path(__main__.__file__).parents[1]
+STEPS = 14
+"""Of an epoch: 1,437 examples, 100 at a time."""
 KILLS = int(os.environ.get("JBACKPROP_KILLS", "2"))
 """How often a run is killed; each costs a start."""
 
@@ -61,9 +63,9 @@ def only_run(root):
 
 
 def arrays(run):
-    """The last checkpoint's epoch, and the digest of what it holds."""
-    epoch = max(int(folder.name) for folder in (run / "checkpoints").iterdir())
-    return epoch, (run / "checkpoints" / str(epoch) / "about" / "metadata").read_text()
+    """The last checkpoint's step, and the digest of what it holds."""
+    step = max(int(folder.name) for folder in (run / "checkpoints").iterdir())
+    return step, (run / "checkpoints" / str(step) / "about" / "metadata").read_text()
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +86,7 @@ def test_resumed_is_as_if_never_stopped(whole, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_asked_to_stop_it_ends_its_epoch_saves_and_draws(number, status, tmp_path):
+def test_asked_to_stop_it_ends_its_steps_saves_and_draws(number, status, tmp_path):
     process = started(*SETTINGS, "--epochs", 10**6, "--backward", "manual", "--out", tmp_path)
     try:
         wait_for(lambda: list(tmp_path.glob("*/checkpoints/*")), process)
@@ -94,12 +96,47 @@ def test_asked_to_stop_it_ends_its_epoch_saves_and_draws(number, status, tmp_pat
         process.kill()
     run = only_run(tmp_path)
     assert process.returncode == status
-    assert printed.splitlines()[-1] == f"experiments: stopped after an epoch; --resume {run} goes on"
+    step, _ = arrays(run)
+    assert printed.splitlines()[-1] == f"experiments: stopped after {step} steps; --resume {run} goes on"
     assert "Traceback" not in printed
     last = runs.Run(run).metrics()[-1]["epoch"]
-    assert arrays(run)[0] == last and (run / "training.png").exists()
+    assert step // STEPS == last and (run / "training.png").exists()
     assert "step ms" not in printed
     assert json.loads((run / "result.json").read_text())["copies"]["manual"].keys() == {"score"}
+
+
+class _AskedAfter:
+    """Somebody who asks to stop when a run has looked so often whether anybody does."""
+
+    def __init__(self, looks):
+        self._looks = looks
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
+
+    @property
+    def signal(self):
+        self._looks -= 1
+        return None if self._looks >= 0 else signal.SIGTERM
+
+
+@pytest.mark.parametrize("step", [3, STEPS + 6])
+def test_stopped_inside_an_epoch_it_goes_on_bit_for_bit(step, whole, tmp_path, monkeypatch, capsys):
+    """In the first, when there is nothing to draw yet, and in the second."""
+    with monkeypatch.context() as patch:
+        patch.setattr(passes, "SECONDS", 0)  # one step at a time
+        patch.setattr(fit, "Asked", lambda: _AskedAfter(step))
+        assert main(*SETTINGS, "--epochs", 6, "--out", tmp_path) == 143
+    run = only_run(tmp_path)
+    assert capsys.readouterr().err.splitlines()[-1].startswith(f"experiments: stopped after {step} steps; --resume")
+    assert (arrays(run)[0], len(runs.Run(run).metrics())) == (step, 2 * (step // STEPS))
+    assert (run / "training.png").exists() == (step > STEPS)
+    assert main("digits-mlp", "--resume", run, "--epochs", 6) == 0
+    assert arrays(run) == arrays(whole)
+    assert runs.Run(run).metrics() == runs.Run(whole).metrics()
 
 
 def test_killed_at_any_moment_it_goes_on_bit_for_bit(whole, tmp_path):
@@ -130,7 +167,7 @@ def truncate(run):
 
 
 def alter(run):
-    path = run / "checkpoints" / "6" / "about" / "metadata"
+    path = run / "checkpoints" / str(6 * STEPS) / "about" / "metadata"
     path.write_text(path.read_text().replace('"sha256": "', '"sha256": "0'))
 
 

@@ -1,6 +1,7 @@
 """Steps and epochs of descent: what they compute, what they leave alone, and how they stop."""
 
 import functools
+import itertools
 
 import chex
 import jax
@@ -71,6 +72,33 @@ def test_epoch_takes_each_example_at_most_once(batch_size, steps):
     if batch_size == 1:
         costs = rules.softmax_cross_entropy(network().apply(params, x), y)
         np.testing.assert_allclose(np.sort(metrics.cost), np.sort(costs), rtol=1e-5)
+
+
+@pytest.mark.parametrize("cuts", [(0, 11), (0, 1, 3, 11), (0, 6, 7, 8, 11)])
+def test_an_epoch_in_parts_is_the_whole_bit_for_bit_and_traced_once(cuts):
+    params, x, y = problem()
+    traced = []
+
+    def way(*arguments):
+        traced.append(arguments)
+        return backpropagation()(*arguments)
+
+    one_pass, key = training.epoch(way, optax.adam(RATE), 2), jax.random.key(2)
+    state = training.init(params, optax.adam(RATE))
+    told = jax.eval_shape(one_pass, state, key, x, y)[1]
+    metrics = jax.tree.map(lambda like: jnp.full(like.shape, 9, like.dtype), told)
+    for first, last in itertools.pairwise(cuts):
+        state, metrics = one_pass(state, key, x, y, metrics, first, last)
+    chex.assert_trees_all_equal((state, metrics), one_pass(training.init(params, optax.adam(RATE)), key, x, y))
+    assert len(traced) == 1
+
+
+def test_an_epoch_refuses_metrics_of_another_number_of_steps():
+    params, x, y = problem()
+    one_pass, state = training.epoch(backpropagation(), optax.sgd(RATE), 2), training.init(params, optax.sgd(RATE))
+    metrics = training.Metrics(jnp.zeros(10), (), (), jnp.zeros(10, int))
+    with pytest.raises(ValueError, match=r"epoch: metrics, wanted a row for each of 11 steps, got an array of shape"):
+        one_pass(state, jax.random.key(2), x, y, metrics, 0, 3)
 
 
 def test_full_batch_epoch_is_one_step():
