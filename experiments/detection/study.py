@@ -1,13 +1,17 @@
 """Every rule of the table times every fault: who finds it?"""
 
+import contextlib
 import dataclasses
 import json
 import multiprocessing
+import os
+import tempfile
 import time
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -85,9 +89,28 @@ def _tried(names, workers) -> Iterator[list[Row]]:
         return
     spawn = multiprocessing.get_context("spawn")
     # A process of its own for each rule: what a process has compiled it never quite gives back.
-    with ProcessPoolExecutor(workers, mp_context=spawn, max_tasks_per_child=1) as pool:
+    with _compilers_in_a_hurry(), ProcessPoolExecutor(workers, mp_context=spawn, max_tasks_per_child=1) as pool:
         for future in as_completed([pool.submit(rows_of, name) for name in names]):
             yield future.result()
+
+
+@contextlib.contextmanager
+def _compilers_in_a_hurry() -> Iterator[None]:
+    """What the tools compile they run a few times, and most of it for every mutant of a rule: it is kept till the end.
+
+    JAX reads this where a process starts.
+    """
+    flags = " --xla_cpu_use_fusion_emitters=false" if jax.__version_info__ < (0, 11) else ""
+    with tempfile.TemporaryDirectory() as programs:
+        settings = {
+            "XLA_FLAGS": os.environ.get("XLA_FLAGS", "") + flags,
+            "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
+            "JAX_COMPILATION_CACHE_DIR": programs,
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+            "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+        }
+        with mock.patch.dict(os.environ, settings):
+            yield
 
 
 def rows_of(name: str) -> list[Row]:
