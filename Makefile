@@ -42,7 +42,7 @@ targets: $(VENV)/targets ## compile every gradient for an H100 and a TPU v5e tha
 	$(BIN)/python -m jbackprop compare --all --repeats 1 --target h100 --target v5e --markdown build/targets.md
 
 .PHONY: accelerator
-accelerator: $(VENV)/experiments ## check every case on this machine's GPU or TPU and measure what it is for (needs JAX for it; a quarter of an hour)
+accelerator: $(VENV)/experiments ## check every case on this machine's GPU or TPU, and measure what it is for and every case (needs JAX for it; half an hour)
 	@mkdir -p build
 	$(BIN)/python -m experiments.accelerator --save build/accelerator.html build/accelerator.md
 

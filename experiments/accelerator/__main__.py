@@ -3,6 +3,7 @@
 import argparse
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
@@ -10,7 +11,7 @@ from tqdm import tqdm
 from jbackprop.cases import CASES
 from jbackprop.report import forms, save, text
 
-from . import ATTENTION, PROGRAMS, check_all, document, measured, tiny
+from . import ATTENTION, PROGRAMS, cases, check_all, document, measured, tiny
 
 _SAMPLE_SECONDS = 0.1
 """So long a queue of calls is filled, as in training, where the next step is handed over while one runs."""
@@ -19,32 +20,47 @@ _SAMPLE_SECONDS = 0.1
 def main(arguments: Sequence[str] | None = None) -> int:
     """Reads the command line, checks, measures, prints and saves; 1 if a case is wrong."""
     options = _parser().parse_args(arguments)
-    start, cases = time.monotonic(), [case.name for case in CASES if not options.only or case.rule_name in options.only]
-    cases += [name for name in ATTENTION if not options.only or "dot_product_attention" in options.only]
+    start, names = time.monotonic(), [case.name for case in CASES if not options.only or case.rule_name in options.only]
+    names += [name for name in ATTENTION if not options.only or "dot_product_attention" in options.only]
     checked = []
     if not options.skip_check:  # before this process takes the accelerator
-        found = check_all(cases, options.processes, options.limit)
-        checked = list(tqdm(found, "check", total=len(cases), unit="case", disable=None))
-    figures, left_out = {}, []
-    wanted = [name for name in PROGRAMS if not options.only or name.split(",")[0] in options.only]
-    for name in tqdm(wanted, "measure", unit="program", disable=None):
-        if time.monotonic() - start > options.budget:
-            left_out.append(name)
-        else:
-            program = tiny(PROGRAMS[name]) if options.tiny else PROGRAMS[name]
-            figures[name] = tuple(measured(program, options.rounds, _SAMPLE_SECONDS / (100 if options.tiny else 1)))
-    found = document(checked, figures, left_out)
+        found = check_all(names, options.processes, options.limit)
+        checked = list(tqdm(found, "check", total=len(names), unit="case", disable=None))
+    left_out: list[str] = []
+
+    def figures(programs, seconds):
+        """Of those that are asked for, as long as there is time."""
+        found = {}
+        for name, program in tqdm(_chosen(programs, options.only).items(), "measure", unit="program", disable=None):
+            if time.monotonic() - start > options.budget:
+                left_out.append(name)
+            else:
+                found[name] = tuple(measured(program(), options.rounds, seconds / (100 if options.tiny else 1)))
+        return found
+
+    programs = {name: partial(_program, name, options.tiny) for name in PROGRAMS}
+    rows = {} if options.skip_cases else {name: partial(cases.program, name, options.tiny) for name in cases.ROWS}
+    found = document(checked, figures(programs, _SAMPLE_SECONDS), figures(rows, _SAMPLE_SECONDS / 4), left_out)
     print(text(found))
     for file in options.save:
         save(file, forms(found))
     return int(any(each.fault for each in checked))
 
 
+def _chosen(programs, only):
+    return {name: program for name, program in programs.items() if not only or name.split(",")[0] in only}
+
+
+def _program(name, small):
+    return tiny(PROGRAMS[name]) if small else PROGRAMS[name]
+
+
 def _parser():
     parser = argparse.ArgumentParser(prog="python -m experiments.accelerator", description=__doc__)
     parser.add_argument("--only", nargs="*", default=(), help="rules to check and programs to measure, by name")
     parser.add_argument("--skip-check", action="store_true", help="measure alone")
-    parser.add_argument("--tiny", action="store_true", help="at a sixteenth of the sizes, for a CPU")
+    parser.add_argument("--skip-cases", action="store_true", help="measure no rule by itself, only the programs")
+    parser.add_argument("--tiny", action="store_true", help="at small sizes, for a CPU")
     parser.add_argument("--rounds", type=int, default=9, help="how often each way is timed")
     parser.add_argument("--processes", type=int, default=12, help="how many check at once")
     parser.add_argument(

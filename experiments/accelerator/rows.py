@@ -21,7 +21,7 @@ class Program(NamedTuple):
     """One computation, in several ways.
 
     Attributes:
-      arguments: trees of `Array`.
+      arguments: trees of `Array`, or of arrays that are drawn already.
       wrt: the positions of those to differentiate by.
       ways: ours first, by name.
       torch: the arguments -> a function that runs forward and backward, where there is PyTorch.
@@ -151,8 +151,10 @@ def measured(program: Program, rounds: int, sample_seconds: float = 1e-3) -> Ite
     compiled, failures = {}, {}
     for name, way in program.ways.items():
         try:
-            compiled[name] = jax.jit(_pulled(way, program.wrt)).lower(arguments).compile()
-        except Exception as error:  # what is not there on this platform, by whatever name
+            program_of_way = jax.jit(_pulled(way, program.wrt)).lower(arguments).compile()
+            jax.block_until_ready(program_of_way(arguments))
+            compiled[name] = program_of_way
+        except Exception as error:  # what is not there on this platform, by whatever name, or too large for it
             failures[name] = str(error).strip().partition("\n")[0]
     runs: dict[str, Callable[[], Any]] = {name: partial(f, arguments) for name, f in compiled.items()}
     memory = {name: f.memory_analysis().temp_size_in_bytes for name, f in compiled.items()}
@@ -167,6 +169,8 @@ def measured(program: Program, rounds: int, sample_seconds: float = 1e-3) -> Ite
 
 def _drawn(seed, array):
     """Normal numbers, weights over the square root of their rows."""
+    if isinstance(array, jax.Array):
+        return array
     key, shape = jax.random.key(seed), array.shape
     if array.below:
         return jax.random.randint(key, shape, 1, array.below)
