@@ -102,16 +102,14 @@ class Passes:
         seconds = time.perf_counter() - began
         self.taken += last - first
         self._keep_pace(seconds)
-        told = [self._told(name, first, last) for name in self.copies]
-        examples = len(told) * (last - first) * len(jax.tree.leaves(x)[0]) // self.steps
-        return Part(float(told[-1].cost.mean()), examples / seconds, all(map(_finite, told)))
+        metrics = [jax.device_get(copy.metrics) for copy in self.copies.values()]
+        examples = len(metrics) * (last - first) * len(jax.tree.leaves(x)[0]) // self.steps
+        return Part(float(metrics[-1].cost[first:last].mean()), examples / seconds, all(map(_finite, metrics)))
 
     def told(self, name: str) -> training.Metrics:
         """What a copy's last steps have told, those of the epoch that they are in."""
-        return self._told(name, 0, self.inside or self.steps)
-
-    def _told(self, name, first, last):
-        return jax.tree.map(lambda rows: rows[first:last], jax.device_get(self.copies[name].metrics))
+        rows = self.inside or self.steps
+        return jax.tree.map(lambda metric: metric[:rows], jax.device_get(self.copies[name].metrics))
 
     def _keep_pace(self, seconds):
         """The first steps are compiled before they are taken, and seem long."""
