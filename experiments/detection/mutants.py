@@ -193,8 +193,8 @@ def more_axes(arguments: Sequence[jax.Array], axes: tuple[int, ...] = (3, 2)) ->
 
 
 def of_batch(arguments: Sequence[jax.Array], change: Callable[[jax.Array], jax.Array]) -> tuple[jax.Array, ...]:
-    """The arguments with the first one changed, and those that share its leading axis."""
-    lead = arguments[0].shape[:1]
+    """The arguments with the first floating point one changed, and those that share its leading axis."""
+    lead = next(a for a in arguments if jnp.issubdtype(a.dtype, jnp.floating)).shape[:1]
     return tuple(change(a) if lead and a.shape[:1] == lead else a for a in arguments)
 
 

@@ -43,8 +43,9 @@ def random_inputs(subject: Subject) -> Iterator[Failure]:
     size = max(np.size(subject.leaves[i]) for i in subject.wrt)
     draws = max(4, min(1024, _NUMBERS // max(size, 1)))
     scale = typical(subject)
-    of_both, of_twin = (
-        _over_draws(subject, *functions) for functions in ((subject.function, subject.twin), (subject.twin,))
+    of_both, of_rule, of_twin = (
+        _over_draws(subject, *functions)
+        for functions in ((subject.function, subject.twin), (subject.function,), (subject.twin,))
     )
     for number, octaves in enumerate(_OCTAVES):
         chosen = tuple(spread(subject.rng(7, number, i), subject.leaves[i], draws, octaves) for i in subject.wrt)
@@ -59,6 +60,9 @@ def random_inputs(subject: Subject) -> Iterator[Failure]:
             yield from worst(what, "float64", g, w, allowance, note, lambda i=i, noises=noises: noises()[i], start[i])
         if octaves[0] >= _COARSE and subject.has_custom_jvp and subject.meant is None:
             yield from _against_differences(subject, number, start, got)
+            for alone in _each_alone(subject, start):
+                ((_, got),) = _at_draws(subject, of_rule, "float64", alone)
+                yield from _against_differences(subject, number, alone, got)
     yield from _at_halves(subject, of_both, draws)
 
 
@@ -68,6 +72,16 @@ def _at_halves(subject, of_both, draws):
     wanted = _without_opinions(subject, outputs, wanted)
     yield from _sweep.in_float64(subject, start, got, wanted)
     yield from _sweep.in_other_dtypes(subject, start)
+
+
+def _each_alone(subject, draws):
+    """The draws of one argument while the others are as given: of what is not finite there is no opinion.
+
+    A divergence, for example, has a value of no target that is negative, as every other one is in a draw.
+    """
+    given = [np.broadcast_to(subject.leaves[i], draw.shape) for i, draw in zip(subject.wrt, draws, strict=True)]
+    for i in range(len(draws)) if len(draws) > 1 else ():
+        yield tuple(draws[i] if i == j else leaf for j, leaf in enumerate(given))
 
 
 def _against_differences(subject, number, draws, gradients):

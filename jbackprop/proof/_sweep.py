@@ -8,6 +8,7 @@ The numbers do not go up evenly, since matrices of such numbers have no inverse.
 
 import functools
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -26,28 +27,46 @@ _LOOKED_AT, _FEW = 8, 64
 _TIMES, _NOISE = 4, 4
 _LEAST = 1e-8
 """A difference of less than this share of the gradient is nothing that a wrong number makes."""
+_MANY, _WINDOW = 16, 8
+"""Where so many entries meet in one of an output, a draw holds so many numbers alone: the largest outweigh the rest."""
 
 
 def starts(subject: Subject, draws: int) -> Arrays:
     """(draws, *shape) for each leaf in wrt: all the numbers over and over, in order but for a few places."""
-    shapes = [np.shape(subject.leaves[position]) for position in subject.wrt]
-    return tuple(np.resize(_mixed(subject.rng(16, i)), (draws, *shape)) for i, shape in enumerate(shapes))
+    return tuple(_numbers(subject, i, draws, subject.leaves[position]) for i, position in enumerate(subject.wrt))
 
 
-def _mixed(rng):
-    return HALVES[np.argsort(np.arange(HALVES.size) + rng.uniform(0, 8, HALVES.size))]
+def _numbers(subject, i, draws, leaf):
+    mixed = HALVES[np.argsort(np.arange(HALVES.size) + subject.rng(16, i).uniform(0, 8, HALVES.size))]
+    drawn = np.resize(mixed, (draws, *np.shape(leaf)))
+    if _meets_many(subject, leaf):
+        windows = np.resize(mixed, (-(-HALVES.size // _WINDOW), _WINDOW))
+        for draw, window in zip(range(1, draws, 2), itertools.cycle(windows)):
+            drawn[draw] = np.resize(window, np.shape(leaf))
+    return drawn
 
 
-def _enough(draws, *arrays):
-    """How many draws it takes until each array was all of the numbers several times, beside others."""
-    smallest = min(np.size(array[0]) for array in arrays)
-    return min(draws, _TIMES * -(-HALVES.size // max(smallest, 1)))
+def _meets_many(subject, leaf):
+    return np.size(leaf) >= _MANY * sum(math.prod(out.shape) for out in subject.outputs)
+
+
+def _enough(subject, most, *positions):
+    """How many draws it takes until each leaf was all of the numbers several times, beside others; at most so many.
+
+    But once at least, however few it holds.
+    """
+    leaves = [subject.leaves[position] for position in positions]
+    once = max(-(-HALVES.size // max(np.size(leaf), 1)) for leaf in leaves)
+    windows = 2 * -(-HALVES.size // _WINDOW) if any(_meets_many(subject, leaf) for leaf in leaves) else 0
+    return max(min(most, _TIMES * once), once, windows)
 
 
 def in_float64(subject: Subject, start: Arrays, got: Arrays, wanted: Sequence[Any]) -> Iterator[Failure]:
     """The rule against automatic differentiation, draw by draw."""
     off = (
-        draw for draw in range(_enough(len(start[0]), *start)) if _is_off(subject, _at(got, draw), _at(wanted, draw))
+        draw
+        for draw in range(min(len(start[0]), _enough(subject, len(start[0]), *subject.wrt)))
+        if _is_off(subject, _at(got, draw), _at(wanted, draw))
     )
     for draw in itertools.islice(off, _LOOKED_AT):
         leaves = replaced(subject.leaves, subject.wrt, _at(start, draw))
@@ -69,12 +88,12 @@ def in_other_dtypes(subject: Subject, start: Arrays) -> Iterator[Failure]:
     left, as of the softmax in attention.
     """
     others = [dtype for dtype in subject.dtypes if dtype != "float64"]
-    if not others or subject.is_random:
+    if not others:
         return
     everywhere, most = dict(zip(subject.wrt, start, strict=True)), len(start[0])
     apart = subject.length > 1
     for chosen in [{position: leaf} for position, leaf in everywhere.items()] if apart else [everywhere]:
-        for draw in range(_enough(min(most, _FEW) if apart else most, *chosen.values())):
+        for draw in range(min(most, _enough(subject, _FEW if apart else most, *chosen))):
             leaves = replaced(subject.leaves, list(chosen), _at(chosen.values(), draw))
             _, wanted = subject.evaluate(subject.pull, "float64", leaves)
             for dtype in others:
@@ -83,6 +102,8 @@ def in_other_dtypes(subject: Subject, start: Arrays) -> Iterator[Failure]:
 
 def _judged(subject, dtype, leaves, wanted, note):
     (_, got), (_, twin) = (subject.evaluate(pull, dtype, leaves) for pull in (subject.pull, subject.pull_twin))
+    if subject.is_random:
+        wanted = _of_random(subject, leaves, wanted, twin)
     share = float(jnp.finfo(dtype).eps) * magnitude([leaves[i] for i in subject.wrt])
     moved = functools.cache(lambda: subject.noise_at(dtype, leaves)[1])
     for i, (scale, g, t, w) in enumerate(zip(typical(subject), got, twin, wanted, strict=True)):
@@ -91,6 +112,13 @@ def _judged(subject, dtype, leaves, wanted, note):
         what, allowance = f"gradient of {subject.name(i)}", subject.allowance(dtype, scale, noise)
         x = leaves[subject.wrt[i]]
         yield from worst(what, dtype, g, known, allowance, note, lambda i=i, n=noise: n + moved()[i], x)
+
+
+def _of_random(subject, leaves, own, twin):
+    """What draws other random numbers in another dtype the twin judges, but where the two choose at a kink."""
+    _, others = subject.evaluate(subject.pull_twin, "float64", leaves)
+    same = [subject.allowance("float64").units(a, b) <= UNITS for a, b in zip(own, others, strict=True)]
+    return [np.where(agree, t, np.nan) for agree, t in zip(same, twin, strict=True)]
 
 
 def _is_off(subject, got, wanted):

@@ -4,7 +4,8 @@ At an input x and along each axis eₖ, of ⟨u, f⟩ in float64,
 
     S±(h) = ±(⟨u, f(x ± h eₖ)⟩ − ⟨u, f(x)⟩) / h
 
-tell a slope where all of S±(h) and S±(h/4) agree: there is no kink, no jump, and nothing narrower than h.
+tell a slope where all of S±(h) and S±(h/4) agree: there is no kink, no jump, and nothing narrower than h.  Where
+S⁺(h) and S⁺(h/4) agree, and S⁻(h) and S⁻(h/4), it is a kink, and any gradient between the two is a choice.
 """
 
 import dataclasses
@@ -22,8 +23,9 @@ from ._pull import Pull, pull_back
 from ._report import Failure
 from ._subject import Subject
 
-_STEP, _SLACK, _OFF = 1e-6, 1e-4, 1e-3
-"""Of differences; how far the slopes may be apart, and a gradient from them, as a share of both and of one."""
+_STEP, _NEARER, _SLACK, _OFF = 1e-6, 1e-4, 1e-4, 1e-3
+"""Of differences, and the share of it that is tried where slopes change within it, as at a variance of 0; how far the
+slopes may be apart, and a gradient from them, as a share of both and of one."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,18 +40,17 @@ class Tangents:
         return self.subject.meant is None and self.subject.has_custom_jvp and self.subject.finest == "float64"
 
     def wrong_slopes(self, leaves: Arrays, note: str) -> Iterator[Failure]:
-        """Finite gradients in float64 that are not the slopes, where there are some.
+        """Gradients in float64 that are not the slopes, where there are some, or not between those at a kink.
 
         Numbers smaller than the step are left out: a right rule may lose all its digits there, as that of sin x / x.
         """
         if any(((leaves[i] != 0) & (np.abs(leaves[i]) < _STEP)).any() for i in self.subject.wrt):
             return
         _, got = self.subject.evaluate(self.subject.pull, "float64", leaves)
-        wanted = self._slopes(leaves, [np.zeros(g.shape, bool) for g in got])
-        allowed = [_OFF * np.maximum(1, np.abs(w)) for w in wanted]
-        wrong = [
-            np.isfinite(g) & np.isfinite(w) & (np.abs(g - w) > a) for g, w, a in zip(got, wanted, allowed, strict=True)
-        ]
+        low, high = self._one_sided_slopes(leaves, [np.zeros(g.shape, bool) for g in got])
+        wanted = [np.clip(g, *bounds) for g, *bounds in zip(got, low, high, strict=True)]
+        with np.errstate(invalid="ignore"):  # nowhere a slope is NaN, and no more than NaN off
+            wrong = [np.abs(g - w) > _OFF * np.maximum(1, np.abs(w)) for g, w in zip(got, wanted, strict=True)]
         yield from self._failures("float64", got, wanted, wrong, f"finite difference, {note}")
 
     def nan(self, leaves: Arrays, got: Sequence[np.ndarray], outputs: Arrays, note: str) -> Iterator[Failure]:
@@ -65,9 +66,9 @@ class Tangents:
             return
         _, without = self.subject.evaluate(self._pull_without, self.subject.given, leaves)
         blamed = [no & (self._is_rule | np.isfinite(g)) for no, g in zip(unknown, without, strict=True)]
-        wanted = self._slopes(leaves, blamed)
-        wrong = [where & np.isfinite(w) for where, w in zip(blamed, wanted, strict=True)]
-        yield from self._failures(self.subject.given, got, wanted, wrong, f"finite difference, {note}")
+        low, high = self._one_sided_slopes(leaves, blamed)
+        wrong = [where & np.isfinite(a) & (a == b) for where, a, b in zip(blamed, low, high, strict=True)]
+        yield from self._failures(self.subject.given, got, low, wrong, f"finite difference, {note}")
 
     def _failures(self, dtype, got, wanted, wrong, note):
         for i, (g, w, where) in enumerate(zip(got, wanted, wrong, strict=True)):
@@ -77,19 +78,29 @@ class Tangents:
                     f"gradient of {self.subject.name(i)}", dtype, entry, float(g[entry]), float(w[entry]), note=note
                 )
 
-    def _slopes(self, leaves, first):
-        """The slope by each entry of the leaves in wrt, those picked `first` before others; NaN where there is none."""
+    def _one_sided_slopes(self, leaves, first):
+        """The lower and the higher slope by each entry of the leaves in wrt, those picked `first` before others.
+
+        Both are the same where there is no kink, and NaN where there is no slope.
+        """
         flat = np.concatenate([np.ravel(picked) for picked in first])
         axes = moved(self.subject, flat)
-        step = _STEP * max([1.0, *(largest(leaves[i]) for i in self.subject.wrt)])
+        found = np.full((2, *flat.shape), np.nan)
+        for step in (_STEP, _STEP * _NEARER):
+            bounds = self._at_step(leaves, axes, step * max([1.0, *(largest(leaves[i]) for i in self.subject.wrt)]))
+            found[:, axes] = np.where(np.isnan(found[:, axes]), bounds, found[:, axes])
+        ends = np.cumsum([picked.size for picked in first])[:-1]
+        return [
+            [part.reshape(picked.shape) for part, picked in zip(np.split(bound, ends), first, strict=True)]
+            for bound in found
+        ]
+
+    def _at_step(self, leaves, axes, step):
         with precision("float64"):
             here, slopes = as_float64(
                 self._one_sided(cast("float64", leaves), self.subject.cotangents(), axes, np.float64(step))
             )
-        found = np.full(flat.shape, np.nan)
-        found[axes] = _agreed(slopes, 32 * np.finfo(np.float64).eps * float(here) / step)
-        ends = np.cumsum([picked.size for picked in first])[:-1]
-        return [part.reshape(picked.shape) for part, picked in zip(np.split(found, ends), first, strict=True)]
+        return _bounds(slopes, 32 * np.finfo(np.float64).eps * float(here) / step)
 
     @functools.cached_property
     def _one_sided(self) -> Callable[..., tuple[jax.Array, jax.Array]]:
@@ -121,12 +132,15 @@ class Tangents:
             return _is_rule(jax.make_jaxpr(self.subject.function)(*cast(self.subject.given, self.subject.leaves)).jaxpr)
 
 
-def _agreed(slopes, rounding):
-    """The slope of each row of one-sided ones, NaN where they do not agree."""
+def _bounds(slopes, rounding):
+    """The lower and the higher slope of each row of one-sided ones, NaN where those of one side do not agree."""
     size = _SLACK * np.maximum(1, np.abs(slopes).max(axis=1))
     with np.errstate(invalid="ignore"):
-        agree = (np.ptp(slopes, axis=1) <= size) & (rounding <= size)
-        return np.where(agree, slopes[:, 2:].mean(axis=1), np.nan)
+        steady = (np.abs(slopes[:, :2] - slopes[:, 2:]) <= size[:, None]).all(axis=1) & (rounding <= size)
+        nearest = np.where(
+            (np.ptp(slopes, axis=1) <= size)[:, None], slopes[:, 2:].mean(axis=1)[:, None], slopes[:, 2:]
+        )
+        return np.where(steady, np.sort(nearest, axis=1).T, np.nan)
 
 
 def _along(leaves, wrt, axis, step):

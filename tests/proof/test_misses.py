@@ -121,6 +121,37 @@ def test_a_custom_jvp_that_is_wrong_at_zero_alone():
         jb.check(_log_sigmoid(wrong), X)
 
 
+def test_a_custom_jvp_is_between_the_slopes_of_a_kink():
+    def bent(at_zero):
+        f = jax.custom_jvp(lambda x: jnp.where(x > 0, x, 0.3 * x))
+        f.defjvp(lambda x, dx: (f(*x), jnp.where(x[0] == 0, at_zero, jnp.where(x[0] > 0, 1, 0.3)) * dx[0]))
+        return f
+
+    for choice in (0.3, 0.5, 1):
+        assert jb.check(bent(choice), X, only=["special inputs"]).passed
+    with pytest.raises(jb.GradientError, match=r"special inputs: gradient of x.*: got 0, wanted 0.*finite difference"):
+        jb.check(bent(0), X, only=["special inputs"])
+
+
+def test_a_custom_jvp_whose_value_is_finite_for_some_arguments_alone():
+    """Of no target that is negative, as half of them are in the draws in which logarithms are positive."""
+
+    def divergence(factor):
+        f = jax.custom_jvp(lambda t, p: (t * (jnp.log(t) - p)).sum(axis=-1))
+
+        def jvp(primals, tangents):
+            (t, p), (dt, dp) = primals, tangents
+            return f(t, p), (dt * (jnp.log(t) + 1 - p) - factor(p) * t * dp).sum(axis=-1)
+
+        f.defjvp(jvp)
+        return f
+
+    arguments = jnp.abs(X) + 0.1, -jnp.abs(X)
+    assert jb.check(divergence(jnp.ones_like), *arguments, only=["random inputs"]).passed
+    with pytest.raises(jb.GradientError, match=r"random inputs: .*finite difference along a random direction"):
+        jb.check(divergence(lambda p: jnp.where(p > 3, 1.1, 1)), *arguments, only=["random inputs"])
+
+
 def _careful_log_sigmoid(slope):
     """Finite everywhere, also where automatic differentiation of it is not."""
     f = jax.custom_jvp(lambda x: jnp.where(x < -50, x, -jnp.log1p(jnp.exp(-x))))
@@ -163,6 +194,40 @@ def test_a_rule_that_is_wrong_at_one_number_of_one_dtype(dtype):
     assert jb.check(squared(jnp.ones_like), X, only=["random inputs"]).passed
     with pytest.raises(jb.GradientError, match=rf"random inputs: gradient of x.*, {dtype}: .*whole numbers and halves"):
         jb.check(squared(spoilt), X, only=["random inputs"])
+
+
+def _scaled(x, s):
+    return s**2 * x
+
+
+def _logarithm_of_all(x):
+    return jax.nn.logsumexp(x)
+
+
+def _dropped(x):
+    return jnp.where(jax.random.bernoulli(jax.random.key(3), 0.6, x.shape), x**2, 0)
+
+
+@pytest.mark.parametrize(
+    ("f", "arguments"),
+    [(_scaled, (X, jnp.float32(0.7))), (_logarithm_of_all, (X.repeat(9, axis=0),)), (_dropped, (X,))],
+    ids=["an argument of one number", "of many numbers one output", "random numbers"],
+)
+def test_a_number_that_is_hard_to_meet(f, arguments):
+    def rule(factor):
+        def pull(arguments, u):
+            *others, last = jax.vjp(f, *arguments)[1](u)
+            return *others, last * factor(arguments[-1]).astype(last.dtype)
+
+        return _ruled(f, lambda *arguments: (f(*arguments), arguments), pull)
+
+    def wrong(x):
+        return jnp.where((x == 12) & (x.dtype == jnp.float16), 2, 1)
+
+    options = {"only": ["random inputs"], "dtypes": ["float64", "float16"]}
+    assert jb.check(rule(jnp.ones_like), *arguments, **options).passed
+    with pytest.raises(jb.GradientError, match=r"random inputs: gradient of .*, float16: .*whole numbers and halves"):
+        jb.check(rule(wrong), *arguments, **options)
 
 
 def test_a_small_gradient_that_is_wrong_at_one_number():
