@@ -24,7 +24,7 @@ from ._subject import Subject
 
 _LOOKED_AT, _FEW = 8, 64
 """So many draws at most are looked at for choices at kinks; are tried of one argument, each a call in each dtype."""
-_TIMES, _NOISE = 4, 4
+_TIMES, _NOISE = 4, 16
 _LEAST = 1e-8
 """A difference of less than this share of the gradient is nothing that a wrong number makes."""
 _MANY, _WINDOW = 16, 8
