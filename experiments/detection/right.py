@@ -142,7 +142,6 @@ _OF_POSITIVE_PAIRS = (
     special.betaln,
     special.beta,
     special.zeta,
-    special.poch,
     special.owens_t,
     special.boxcox,
     special.boxcox1p,
@@ -244,6 +243,8 @@ CALLS = (
     *_each("jax.scipy.special", _SERIES, between(1.1, 4, 3, 4), skip=_ENDLESS),
     *_each("jax.scipy.special", _SERIES_OF_PAIRS, *(between(1.1, 4, 5),) * 2, skip=_ENDLESS),
     *_each("jax.scipy.special", (partial(special.expn, 2),), between(1.1, 4, 3, 4), skip=(*_ENDLESS, "random inputs")),
+    # Its gradient at 0 is NaN, where it has a slope.
+    *_each("jax.scipy.special", (special.poch,), *(between(1.1, 4, 5),) * 2, skip=(*_ENDLESS, "special inputs")),
     *_each("jax.scipy.special", (special.hyp1f1,), *(between(0.5, 2, 5),) * 3, skip=_ENDLESS),
     *_each("jax.scipy.stats.norm", (stats.norm.logpdf, stats.norm.logcdf), normal(3, 4)),
     *_each("jax.scipy.stats.norm", (stats.norm.ppf,), between(0.1, 0.9, 3, 4)),

@@ -91,10 +91,10 @@ def _against_differences(subject, number, draws, gradients):
     with precision("float64"):
         found = subject.slopes_at(draws, directions, cast("float64", subject.leaves), subject.cotangents())
         slopes, doubts = as_float64(found)
-    each = [(g * d).reshape(len(d), -1).sum(axis=1) for g, d in zip(gradients, directions, strict=True)]
-    along = np.sum(each, axis=0)
-    allowed = _DOUBTS * doubts + _SLACK * np.maximum(np.abs(slopes), largest(along))
     with np.errstate(invalid="ignore"):
+        each = [(g * d).reshape(len(d), -1).sum(axis=1) for g, d in zip(gradients, directions, strict=True)]
+        along = np.sum(each, axis=0)
+        allowed = _DOUBTS * doubts + _SLACK * np.maximum(np.abs(slopes), largest(along))
         wrong = np.isfinite(slopes) & np.isfinite(allowed) & (np.abs(along - slopes) > allowed)
     if wrong.any():
         draw = int(wrong.argmax())

@@ -183,6 +183,11 @@ def test_what_is_nan_or_has_a_kink_beside_a_custom_jvp_is_no_fault_of_it():
         assert jb.check(right, X, only=["special inputs", "large inputs"]).passed
 
 
+def test_a_function_that_jax_differentiates_by_its_rules_alone():
+    arguments = jnp.abs(X) + 1.1, jnp.abs(X) + 1
+    assert jb.check(jax.scipy.special.zeta, *arguments, only=["special inputs"], dtypes=["float32", "float64"]).passed
+
+
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
 def test_a_rule_that_is_wrong_at_one_number_of_one_dtype(dtype):
     def spoilt(x):
