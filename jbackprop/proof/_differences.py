@@ -46,9 +46,10 @@ def finite_differences(subject: Subject) -> Iterator[Failure]:
 
 def _compared(subject, i, directions, cotangents, gradients, slopes, doubts):
     """got and wanted are (cotangents, directions): each slope as the rule and as the differences tell it."""
-    got = np.tensordot(gradients, directions, (range(1, gradients.ndim), range(1, directions.ndim)))
-    wanted = np.sum([_contracted(u, slope) for u, slope in zip(cotangents, slopes, strict=True)], axis=0)
-    doubt = np.sum([_contracted(np.abs(u), doubt) for u, doubt in zip(cotangents, doubts, strict=True)], axis=0)
+    with np.errstate(invalid="ignore"):  # what is not finite is judged below
+        got = np.tensordot(gradients, directions, (range(1, gradients.ndim), range(1, directions.ndim)))
+        wanted = np.sum([_contracted(u, slope) for u, slope in zip(cotangents, slopes, strict=True)], axis=0)
+        doubt = np.sum([_contracted(np.abs(u), doubt) for u, doubt in zip(cotangents, doubts, strict=True)], axis=0)
     reach = np.abs(directions).reshape(len(directions), -1).sum(axis=1)
     allowed = doubt + max(1e-9, _spacing(subject)) * np.maximum(np.abs(wanted), typical(subject)[i] * reach)
     with np.errstate(invalid="ignore"):
