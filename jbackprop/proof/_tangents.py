@@ -48,6 +48,8 @@ class Tangents:
             return
         _, got = self.subject.evaluate(self.subject.pull, "float64", leaves)
         low, high = self._one_sided_slopes(leaves, [np.zeros(g.shape, bool) for g in got])
+        if not self._is_rule:  # of several kinks behind one another the choices multiply, and lie outside
+            low = [np.where(a == b, a, np.nan) for a, b in zip(low, high, strict=True)]
         wanted = [np.clip(g, *bounds) for g, *bounds in zip(got, low, high, strict=True)]
         with np.errstate(invalid="ignore"):  # nowhere a slope is NaN, and no more than NaN off
             wrong = [np.abs(g - w) > _OFF * np.maximum(1, np.abs(w)) for g, w in zip(got, wanted, strict=True)]
