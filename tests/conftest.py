@@ -8,24 +8,27 @@ from pathlib import Path
 import jax
 import pytest
 
-# What a test compiles it runs a few times: most of the time would go into optimising it.
 if jax.__version_info__ < (0, 11):
     os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_cpu_use_fusion_emitters=false"
-jax.config.update("jax_disable_most_optimizations", True)
-
-jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 8)
 # A device that waits for the others keeps its thread.  With as many threads as devices, one that is at another of two
 # independent collectives (a gather inside a scan, and one after it) leaves none for the first, and all wait forever.
 os.environ.setdefault("PJRT_NPROC", "32")
 
-# What was compiled once, by any version of JAX and in any clone, is read from here the next time.
+# What a test compiles it runs a few times: most of the time would go into optimising it.  What was compiled once, by
+# any version of JAX and in any clone, is read from where it is kept.
 PROGRAMS = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "jbackprop" / "programs"
 PROGRAMS_BYTES = 2**30
-jax.config.update("jax_compilation_cache_dir", str(PROGRAMS))
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
-jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-
+SETTINGS = {
+    "jax_platforms": "cpu",
+    "jax_disable_most_optimizations": True,
+    "jax_compilation_cache_dir": str(PROGRAMS),
+    "jax_persistent_cache_min_compile_time_secs": 0,
+    "jax_persistent_cache_min_entry_size_bytes": -1,
+}
+for setting, value in SETTINGS.items():
+    jax.config.update(setting, value)
+    os.environ[setting.upper()] = str(value)  # so processes that a test starts compute the same, to the bit
 
 # What the programs of a run cost: how many there were of each stage, and the seconds that it took.
 STAGES = {
