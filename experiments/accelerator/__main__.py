@@ -22,10 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     start, names = time.monotonic(), [case.name for case in CASES if not options.only or case.rule_name in options.only]
     names += [name for name in ATTENTION if not options.only or "dot_product_attention" in options.only]
-    checked = []
-    if not options.skip_check:  # before this process takes the accelerator
-        found = check_all(names, options.processes, options.limit)
-        checked = list(tqdm(found, "check", total=len(names), unit="case", disable=None))
+    checked = [] if options.skip_check else _checked(names, options)  # before this process takes the accelerator
     left_out: list[str] = []
 
     def figures(programs, seconds):
@@ -45,6 +42,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for file in options.save:
         save(file, forms(found))
     return int(any(each.fault for each in checked))
+
+
+def _checked(names, options):
+    found = check_all(names, options.processes, options.limit)
+    return list(tqdm(found, "check", total=len(names), unit="case", disable=None))
 
 
 def _chosen(programs, only):

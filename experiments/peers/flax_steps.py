@@ -37,40 +37,44 @@ def gpt(
 ) -> Callable[[], Any]:
     """Blocks of attention and a gated MLP between one table, used at both ends."""
     rngs = nnx.Rngs(0)
-    size, inner, time = width // heads, -(-width // 3) * 8, x.shape[1]
-    half = size // 2
-    angles = jnp.arange(time)[:, None] * 10000.0 ** (-jnp.arange(half) / half)
-    cos, sin = (f(angles)[:, None] for f in (jnp.cos, jnp.sin))
-    linear = partial(nnx.Linear, use_bias=False, rngs=rngs)
-
-    def turned(x):
-        a, b = jnp.split(x, 2, axis=-1)
-        return jnp.concatenate([a * cos - b * sin, b * cos + a * sin], -1)
-
-    class Block(nnx.Module):
-        def __init__(self) -> None:
-            self.attention_norm, self.norm = nnx.RMSNorm(width, rngs=rngs), nnx.RMSNorm(width, rngs=rngs)
-            self.projections, self.out = linear(width, 3 * width), linear(width, width)
-            self.up, self.down = linear(width, 2 * inner), linear(inner, width)
-
-        def __call__(self, x):
-            parts = jnp.split(self.projections(self.attention_norm(x)), 3, axis=-1)
-            q, k, v = (part.reshape(*part.shape[:-1], heads, size) for part in parts)
-            y = jax.nn.dot_product_attention(turned(q), turned(k), v, is_causal=True)
-            x = x + self.out(y.reshape(x.shape))
-            gate, value = jnp.split(self.up(self.norm(x)), 2, axis=-1)
-            return x + self.down(nnx.silu(gate) * value)
 
     class Net(nnx.Module):
         def __init__(self) -> None:
             self.table = nnx.Embed(vocabulary, width, rngs=rngs)
-            self.blocks = nnx.Sequential(*(Block() for _ in range(depth)))
+            self.blocks = nnx.Sequential(*(_Block(width, heads, rngs) for _ in range(depth)))
             self.norm = nnx.RMSNorm(width, rngs=rngs)
 
         def __call__(self, ids):
             return self.table.attend(self.norm(self.blocks(self.table(ids))))
 
     return _step(Net(), x, y, rate)
+
+
+class _Block(nnx.Module):
+    """Causal attention with rotary positions, and a gated MLP."""
+
+    def __init__(self, width: int, heads: int, rngs: nnx.Rngs) -> None:
+        inner, linear = -(-width // 3) * 8, partial(nnx.Linear, use_bias=False, rngs=rngs)
+        self.attention_norm, self.norm = nnx.RMSNorm(width, rngs=rngs), nnx.RMSNorm(width, rngs=rngs)
+        self.projections, self.out = linear(width, 3 * width), linear(width, width)
+        self.up, self.down = linear(width, 2 * inner), linear(inner, width)
+        self.heads = heads
+
+    def __call__(self, x):
+        parts = jnp.split(self.projections(self.attention_norm(x)), 3, axis=-1)
+        q, k, v = (part.reshape(*part.shape[:-1], self.heads, -1) for part in parts)
+        y = jax.nn.dot_product_attention(_turned(q), _turned(k), v, is_causal=True)
+        x = x + self.out(y.reshape(x.shape))
+        gate, value = jnp.split(self.up(self.norm(x)), 2, axis=-1)
+        return x + self.down(nnx.silu(gate) * value)
+
+
+def _turned(x):
+    """(*batch, time, heads, features), turned by angles that grow with the time."""
+    half = x.shape[-1] // 2
+    angles = jnp.arange(x.shape[-3])[:, None, None] * 10000.0 ** (-jnp.arange(half) / half)
+    a, b = jnp.split(x, 2, axis=-1)
+    return jnp.concatenate([a * jnp.cos(angles) - b * jnp.sin(angles), b * jnp.cos(angles) + a * jnp.sin(angles)], -1)
 
 
 STEPS: dict[str, Callable[..., Callable[[], Any]]] = {"mlp": mlp, "cnn": cnn, "lstm": lstm, "gpt": gpt}

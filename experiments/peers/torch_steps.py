@@ -43,45 +43,49 @@ def lstm(x: Any, y: Any, rate: float) -> Callable[[], Any]:
 
 def gpt(x: Any, y: Any, rate: float, width: int = 256, depth: int = 4, heads: int = 4) -> Callable[[], Any]:
     """Blocks of attention and a gated MLP between one table, used at both ends."""
-    size, inner, time = width // heads, -(-width // 3) * 8, x.shape[1]
-    half = size // 2
-    angles = torch.arange(time)[:, None] * 10000.0 ** (-torch.arange(half) / half)
-    cos, sin = angles.cos(), angles.sin()
-
-    def turned(x):
-        a, b = x[..., :half], x[..., half:]
-        return torch.cat([a * cos - b * sin, b * cos + a * sin], -1)
-
-    class Block(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.norms = nn.ModuleList([nn.RMSNorm(width), nn.RMSNorm(width)])
-            self.projections = nn.Linear(width, 3 * width, bias=False)
-            self.out = nn.Linear(width, width, bias=False)
-            self.up = nn.Linear(width, 2 * inner, bias=False)
-            self.down = nn.Linear(inner, width, bias=False)
-
-        def forward(self, x):
-            q, k, v = (
-                part.unflatten(-1, (heads, size)).transpose(1, 2)
-                for part in self.projections(self.norms[0](x)).chunk(3, -1)
-            )
-            y = functional.scaled_dot_product_attention(turned(q), turned(k), v, is_causal=True)
-            x = x + self.out(y.transpose(1, 2).flatten(-2))
-            gate, value = self.up(self.norms[1](x)).chunk(2, -1)
-            return x + self.down(functional.silu(gate) * value)
+    half = width // heads // 2
+    angles = torch.arange(x.shape[1])[:, None] * 10000.0 ** (-torch.arange(half) / half)
+    turn = angles.cos(), angles.sin()
 
     class Net(nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.table = nn.Embedding(4096, width)
-            self.blocks = nn.Sequential(*(Block() for _ in range(depth)))
+            self.blocks = nn.Sequential(*(_Block(width, heads, turn) for _ in range(depth)))
             self.norm = nn.RMSNorm(width)
 
         def forward(self, ids):
             return self.norm(self.blocks(self.table(ids))) @ self.table.weight.T
 
     return _step(Net(), *_tensors(x, y), rate)
+
+
+class _Block(nn.Module):
+    """Causal attention with rotary positions, and a gated MLP."""
+
+    def __init__(self, width: int, heads: int, turn: tuple[torch.Tensor, torch.Tensor]) -> None:
+        super().__init__()
+        inner = -(-width // 3) * 8
+        self.norms = nn.ModuleList([nn.RMSNorm(width), nn.RMSNorm(width)])
+        self.projections = nn.Linear(width, 3 * width, bias=False)
+        self.out = nn.Linear(width, width, bias=False)
+        self.up = nn.Linear(width, 2 * inner, bias=False)
+        self.down = nn.Linear(inner, width, bias=False)
+        self.heads, self.turn = heads, turn
+
+    def forward(self, x):
+        parts = self.projections(self.norms[0](x)).chunk(3, -1)
+        q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in parts)
+        q, k = _turned(q, *self.turn), _turned(k, *self.turn)
+        y = functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+        x = x + self.out(y.transpose(1, 2).flatten(-2))
+        gate, value = self.up(self.norms[1](x)).chunk(2, -1)
+        return x + self.down(functional.silu(gate) * value)
+
+
+def _turned(x, cos, sin):
+    a, b = x.chunk(2, -1)
+    return torch.cat([a * cos - b * sin, b * cos + a * sin], -1)
 
 
 def _step(net, x, y, rate):

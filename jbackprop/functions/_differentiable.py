@@ -57,11 +57,11 @@ def differentiable(f: Callable, *args: Any, wrt: Wrt = None, names: Sequence[str
     roots = argument_names(f, len(args)) if names is None else names
     owners = [paths[i][0][0].idx for i in places]
     leaves = tuple(everything[i] for i in places)
-    floating = [owner for owner, leaf in zip(owners, leaves, strict=True) if is_inexact(leaf)]
+    floating = {j: owner for j, (owner, leaf) in enumerate(zip(owners, leaves, strict=True)) if is_inexact(leaf)}
     if not floating:
         raise TypeError(f"args, wanted a floating-point array to differentiate by, got {_kinds(everything)}")
-    wanted = _positions(wrt, roots, floating)
-    chosen = tuple(j for j, leaf in enumerate(leaves) if owners[j] in wanted and is_inexact(leaf))
+    wanted = _positions(wrt, roots, list(floating.values()))
+    chosen = tuple(j for j, owner in floating.items() if owner in wanted)
 
     def function(*arrays):
         return list(map(jnp.asarray, jax.tree.leaves(f(*tree.unflatten(replaced(everything, places, arrays))))))

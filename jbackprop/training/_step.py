@@ -112,21 +112,27 @@ def epoch(
             state, metrics, going = take_step(state, going, *batch(rows))
             return (state, going), metrics
 
-        def step_of_part(i, carry):
-            carry, metrics = carry
-            carry, own = next_step(carry, batches[i])
-            return carry, jax.tree.map(lambda rows, row: rows.at[i].set(row), metrics, own)
-
         start = with_statistics(backpropagate, state, *batch(batches[0])), jnp.array(True)
         if metrics is None:
             (state, _), metrics = jax.lax.scan(next_step, start, batches)
-            return state, metrics
-        _check_rows(metrics, len(batches))
-        last = len(batches) if last is None else jnp.minimum(last, len(batches))
-        (state, _), metrics = jax.lax.fori_loop(first, last, step_of_part, (start, metrics))
+        else:
+            (state, _), metrics = _part(next_step, start, batches, metrics, first, last)
         return state, metrics
 
     return jax.jit(run, donate_argnums=0)
+
+
+def _part(next_step, start, batches, metrics, first, last):
+    """What a scan over the batches makes of those from first to last - 1, and the metrics with their rows."""
+    _check_rows(metrics, len(batches))
+    last = len(batches) if last is None else jnp.minimum(last, len(batches))
+
+    def take(i, carry):
+        carry, metrics = carry
+        carry, own = next_step(carry, batches[i])
+        return carry, jax.tree.map(lambda rows, row: rows.at[i].set(row), metrics, own)
+
+    return jax.lax.fori_loop(first, last, take, (start, metrics))
 
 
 def with_statistics(backpropagate: Gradients, state: State, x: Any, y: Any) -> State:
@@ -167,6 +173,7 @@ def _step(backpropagate, optimizer, averaging):
 
 
 def _move(backpropagate, optimizer, averaging):
+    """(state, x, y) -> the state after a step, whatever becomes of it, and its metrics."""
     update = optax.with_extra_args_support(optimizer).update
     if isinstance(backpropagate, Backpropagate):
         backpropagate = backpropagate.telling_norms()
@@ -177,18 +184,15 @@ def _move(backpropagate, optimizer, averaging):
         found = _passed(way, put_together(state.params), x, y, key)
         found = found._replace(gradients=like(found.gradients, state.params))
         # What a line search or a plateau's schedule asks for besides; the others ignore it.
-        search = {
-            "value": found.cost,
-            "grad": found.gradients,
-            "value_fn": lambda params: _passed(way, put_together(params), x, y, key).cost,
-        }
+        search = {"value": found.cost, "grad": found.gradients}
+        search["value_fn"] = lambda params: _passed(way, put_together(params), x, y, key).cost
         updates, optimizer_state = update(found.gradients, state.optimizer, state.params, **search)
         statistics = moved(state.statistics, found.statistics, averaging) if state.statistics else state.statistics
         params = optax.apply_updates(state.params, updates)
-        metrics = _metrics(found, state, params)
-        return State(params, optimizer_state, state.step + 1, state.key, statistics, state.loss_scale), metrics
+        after = State(params, optimizer_state, state.step + 1, state.key, statistics, state.loss_scale)
+        return after, metrics_of(found, state, params)
 
-    def _metrics(found, state, params):
+    def metrics_of(found, state, params):
         delta_norms = found.deltas if isinstance(backpropagate, Backpropagate) else norms(found.deltas)
         scale = state.loss_scale.scale if state.loss_scale else ()
         return Metrics(found.cost, delta_norms, norms(found.gradients), state.step, lost(params), scale)

@@ -78,18 +78,7 @@ def forward(
     arguments, batch = (x, w, u, b, start, seq_lengths), layout(x)[:-2]
     step, (x, w, u, b, start, seq_lengths) = whole_on_one(step, arguments)
     wide, dtype = wide_dtype(x, w, u), jnp.result_type(x, w, u)
-
-    def one(carry, inputs):
-        z, counts = inputs
-        after, gates = step(carry, z)
-        after = _where(counts, after, carry)
-        return after, (after, gates)
-
-    def chunk(carry, inputs):
-        x, counts = inputs
-        z = product(x, w)
-        z = z if b is None else z + beside(b, z)
-        return over_steps(one, carry, (z.astype(wide), counts), reverse)
+    chunk = _chunk_forward(step, w, b, wide, reverse)
 
     def whole_course(x, start, seq_lengths):
         counts = _counting(x.shape[-2], seq_lengths)
@@ -97,11 +86,7 @@ def forward(
         inputs = _in_chunks(within(x, seq_lengths)), counts
         last, (carries, gates) = lax.scan(chunk, begin, inputs, reverse=reverse)
         y = _in_order(_where(counts, carries[-1], jnp.zeros_like(carries[-1])), (*x.shape[:-1], len(u)))
-        last = tuple(
-            row.reshape(*x.shape[:-2], len(u)).astype(dtype if state is None else state.dtype)
-            for row, state in zip(last, start, strict=True)
-        )
-        return last, y.astype(dtype), carries, gates
+        return _states(last, start, x.shape[:-2], dtype), y.astype(dtype), carries, gates
 
     last, y, carries, gates = _over_batch(
         whole_course, x, start, seq_lengths, axes=(0, 0, 0), results=(0, 0, _ROWS, _ROWS)
@@ -172,25 +157,30 @@ def gates_of(course: Course) -> jax.Array:
     return _in_order(course.gates, (*course.x.shape[:-1], course.gates.shape[-1]))
 
 
+def _chunk_forward(step, w, b, wide, reverse):
+    """(carry, (x, what counts)) -> the carry after a chunk; those after its steps, and their gates."""
+
+    def one(carry, inputs):
+        z, counts = inputs
+        after, gates = step(carry, z)
+        after = _where(counts, after, carry)
+        return after, (after, gates)
+
+    def chunk(carry, inputs):
+        x, counts = inputs
+        z = product(x, w)
+        z = z if b is None else z + beside(b, z)
+        return over_steps(one, carry, (z.astype(wide), counts), reverse)
+
+    return chunk
+
+
 def _back(step, course, dlast, dy, reverse, each, none):
     """dx; what `each` makes of every chunk, added up and side by side; and the gradient of the first carry."""
     given = course
     step, course, dlast, dy = whole_on_one(step, course, dlast, dy)
     x, w, u, _, start, seq_lengths, carries, gates = course
-    wt, dtype, wide = w.T, jnp.result_type(x, w), wide_dtype(x, w, u)
-
-    def one(dcarry, inputs):
-        dy, counts, gates, after, before = inputs
-        gathered = *dcarry[:-1], dcarry[-1] + dy
-        dbefore, delta = step(gathered, gates, after, before)
-        return _where(counts, dbefore, dcarry), _where(counts, delta, jnp.zeros_like(delta))
-
-    def chunk(carry, inputs):
-        dcarry, sums = carry
-        x, dy, counts, gates, after, before = inputs
-        dcarry, delta = over_steps(one, dcarry, (dy, counts, gates, after, before), not reverse)
-        sums, more = each(sums, x, gates, before, delta)
-        return (dcarry, sums), (product(delta.astype(dtype), wt), more)
+    wide, chunk = wide_dtype(x, w, u), _chunk_back(step, w, jnp.result_type(x, w), each, reverse)
 
     def whole_course(x, start, seq_lengths, carries, gates, dlast, dy):
         inputs = (
@@ -215,6 +205,26 @@ def _back(step, course, dlast, dy, reverse, each, none):
     return cotangent(given.x, dx), sums, more, tuple(map(cotangent, given.start, dstart))
 
 
+def _chunk_back(step, w, dtype, each, reverse):
+    """((dcarry, sums), inputs) -> those before a chunk; its dx, and what `each` makes of it."""
+    wt = w.T
+
+    def one(dcarry, inputs):
+        dy, counts, gates, after, before = inputs
+        gathered = *dcarry[:-1], dcarry[-1] + dy
+        dbefore, delta = step(gathered, gates, after, before)
+        return _where(counts, dbefore, dcarry), _where(counts, delta, jnp.zeros_like(delta))
+
+    def chunk(carry, inputs):
+        dcarry, sums = carry
+        x, dy, counts, gates, after, before = inputs
+        dcarry, delta = over_steps(one, dcarry, (dy, counts, gates, after, before), not reverse)
+        sums, more = each(sums, x, gates, before, delta)
+        return (dcarry, sums), (product(delta.astype(dtype), wt), more)
+
+    return chunk
+
+
 def _over_batch(f, x, *others, axes, results):
     """f(x, *others), on a mesh of each share of the first batch axis."""
     return in_shares(f, x, *others, axes=axes, results=results) if x.ndim > 2 else f(x, *others)
@@ -230,6 +240,14 @@ def _rows(carry, x, u, dtype):
     """A carry as (rows, hidden) each, zeros for None."""
     shape = math.prod(x.shape[:-2]), len(u)
     return tuple(jnp.zeros(shape, dtype) if state is None else state.reshape(shape).astype(dtype) for state in carry)
+
+
+def _states(carry, start, batch, dtype):
+    """What `_rows` makes of a carry, turned back, each in the dtype of the one that it began as."""
+    return tuple(
+        row.reshape(*batch, row.shape[-1]).astype(dtype if state is None else state.dtype)
+        for row, state in zip(carry, start, strict=True)
+    )
 
 
 def _division(time):
