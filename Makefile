@@ -32,7 +32,7 @@ proof: $(VENV)/dev ## run the tests, with every check of every case, 20 kills an
 	JBACKPROP_KILLS=20 JBACKPROP_STEPS=20000 $(BIN)/python -m pytest -n 2 --durations 10 --whole-proof
 
 .PHONY: compare
-compare: $(VENV)/dev ## measure every hand-written gradient beside the automatic one (minutes); the table that the README shows
+compare: $(VENV)/dev ## measure every hand-written gradient beside the automatic one (minutes); the table in the docs
 	@mkdir -p build
 	$(BIN)/python -m jbackprop compare --all --markdown build/compare.md --json build/compare.json --html build/compare.html
 

@@ -5,11 +5,11 @@ the modules are changed before it looks at them, in this process alone: each rul
 package's docstring is followed by those of its private modules.
 """
 
+import argparse
 import importlib
 import inspect
 import pkgutil
 import re
-import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -167,4 +167,6 @@ def _set_off(paragraph: str, typeset: bool) -> str:
 
 
 if __name__ == "__main__":
-    print(f"docs: {write(*sys.argv[1:] or ['site'])}")
+    parser = argparse.ArgumentParser(prog="python -m experiments.docs", description="Writes the documents.")
+    parser.add_argument("folder", nargs="?", default="site", help="where to")
+    print(f"docs: {write(parser.parse_args().folder)}")

@@ -15,7 +15,7 @@ from jbackprop import layers, rules, signals
 from . import classifier, data, plots, report, runs
 from .errors import InputError
 
-SUMMARY = "Vanishing and exploding error signals by depth: activations, initialisations, shortcuts. Seconds."
+SUMMARY = "Vanishing and exploding error signals by depth: activations, initialisations, shortcuts. A minute."
 
 
 @dataclasses.dataclass(frozen=True)

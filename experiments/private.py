@@ -47,7 +47,7 @@ class Settings:
     micro_batches: int = 1
     """In how many parts, one after the other, a batch is taken; for less memory."""
     learning_rate: float = 1.0
-    """η of the step above."""
+    """η in W ← W − η g; g is the mean of the clipped gradients and the noise."""
     seed: int = 0
     """Draws whatever is random."""
     out: Path = Path("runs")

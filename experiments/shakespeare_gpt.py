@@ -35,7 +35,7 @@ class Settings(Size, settings.ByAdam):
     """The settings of shakespeare-gpt."""
 
     preset: Literal["tiny", "base", "gpt2-small"] = "base"
-    """How large the model is, and how long it is trained; each of the numbers below may be another."""
+    """How large the model is, and how long it is trained; each of its numbers may be another."""
     backward: settings.Backward = "manual"
     """Whose gradients to train with; both trains two copies from one seed and compares them."""
     policy: transformer.Policy = "all"

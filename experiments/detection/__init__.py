@@ -22,7 +22,7 @@ def run(output: str = "runs/detection", cases: Sequence[str] = (), workers: int 
 
     Args:
       output: folder; a run that was stopped goes on from there.
-      cases: names of the cases to make mutants of, all unless given.
+      cases: names of the cases to make mutants of, the first one of each rule unless given.
       workers: processes at a time.
 
     Raises:

@@ -38,7 +38,7 @@ def group(back: S, depth: int = 1) -> S:
         inputs=tuple(place[index] for index in back.graph.inputs),
         outputs=tuple(place[index] for index in back.graph.outputs),
     )
-    messages = (_moved(back, message, edges, heads, nodes) for message in back.messages)
+    messages = (_moved(back, message, edges, heads, nodes, groups) for message in back.messages)
     return replace(
         back,
         graph=graph,
@@ -101,10 +101,10 @@ def _grouped(node, index, depth, operands):
     return replace(node, index=index, operands=operands, operation=operation)
 
 
-def _moved(back, message, edges, heads, nodes):
-    """The message along its edge's new self; one from inside a group speaks of the group as a whole."""
+def _moved(back, message, edges, heads, nodes, groups):
+    """The message along its edge's new self; one from a group speaks of the group as a whole."""
     edge = edges.get(message.edge)
-    if edge is None or heads[message.edge.target] == message.edge.target:
+    if edge is None or edge.target not in groups:
         return edge and replace(message, edge=edge)
     target = nodes[edge.target]
     formula = f"∂{back.cost.name}/∂{target.name} through {target.operation}"

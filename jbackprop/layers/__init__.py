@@ -77,6 +77,7 @@ from ._layer import NOTHING as NOTHING
 from ._layer import About as About
 from ._layer import Layer as Layer
 from ._layer import Params as Params
+from ._layer import check_layer as check_layer
 from ._layer import check_named as check_named
 from ._layer import is_factored as is_factored
 from ._layer import like as like

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 
 from jbackprop.functions import automatic, halves
 
-from ._layer import Layer, Params
+from ._layer import Layer, Params, check_layer
 from ._watched import norm, watched
 
 Loss = Callable[..., jax.Array]
@@ -151,8 +151,7 @@ def known_weights(net: Layer, loss: Loss, params: Params, x: Any, y: Any, key: j
 
 
 def _check(maker, net, loss):
-    if not isinstance(net, Layer):
-        raise TypeError(f"{maker}: net, wanted a Layer, got {net!r}")
+    check_layer(maker, net=net)
     if not callable(loss):
         raise TypeError(f"{maker}: loss, wanted a function of (output, target), got {loss!r}")
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import jax
 
-from ._layer import Layer, Params, Shape, Swept, settings, snake_case
+from ._layer import Layer, Params, Shape, Swept, check_layer, settings, snake_case
 
 _WIDTH = 100
 """How long a network's line may be before it goes on over several."""
@@ -134,9 +134,7 @@ def check_layers(maker: str, layers: tuple[Any, ...]) -> None:
     """Raises what the combinators say that they raise."""
     if not layers:
         raise ValueError(f"{maker}: layers, wanted at least one, got none")
-    for i, layer in enumerate(layers):
-        if not isinstance(layer, Layer):
-            raise TypeError(f"{maker}: layers[{i}], wanted a Layer, got {layer!r}")
+    check_layer(maker, **{f"layers[{i}]": layer for i, layer in enumerate(layers)})
 
 
 def with_gradients(part: Layer, params: Params, cache: Any, dy: Any) -> tuple[Any, tuple[Any, Params]]:

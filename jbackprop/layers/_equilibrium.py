@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from jbackprop import rules
 
 from ._branches import added
-from ._layer import About, Layer, Params, Shape
+from ._layer import About, Layer, Params, Shape, check_layer
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -90,6 +90,5 @@ def equilibrium(inner: Layer, *, tolerance: float | None = None, max_iterations:
       >>> both = layers.parallel(layers.linear(4), layers.linear(4, bias=False), join="sum", split=True)
       >>> net = layers.equilibrium(layers.chain(both, layers.tanh()))        # z = tanh(x U + z W + b)
     """
-    if not isinstance(inner, Layer):
-        raise TypeError(f"equilibrium: inner, wanted a Layer, got {inner!r}")
+    check_layer("equilibrium", inner=inner)
     return Equilibrium(inner, tolerance, max_iterations)

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from jbackprop.rules import factored
 
-from ._layer import Layer, Params, Shape, is_shape
+from ._layer import Layer, Params, Shape, check_layer, is_shape
 
 
 @factored
@@ -76,8 +76,7 @@ def evaluation(net: Layer) -> Evaluation:
       >>> layers.evaluation(net).apply((params, statistics), jnp.ones((2, 5))).shape
       (2, 3)
     """
-    if not isinstance(net, Layer):
-        raise TypeError(f"evaluation: net, wanted a Layer, got {net!r}")
+    check_layer("evaluation", net=net)
     return Evaluation(rebuilt(net, lambda layer: layer.evaluation()))
 
 

@@ -16,7 +16,7 @@ gradient is one too, whose meaning the caller chooses: `total` is the gradient, 
 
 import dataclasses
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -237,11 +237,26 @@ def snake_case(name: str) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
 
 
+def check_layer(maker: str, **layers: Any) -> None:
+    """Raises TypeError unless each value is a Layer."""
+    for name, value in layers.items():
+        if not isinstance(value, Layer):
+            hint = "; `layers.of` makes one of a rule" if callable(value) else ""
+            raise TypeError(f"{maker}: {name}, wanted a Layer, got {value!r}{hint}")
+
+
 def check_positive(layer: str, **numbers: int | None) -> None:
     """Raises ValueError unless each number is positive; None is one that was not given."""
     for name, number in numbers.items():
         if number is not None and number < 1:
             raise ValueError(f"{layer}: {name}, wanted a positive number, got {number}")
+
+
+def spatial_axes(layer: str, window: Sequence[int]) -> int:
+    """How many axes a window has; ValueError where it is no sequence."""
+    if not isinstance(window, Sequence):
+        raise ValueError(f"{layer}: window, wanted a number for each spatial axis, such as (2, 2), got {window!r}")
+    return len(window)
 
 
 def is_shape(node: Any) -> bool:

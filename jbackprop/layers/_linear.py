@@ -5,7 +5,7 @@ from functools import partial
 
 from jbackprop import rules
 
-from ._layer import About, check_positive
+from ._layer import About, check_positive, spatial_axes
 from ._of import Of, of
 from ._parameters import FEATURES, Initialize, Parameter, he_normal, normal, zeros
 from ._written import written
@@ -77,11 +77,11 @@ def conv(
       ValueError: a number is not positive; `init` raises it for shapes that do not fit.
     """
     check_positive("conv", features=features, groups=groups)
+    axes = spatial_axes("conv", window) + 1
     rule = partial(
         rules.conv, window_strides=strides, padding=padding, rhs_dilation=dilation, feature_group_count=groups
     )
     kernel, b = Parameter(kernels, (*window, FEATURES // groups, features)), Parameter(biases, (features,))
-    axes = len(window) + 1
     if bias:
         return of(rule, kernel=kernel, bias=b, axes=axes, says=_CORRELATION)
     return of(rule, kernel=kernel, axes=axes, says=_unbiased(_CORRELATION))
@@ -101,10 +101,10 @@ def conv_transpose(
 ) -> Of:
     """Transposed convolution, which makes the space larger by the strides; arguments and errors as in `conv`."""
     check_positive("conv_transpose", features=features)
+    axes = spatial_axes("conv_transpose", window) + 1
     rule = partial(rules.conv_transpose, strides=strides, padding=padding, rhs_dilation=dilation)
     kernel, b = Parameter(kernels, (*window, FEATURES, features)), Parameter(biases, (features,))
     says = About(output="{x} ∗ᵀ W{l} + b{l}", delta="{dy}", input="{delta} ∗ W{l}")
-    axes = len(window) + 1
     if bias:
         return of(rule, kernel=kernel, bias=b, axes=axes, says=says)
     return of(rule, kernel=kernel, axes=axes, says=_unbiased(says))

@@ -13,7 +13,7 @@ import jax
 
 from jbackprop.rules import Factored, Mixed, Product, factored, static
 
-from ._layer import Layer, Params, Shape, is_factored, is_shape
+from ._layer import Layer, Params, Shape, check_layer, is_factored, is_shape
 
 
 @factored
@@ -117,8 +117,7 @@ def map_over_time(layer: Layer) -> MapOverTime:
     Raises:
       TypeError: layer is not a `Layer`.
     """
-    if not isinstance(layer, Layer):
-        raise TypeError(f"map_over_time: layer, wanted a Layer, got {layer!r}")
+    check_layer("map_over_time", layer=layer)
     return MapOverTime(layer)
 
 

@@ -5,7 +5,7 @@ from functools import partial
 
 from jbackprop import rules
 
-from ._layer import About
+from ._layer import About, spatial_axes
 from ._of import Of, of
 from ._written import written
 
@@ -19,8 +19,9 @@ def max_pool(window: Sequence[int], *, strides: Sequence[int] | None = None, pad
       strides: from one window to the next along each; the window's size unless given, so that none overlap.
       padding: as in `rules.max_pool`.
     """
+    axes = spatial_axes("max_pool", window) + 1
     rule = partial(rules.max_pool, window_shape=window, strides=strides or window, padding=padding)
-    return of(rule, axes=len(window) + 1, says=About(output="max {x}", input="{dy} sent to the maxima"))
+    return of(rule, axes=axes, says=About(output="max {x}", input="{dy} sent to the maxima"))
 
 
 @written
@@ -32,9 +33,10 @@ def avg_pool(
     count_include_pad: bool = True,
 ) -> Of:
     """The mean of each window; arguments as in `max_pool` and `rules.avg_pool`."""
+    axes = spatial_axes("avg_pool", window) + 1
     options = {"strides": strides or window, "padding": padding, "count_include_pad": count_include_pad}
     rule = partial(rules.avg_pool, window_shape=window, **options)
-    return of(rule, axes=len(window) + 1, says=About(output="mean {x}", input="{dy} / n spread"))
+    return of(rule, axes=axes, says=About(output="mean {x}", input="{dy} / n spread"))
 
 
 @written

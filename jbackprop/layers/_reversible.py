@@ -20,7 +20,7 @@ import jax
 from ._blocks import over_blocks
 from ._branches import added
 from ._chain import with_gradients, without_gradients
-from ._layer import Layer, Params, Shape, check_positive, is_factored
+from ._layer import Layer, Params, Shape, check_layer, check_positive, is_factored
 from ._stack import Stacked
 
 Pair = tuple[Any, Any]
@@ -138,9 +138,7 @@ def reversible(f: Layer, g: Layer, n: int) -> Reversible:
       >>> together = layers.parallel(layers.identity(), layers.identity(), join="sum", split=True)
       >>> net = layers.chain(both, layers.reversible(part, part, 12), together)
     """
-    for name, layer in {"f": f, "g": g}.items():
-        if not isinstance(layer, Layer):
-            raise TypeError(f"reversible: {name}, wanted a Layer, got {layer!r}")
+    check_layer("reversible", f=f, g=g)
     check_positive("reversible", n=n)
     return Reversible(f, g, n)
 

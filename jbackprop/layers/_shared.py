@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from jbackprop.rules import Factored, Product, factored
 
-from ._layer import Layer, Params, Shape, Swept, is_factored
+from ._layer import Layer, Params, Shape, Swept, check_layer, is_factored
 
 _TRANSPOSED = ".T"
 
@@ -180,8 +180,7 @@ def shared(layer: Layer, *ties: tuple[str, ...]) -> Shared:
       >>> jax.tree.map(lambda p: p.shape, params)
       ({'table': (50, 16)}, (), {'w': None})
     """
-    if not isinstance(layer, Layer):
-        raise TypeError(f"shared: layer, wanted a Layer, got {layer!r}")
+    check_layer("shared", layer=layer)
     for tie in ties:
         if isinstance(tie, str) or len(tie) < 2:
             raise ValueError(f'shared: ties, wanted groups of places such as ("0.table", "2.w.T"), got {tie!r}')

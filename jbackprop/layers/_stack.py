@@ -15,7 +15,7 @@ from jbackprop.rules import Factored, factored, static
 
 from ._blocks import over_blocks
 from ._chain import with_gradients, without_gradients
-from ._layer import Layer, Params, Shape, check_positive, is_factored
+from ._layer import Layer, Params, Shape, check_layer, check_positive, is_factored
 
 
 @factored
@@ -131,8 +131,7 @@ def stack(block: Layer, n: int, *, unroll: int = 1) -> Stack:
       TypeError: block is not a `Layer`.
       ValueError: n or unroll is not positive, or unroll above 512; `init` raises it where the block changes the shape.
     """
-    if not isinstance(block, Layer):
-        raise TypeError(f"stack: block, wanted a Layer, got {block!r}")
+    check_layer("stack", block=block)
     check_positive("stack", n=n, unroll=unroll)
     if unroll > _WRITTEN_OUT:
         raise ValueError(f"stack: unroll, wanted at most {_WRITTEN_OUT} steps, got {unroll}")

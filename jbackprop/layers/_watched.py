@@ -15,7 +15,7 @@ from ._branches import Residual
 from ._chain import Several
 from ._checkpoint import Checkpoint
 from ._evaluation import with_parts
-from ._layer import Layer, Params, Shape, Swept
+from ._layer import Layer, Params, Shape, Swept, check_layer
 from ._reversible import Reversible
 from ._shared import Shared
 from ._stack import Stack
@@ -96,8 +96,7 @@ def watched(net: Layer, quantity: Callable[[Any], Any]) -> Layer:
       >>> jax.tree.map(jnp.shape, norms)
       (((6,), ()), ())
     """
-    if not isinstance(net, Layer):
-        raise TypeError(f"watched: net, wanted a Layer, got {net!r}")
+    check_layer("watched", net=net)
     if not isinstance(net, _TRANSPARENT):
         return Watched(net, quantity)
     return with_parts(net, lambda part: watched(part, quantity))

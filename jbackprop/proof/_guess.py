@@ -25,6 +25,8 @@ def guess(got: np.ndarray, wanted: np.ndarray, agree: Agree, x: np.ndarray | Non
       x: what it is the gradient by, of the same shape, where known.
     """
     known = np.isfinite(wanted)
+    if known.any() and not wanted[known].any():
+        return "nothing but 0 is wanted; where another gradient is meant, `gradient_of` says which"
     if known.sum() < 2 or not np.isfinite(got[known]).all():
         return ""
     candidates = _candidates(got, wanted) if known.all() else ()

@@ -109,11 +109,15 @@ def batches(subject: Subject) -> Iterator[Failure]:
             results = as_float64(got[1]), as_float64(wanted[1])
             yield from gradients_agree(subject, "float64", *results, note=note, at=given)
         elif _batch_leads(subject) and _takes(subject, given[0]):
-            yield Failure("call", "float64", None, error_line(got), f"a gradient: the value has one ({note})")
+            wanted = f"a gradient: the value has one ({note})"
+            yield Failure("call", "float64", None, error_line(got), wanted, hint=_MORE_BATCH_AXES)
         else:  # whatever its author raises
             refusals.append(f"{note} ({type(got).__name__})")
     if refusals:
         raise NotApplicableError(f"the rule refuses {', '.join(refusals)}")
+
+
+_MORE_BATCH_AXES = "sum over every leading axis; or skip=['batches'], where f is not meant for such batches"
 
 
 def _of_batches(subject, changes):

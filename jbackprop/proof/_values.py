@@ -22,7 +22,7 @@ from jbackprop.functions import (
 
 from ._compare import gradients_agree, outputs_agree, worst
 from ._pull import pull_back
-from ._report import Failure
+from ._report import Failure, NotApplicableError
 from ._subject import Subject
 
 
@@ -107,7 +107,7 @@ def _is_mixed(subject):
 def reference_gradient(subject: Subject) -> Iterator[Failure]:
     """Entry by entry the reference's gradient, in float64."""
     if subject.reference is None:
-        return
+        raise NotApplicableError("no reference was given")
     truth = as_float64(_unless_raised(subject.referred[1])[1])
     _, got = subject.evaluate(subject.pull, "float64")
     at = subject.leaves, subject.cotangents()

@@ -86,6 +86,8 @@ def windows_over(
     Raises:
       ValueError: these do not belong together, or a window is larger than the padded input.
     """
+    for name, given in zip(names, (window, strides, dilation), strict=True):
+        check_each_axis(rule, name, given)
     axes = len(window)
     strides, dilation = ((1,) * axes if given is None else given for given in (strides, dilation))
     for name, given in zip(names, (window, strides, dilation), strict=True):
@@ -107,11 +109,21 @@ def windows_over(
     return tuple(along)
 
 
+def check_each_axis(rule: str, name: str, given: Sequence[int] | None) -> None:
+    """Raises ValueError where numbers are not in a sequence; None is what was not given."""
+    if given is not None and not _in_sequence(given):
+        raise ValueError(f"{rule}: {name}, wanted a number for each spatial axis, such as (2, 2), got {given!r}")
+
+
+def _in_sequence(given):
+    return isinstance(given, Sequence | np.ndarray) and not isinstance(given, str)
+
+
 def _padding(rule, space, reach, strides, padding):
-    if isinstance(padding, str):
-        if padding.upper() not in ("SAME", "SAME_LOWER", "VALID"):
-            raise ValueError(f"{rule}: padding, wanted SAME, SAME_LOWER, VALID or pairs (low, high), got {padding!r}")
+    if isinstance(padding, str) and padding.upper() in ("SAME", "SAME_LOWER", "VALID"):
         return lax.padtype_to_pads(space, reach, strides, padding)
+    if not _in_sequence(padding) or not all(map(_in_sequence, padding)):
+        raise ValueError(f"{rule}: padding, wanted SAME, SAME_LOWER, VALID or pairs (low, high), got {padding!r}")
     pairs = [tuple(pair) for pair in padding]
     if len(pairs) != len(space) or any(len(pair) != 2 or min(pair) < 0 for pair in pairs):
         raise ValueError(f"{rule}: padding, wanted {len(space)} pairs (low, high) of numbers ≥ 0, got {padding}")

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jbackprop.layers import Layer
+from jbackprop.layers import Layer, check_layer
 
 from ._both import both_ways
 from ._explanation import Explanation, Order
@@ -62,8 +62,7 @@ def explain(net: Layer, loss: Callable[..., jax.Array], order: Order = "layers")
       ∂C/∂W¹      = xᵀ δ¹: [[6. 0.]], exact
       ∂C/∂x       = δ¹ W¹ᵀ: [[2.]], exact
     """
-    if not isinstance(net, Layer):
-        raise TypeError(f"explain: net, wanted a Layer, got {net!r}")
+    check_layer("explain", net=net)
     if not callable(loss):
         raise TypeError(f"explain: loss, wanted a function of (output, target), got {loss!r}")
 

@@ -37,7 +37,7 @@ from jaxtyping import Array, Float
 from jbackprop.rules._arrays import beside, check_floating, cotangent, given
 from jbackprop.rules._factors import Factored, Product, Summed, factored, static, totals
 from jbackprop.rules._pieces import in_two
-from jbackprop.rules._windows import Padding, windows_over
+from jbackprop.rules._windows import Padding, check_each_axis, windows_over
 
 from ._correlation import correlate, correlate_all, correlate_each, patches_of, spread
 from ._geometry import Geometry, stretched, turned_round
@@ -265,6 +265,7 @@ def _transposing_padding(padding, reach, stride):
 
 
 def _numbers(rule, name, given, axes):
+    check_each_axis(rule, name, given)
     given = (1,) * axes if given is None else tuple(given)
     if len(given) != axes or min(given) < 1:
         raise ValueError(f"{rule}: {name}, wanted {axes} positive numbers (spatial axes), got {given}")
