@@ -66,6 +66,10 @@ class Backpropagate:
         _, deltas, gradients = self.net.backpropagate(params, cache, d_output)
         return Pass(values.mean(), gradients, deltas, self.net.statistics(params, cache))
 
+    def scaled(self, loss: Loss, scale: Any) -> "Backpropagate":
+        """The same of a loss that is this one times scale, for half precision."""
+        return dataclasses.replace(self, loss=loss)
+
     def telling_norms(self) -> "Backpropagate":
         """The same, with ‖δ‖ in place of each δ, which then outlives none: of a stack, one for each block."""
         return dataclasses.replace(self, net=watched(self.net, norm))

@@ -70,6 +70,11 @@ class ClippedGradient(Backpropagate):
         gradients, losses, norms = take(params, (x, y, key, weights), share)
         return Clipped((weights * losses).mean().astype(losses.dtype), like(gradients, params), norms)
 
+    def scaled(self, loss: Loss, scale: Any) -> "ClippedGradient":
+        """The same of a loss that is this one times scale: the longest gradient is as much longer."""
+        stability = None if self.stability is None else self.stability * scale
+        return dataclasses.replace(self, loss=loss, max_norm=self.max_norm * scale, stability=stability)
+
     def telling_norms(self) -> "ClippedGradient":
         """Itself, which tells no δ."""
         return self
@@ -165,6 +170,8 @@ def clipped_gradient(
     for name, number in {"max_norm": max_norm, "stability": stability, "micro_batches": micro_batches}.items():
         if number is not None and not number > 0:
             raise ValueError(f"{_NAME}: {name}, wanted a positive number, got {number}")
+    if micro_batches != int(micro_batches):
+        raise ValueError(f"{_NAME}: micro_batches, wanted a whole number, got {micro_batches}")
     if stability is not None and math.isinf(max_norm):
         raise ValueError(f"{_NAME}: max_norm, wanted a finite number for automatic clipping, got {max_norm}")
     return ClippedGradient(net, loss, max_norm, by_layer, stability, micro_batches, mean)

@@ -25,14 +25,16 @@ def per_example(factors: Any) -> Any:
 
 
 def leaves(quantity: str, factors: Any) -> list[Factored]:
-    """The factored gradients of a tree, in their order; ValueError where one mixes its examples."""
+    """The factored gradients of a tree, in their order; errors as of `check_apart`."""
     check_apart(quantity, factors)
     return jax.tree.leaves(factors, is_leaf=is_factored)
 
 
 def check_apart(quantity: str, factors: Any) -> None:
-    """Raises ValueError, naming the parameter, where examples are mixed."""
+    """Raises ValueError, naming the parameter, where examples are mixed; TypeError where it is no factored gradient."""
     for path, factored in jax.tree_util.tree_leaves_with_path(factors, is_leaf=is_factored):
+        if not is_factored(factored):
+            raise TypeError(f"{quantity}: factors, wanted those of `factored_gradient`, got {type(factored).__name__}")
         inside = jax.tree.leaves(factored, is_leaf=lambda node: isinstance(node, Mixed))
         if any(isinstance(leaf, Mixed) for leaf in inside):
             place = jax.tree_util.keystr(path, simple=True, separator=".") or "factors"

@@ -3,6 +3,7 @@
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from jbackprop.layers import Stacked, Uses
 from jbackprop.rules import Factored
@@ -41,7 +42,7 @@ def squared_norm(factors: Any) -> jax.Array:
     each = leaves("squared_norm", factors)
     if not each:
         raise ValueError("squared_norm: factors, wanted at least one factored gradient, got none")
-    return sum_of(list(map(_squared_norm, each)))
+    return jnp.maximum(sum_of(list(map(_squared_norm, each))), 0)  # of terms that cancel a rounding may be left
 
 
 def _squared_norm(factored: Factored) -> jax.Array:

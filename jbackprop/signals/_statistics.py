@@ -65,7 +65,7 @@ def variance(factors: Any) -> Any:
     m = count("variance", factors, least=2)
 
     def of(factored):
-        return m / (m - 1) * (_second_moment(factored) - jnp.square(total(factored) / m))
+        return m / (m - 1) * jnp.maximum(_second_moment(factored) - jnp.square(total(factored) / m), 0)
 
     return jax.tree.map(of, factors, is_leaf=is_factored)
 
@@ -96,7 +96,7 @@ def cosines(factors: Any) -> jax.Array:
       ValueError: one mixes its examples, or there is no parameter.
     """
     products = inner_products(factors)
-    norms = jnp.sqrt(jnp.diagonal(products))
+    norms = jnp.sqrt(jnp.maximum(jnp.diagonal(products), 0))
     lengths = norms[:, None] * norms
     return jnp.where(lengths > 0, products / jnp.where(lengths > 0, lengths, 1), 0)
 

@@ -21,7 +21,9 @@ def check_finite(metrics: Metrics) -> None:
     Args:
       metrics: of one step or of an epoch.
     """
-    steps = jax.tree.map(jnp.atleast_1d, jax.device_get(metrics))  # from whatever mesh
+    steps = jax.device_get(metrics)  # from whatever mesh
+    if not jnp.ndim(steps.cost):
+        steps = jax.tree.map(lambda array: jnp.asarray(array)[None], steps)
     bad = ~(all_finite(steps) | overflowed(steps))
     if bad.any():
         first = int(bad.argmax())

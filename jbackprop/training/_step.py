@@ -208,11 +208,8 @@ def _passed(backpropagate, params, x, y, key) -> Pass:
 
 
 def _chosen(condition, tree, other):
-    return jax.tree.map(lambda a, b: _where(condition, a, b), tree, other)
-
-
-def _where(condition, a, b):
-    return b if jnp.issubdtype(a.dtype, jax.dtypes.prng_key) else jnp.where(condition, a, b)
+    """Keys too: that of an optimizer's noise moves with every step."""
+    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), tree, other)
 
 
 def _examples(x, y):

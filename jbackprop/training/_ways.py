@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from jbackprop.layers import Backpropagate, Params, Pass, check_parts, in_turn, norm
+from jbackprop.layers import Backpropagate, Loss, Params, Pass, check_parts, in_turn, norm
 
 from ._scale import DynamicScale
 
@@ -30,6 +30,10 @@ class Around(Backpropagate):
     """
 
     way: Backpropagate
+
+    def scaled(self, loss: Loss, scale: Any) -> "Around":
+        """The same around the other one of a scaled loss."""
+        return dataclasses.replace(self, loss=loss, way=self.way.scaled(loss, scale))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,8 +91,10 @@ def in_parts(backpropagate: Backpropagate, parts: int) -> InParts:
     by its batch does so by each part, and its statistics are the means over the parts.
     """
     _check("in_parts", backpropagate)
-    if parts < 1:
-        raise ValueError(f"in_parts: parts, wanted a positive number, got {parts}")
+    if parts < 1 or parts != int(parts):
+        raise ValueError(f"in_parts: parts, wanted a positive whole number, got {parts}")
+    if not getattr(backpropagate, "mean", True):
+        raise ValueError("in_parts: backpropagate, wanted means of examples, got sums (mean=False): use micro_batches")
     return InParts(backpropagate.net, backpropagate.loss, backpropagate, parts)
 
 
@@ -112,7 +118,7 @@ class MixedPrecision(Around):
         """Cost and gradients in the parameters' dtype, deltas unscaled."""
         lower = partial(jax.tree.map, partial(_cast, self.dtype))
         scale = self.scale.initial if isinstance(self.scale, DynamicScale) else self.scale
-        way = self.way if _is_one(scale) else _with_loss(self.way, partial(_scaled, self.loss, scale))
+        way = self.way if _is_one(scale) else self.way.scaled(partial(_scaled, self.loss, scale), scale)
         found = way.whole(lower(params), lower(x), y, key)
         return Pass(
             _unscaled(scale, found.cost, jnp.dtype(jnp.float32)),
@@ -168,12 +174,6 @@ def at_scale(backpropagate: Any, now: Any) -> Any:
     if isinstance(backpropagate, MixedPrecision) and isinstance(backpropagate.scale, DynamicScale):
         return dataclasses.replace(backpropagate, scale=now.scale)
     return dataclasses.replace(backpropagate, way=at_scale(backpropagate.way, now))
-
-
-def _with_loss(way, loss):
-    """The same way to the gradients of another loss."""
-    inner = {"way": _with_loss(way.way, loss)} if isinstance(way, Around) else {}
-    return dataclasses.replace(way, loss=loss, **inner)
 
 
 def _is_one(scale):

@@ -2,6 +2,7 @@
 
 import functools
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -171,8 +172,34 @@ def test_training_takes_it():
     assert 0 < optax.tree.norm(moved) < 0.5 * 0.1 + 1e-2
 
 
+@pytest.mark.parametrize("scale", [2.0**10, training.DynamicScale(2.0**10)], ids=["fixed", "dynamic"])
+@pytest.mark.parametrize("stability", [None, 0.01])
+@pytest.mark.parametrize("parts", [1, 2])
+def test_a_scaled_loss_is_clipped_as_if_it_were_not(scale, stability, parts):
+    net, params, x, labels = classifier()
+    clipped = signals.clipped_gradient(net, rules.softmax_cross_entropy, 0.3, stability=stability)
+    way = clipped if parts == 1 else training.in_parts(clipped, parts)
+    x, labels = x[: EXAMPLES // 2 * 2], labels[: EXAMPLES // 2 * 2]
+    assert_trees_close(
+        training.mixed_precision(way, jnp.float64, scale)(params, x, labels)[1], clipped(params, x, labels).gradients
+    )
+
+
+def test_what_cancels_to_less_than_nothing_is_nothing():
+    """Sequences of equal tokens, whose error signals sum to rounding: a closed form may come out negative."""
+    net = layers.linear(64, bias=False)
+    params, _ = net.init(jax.random.key(0), (32,))
+    x = jnp.broadcast_to(draw(64, 1, 32), (64, 5, 32))
+    loss, v = lambda z, v: (jax.nn.softmax(z, 1) * v).sum((1, 2)), draw(64, 5, 64)
+    single = jax.tree.map(lambda array: array.astype(jnp.float32), (params, x, v))
+    found = signals.clipped_gradient(net, loss, 1.0, stability=0.01)(*single)
+    assert np.isfinite(found.norms).all() and (found.norms < 1e-2).all()
+    assert np.isfinite(found.gradients["w"]).all()
+
+
 NET = layers.linear(3)
 LINEAR = {"w": np.ones((6, 3), np.float32), "b": np.ones(3, np.float32)}
+NO_NUMBER: Any = 1.5
 make = functools.partial(signals.clipped_gradient, NET, rules.squared_error)
 
 
@@ -190,6 +217,7 @@ def of_network(net, loss):
         (lambda: make(0.0), ValueError, "clipped_gradient: max_norm, wanted a positive number, got 0.0"),
         (lambda: make(math.nan), ValueError, "max_norm, wanted a positive number, got nan"),
         (lambda: make(1.0, micro_batches=0), ValueError, "micro_batches, wanted a positive number, got 0"),
+        (lambda: make(1.0, micro_batches=NO_NUMBER), ValueError, "micro_batches, wanted a whole number, got 1.5"),
         (lambda: make(1.0, stability=-1.0), ValueError, "stability, wanted a positive number, got -1.0"),
         (lambda: make(math.inf, stability=0.1), ValueError, "max_norm, wanted a finite number for automatic"),
         (lambda: of_network(layers.relu, one_number), TypeError, "net, wanted a Layer, got <func"),

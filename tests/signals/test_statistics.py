@@ -90,6 +90,17 @@ def test_one_example_has_no_spread(quantity):
         quantity(rules.Summed(draw(1, 3)))
 
 
+def test_equal_examples_do_not_vary():
+    same = jnp.full((8, 5), 3.3, jnp.float32)
+    assert (signals.variance(rules.Outer(same, same)) >= 0).all()
+
+
+@pytest.mark.parametrize("quantity", [signals.squared_norm, signals.per_example, signals.variance, signals.cosines])
+def test_what_is_no_factored_gradient(quantity):
+    with pytest.raises(TypeError, match=f"{quantity.__name__}|inner_products: factors, wanted those of .factored_grad"):
+        quantity({"w": np.ones((3, 4))})
+
+
 def classifier():
     net = layers.chain(layers.linear(6), layers.relu(), layers.linear(3))
     params, _ = net.init(jax.random.key(0), (5,))

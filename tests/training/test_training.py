@@ -156,6 +156,25 @@ def test_clipping_bounds_the_step():
     np.testing.assert_allclose(moved, 1e-3, rtol=1e-3)
 
 
+@pytest.mark.parametrize("whole_epoch", [False, True])
+def test_noise_is_drawn_anew_at_every_step(whole_epoch):
+    """The optimizer's own key moves as it does without us: the same noise twice would be no privacy."""
+    params, x, y = problem()
+    optimizer = optax.chain(optax.add_noise(eta=1.0, gamma=0.0, key=0), optax.sgd(1.0))
+    way = lambda params, x, y: (jnp.float32(0), jax.tree.map(jnp.zeros_like, params), ())  # noqa: E731
+    state = training.init(params, optimizer)
+    if whole_epoch:
+        state, _ = training.epoch(way, optimizer, EXAMPLES // 3)(state, jax.random.key(0), x, y)
+    else:
+        for _ in range(3):
+            state, _ = training.step(way, optimizer)(state, x, y)
+    wanted, noise = params, optimizer.init(params)
+    for _ in range(3):
+        updates, noise = optimizer.update(jax.tree.map(jnp.zeros_like, params), noise)
+        wanted = optax.apply_updates(wanted, updates)
+    assert_close(state.params, wanted)
+
+
 def test_weight_decay_shrinks():
     params, x, y = problem()
     optimizer = optax.chain(optax.add_decayed_weights(0.5), optax.sgd(RATE))
@@ -290,6 +309,22 @@ def test_divergence_names_the_layer_nearest_the_output(name, layer):
     x[4, 1] = np.nan
     _, metrics = training.step(backpropagation(name), optimizer)(training.init(params, optimizer), x, y)
     with pytest.raises(training.NonFiniteError, match=f"step 0: the cost is nan; going backward, the {layer} is"):
+        training.check_finite(metrics)
+
+
+@pytest.mark.parametrize("whole_epoch", [False, True])
+def test_divergence_names_the_block(whole_epoch):
+    """Block 1 of three sends infinity back to itself and to the one before it."""
+    net = layers.stack(layers.linear(FEATURES), 3)
+    params, _ = net.init(jax.random.key(0), (FEATURES,))
+    params = {**params, "w": params["w"].at[2].set(jnp.inf)}
+    way, optimizer = jb.backprop(net, rules.squared_error), optax.sgd(RATE)
+    state, x = training.init(params, optimizer), jnp.zeros((EXAMPLES, FEATURES))
+    if whole_epoch:
+        _, metrics = training.epoch(way, optimizer)(state, jax.random.key(0), x, x)
+    else:
+        _, metrics = training.step(way, optimizer)(state, x, x)
+    with pytest.raises(training.NonFiniteError, match="block 2, is the first"):
         training.check_finite(metrics)
 
 

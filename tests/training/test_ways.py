@@ -12,7 +12,7 @@ import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 import jbackprop as jb
-from jbackprop import layers, rules, training
+from jbackprop import layers, rules, signals, training
 
 EXAMPLES, TIME, WIDTH, WORDS = 16, 6, 8, 24
 BACKWARD = {"manual": jb.backprop, "automatic": jb.autodiff}
@@ -235,8 +235,19 @@ def test_one_sum_over_the_devices_for_each_gradient_and_none_forward():
 
 
 NO_WAY: Any = network()
+NO_NUMBER: Any = 1.5
 BAD = {
-    "parts": (lambda: training.in_parts(way("manual", network()), 0), ValueError, "parts, wanted a positive number"),
+    "parts": (lambda: training.in_parts(way("manual", network()), 0), ValueError, "parts, wanted a positive whole"),
+    "part of a part": (
+        lambda: training.in_parts(way("manual", network()), NO_NUMBER),
+        ValueError,
+        "parts, wanted .* whole",
+    ),
+    "sums": (
+        lambda: training.in_parts(signals.clipped_gradient(layers.linear(3), rules.squared_error, 1.0, mean=False), 2),
+        ValueError,
+        "in_parts: backpropagate, wanted means of examples, got sums",
+    ),
     "batch": (
         lambda: training.in_parts(way("manual", network()), 3)(*problem(network())),
         ValueError,
