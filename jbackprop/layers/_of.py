@@ -2,7 +2,9 @@
 
 Its output's shape is that of the rule by `jax.eval_shape`, its cache the rule's residuals less the parameters.  Its
 backward pass is the rule's backward half; a rule of ours that has parameters names the two pieces of that half, and so
-its δ and factored gradients.  A rule that names none is its own gradient, one example at a time where one asks for it.
+its δ and factored gradients.  A rule that names none is its own gradient, one example at a time where one asks for it:
+for that each residual either has the examples first or is the same for all of them, which its shape for twice as many
+examples tells.
 """
 
 import dataclasses
@@ -15,9 +17,9 @@ import jax
 import jax.numpy as jnp
 
 from jbackprop.functions import Halves, halves
-from jbackprop.rules import Factored, factored, pieces, static
+from jbackprop.rules import Factored, Mixed, factored, pieces, static
 
-from ._kept import Kept
+from ._kept import Kept, spread
 from ._layer import NOTHING, About, Layer, Params, Shape, check_shape
 from ._parameters import Initialize, Parameter
 
@@ -78,9 +80,11 @@ class Of(Layer):
 
     def forward(self, params: Params, x: Any, key: jax.Array | None = None) -> tuple[Any, Kept]:
         """The rule's forward half."""
-        fixed = self.fixed(params)
-        y, residuals = self.halves.forward(**self._named(x), **fixed)
-        return y, Kept.of(residuals, fixed)
+        inputs, fixed = self._named(x), self.fixed(params)
+        y, residuals = self.halves.forward(**inputs, **fixed)
+        names_none = self.parameters and pieces(self.rule) is None
+        how = spread(self.halves.forward, inputs, fixed, residuals) if names_none else None
+        return y, Kept.of(residuals, fixed, how)
 
     def backward(self, params: Params, cache: Kept, dy: Any) -> tuple[Any, Any]:
         """The rule's backward half, or the piece of it that travels on."""
@@ -145,7 +149,7 @@ class Pulled(Factored):
     """What a parameter gets by the whole backward half of a rule that does not name its pieces.
 
     Attributes:
-      cache: of the forward pass.
+      cache: of the forward pass; what is the same for every example once for each.
       delta: ∂C/∂output.
       params: the parameters that the backward half needs, once for each example.
       layer: whose rule it is.
@@ -161,25 +165,23 @@ class Pulled(Factored):
     axes: int = static()
 
     @classmethod
-    def of(cls, layer: Of, name: str, params: Params, cache: Kept, delta: Any) -> "Pulled":
-        """The factored gradient of a parameter from what its layer kept."""
-        first = jax.tree.leaves(delta)[0]
-        fixed = layer.fixed(params)
-        needed = {name: jnp.broadcast_to(fixed[name], (len(first), *fixed[name].shape)) for name in cache.parameters}
-        return cls(cache, delta, needed, layer, name, first.ndim)
+    def of(cls, layer: Of, name: str, params: Params, cache: Kept, delta: Any) -> "Pulled | Mixed":
+        """The factored gradient of a parameter from what its layer kept, marked where no example has one of its own."""
+        first, fixed = jax.tree.leaves(delta)[0], layer.fixed(params)
+        needed = cache.whole, {name: fixed[name] for name in cache.parameters}
+        whole, each = jax.tree.map(lambda array: jnp.broadcast_to(array, (len(first), *jnp.shape(array))), needed)
+        pulled = cls(dataclasses.replace(cache, whole=whole), delta, each, layer, name, first.ndim)
+        return Mixed.of(pulled) if layer.mixes_examples or cache.mixed else pulled
 
     def total(self) -> jax.Array:
-        """The rule's gradient of all examples; under `jax.vmap` that of a batch of one.
-
-        Raises:
-          ValueError: under `jax.vmap`, where the layer mixes its examples.
-        """
+        """The rule's gradient of all examples; under `jax.vmap` that of a batch of one."""
         alone = jax.tree.leaves(self.delta)[0].ndim < self.axes
-        if alone and self.layer.mixes_examples:
-            raise ValueError(f"total: factored, wanted one that keeps its examples apart, got {self.layer}'s")
-        cache, delta = jax.tree.map(lambda leaf: leaf[None] if alone else leaf, (self.cache, self.delta))
-        params = self.params if alone else jax.tree.map(lambda param: param[0], self.params)
-        rule = self.layer.halves
+        arrays, delta, whole, params = self.cache.arrays, self.delta, self.cache.whole, self.params
+        if alone:
+            arrays, delta = jax.tree.map(lambda leaf: leaf[None], (arrays, delta))
+        else:
+            whole, params = jax.tree.map(lambda leaf: leaf[0], (whole, params))
+        rule, cache = self.layer.halves, dataclasses.replace(self.cache, arrays=arrays, whole=whole)
         return dict(zip(rule.arrays, rule.backward(cache.residuals(params), delta), strict=True))[self.name]
 
 

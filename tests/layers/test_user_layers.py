@@ -13,7 +13,8 @@ import pytest
 import jbackprop as jb
 from jbackprop import layers, rules
 from jbackprop.functions import count_rules
-from tests.layers.user_layers import Add, Gate, Scale, Twice, cubed, warped
+from jbackprop.signals import factored_gradient, per_example, squared_norm
+from tests.layers.user_layers import Add, Gate, Scale, Twice, cubed, jitted, stretched, turned, warped
 
 M, N = 7, 5
 
@@ -43,6 +44,9 @@ NETWORKS = {
     "a rule": layers.chain(layers.of(cubed, s=layers.ones), layers.linear(N)),
     "a rule that needs its parameter": layers.chain(layers.linear(N), layers.of(warped, s=jax.nn.initializers.ones)),
     "a stack of a rule": layers.stack(layers.residual(layers.of(warped, s=layers.normal(1.0))), 3),
+    "a rule that keeps what it made of its parameter": layers.of(stretched, s=layers.normal(1.0)),
+    "a stack of it": layers.stack(layers.residual(layers.of(stretched, s=layers.normal(1.0))), 3),
+    "a stack of a rule under jit": layers.stack(layers.of(jitted, s=layers.normal(1.0)), 3),
     "dropout": layers.chain(layers.linear(N), layers.dropout(0.4), Scale(), layers.dropout(0.2)),
 }
 
@@ -98,6 +102,44 @@ def test_the_gradient_of_each_example(name):
 
     each = jax.jit(jax.vmap(jax.grad(cost), in_axes=(None, 0, 0)))(params, x, y)
     assert_close(by_hand(params, x), each)
+
+
+@pytest.mark.parametrize("count", [N - 1, N])
+@pytest.mark.parametrize("rule", [stretched, jitted, warped])
+def test_as_many_examples_as_features_or_not(rule, count):
+    """What is the same for every example is told from what has one row an example, be the sizes equal or not."""
+    net = layers.of(rule, s=layers.normal(1.0))
+    params, _ = net.init(jax.random.key(0), (N,))
+    x, y = draw(count, N), draw(count, N + 1)[:, 1:]
+    factors = factored_gradient(net, rules.squared_error)(params, x, y).factors
+    cost = jb.automatic(lambda params, x, y: rules.squared_error(net.apply(params, x[None]), y[None]).sum())
+    each = jax.vmap(jax.grad(cost), in_axes=(None, 0, 0))(params, x, y)
+    assert_close(per_example(factors), each)
+    assert_close(squared_norm(factors), jnp.square(each["s"]).sum(-1))
+
+
+@pytest.mark.parametrize("rule", [stretched, jitted, warped])
+def test_a_rule_on_every_step(rule):
+    net = layers.stack(layers.map_over_time(layers.of(rule, s=layers.normal(1.0))), 2)
+    params, _ = net.init(jax.random.key(0), (3, N))
+    x, y = draw(M, 3, N), draw(M, 3, N + 1)[..., 1:]
+    loss = jb.automatic(lambda output, y: rules.squared_error(output, y).sum(-1))
+    factors = factored_gradient(net, loss)(params, x, y).factors
+    cost = jb.automatic(lambda params, x, y: loss(net.apply(params, x[None]), y[None]).sum())
+    each = jax.vmap(jax.grad(cost), in_axes=(None, 0, 0))(params, x, y)
+    assert_close(per_example(factors), each)
+
+
+@pytest.mark.parametrize("around", [lambda net: net, lambda net: layers.stack(net, 2), layers.map_over_time])
+def test_a_rule_that_keeps_examples_elsewhere_tells_no_gradient_of_one(around):
+    net = around(layers.of(turned, s=layers.normal(1.0)))
+    params, _ = net.init(jax.random.key(0), (3, N))
+    x = draw(M, 3, N)
+    cost, gradients, _ = jb.backprop(net, rules.squared_error)(params, x, x)
+    assert_close((cost, gradients), jb.autodiff(net, rules.squared_error)(params, x, x)[:2])
+    factors = factored_gradient(net, lambda output, y: jnp.square(output - y).sum((1, 2)))(params, x, x).factors
+    with pytest.raises(ValueError, match="per_example: s, wanted layers that keep examples apart"):
+        per_example(factors)
 
 
 def test_second_order():

@@ -165,3 +165,49 @@ def _warped_bwd(residuals, dy):
 
 
 warped.defvjp(_warped_fwd, _warped_bwd)
+
+
+@jax.custom_vjp
+def stretched(x, s):
+    """y = exp(s) ⊙ x: a rule that keeps what it made of its parameter, and a number."""
+    return jnp.exp(s) * x
+
+
+def _stretched_fwd(x, s):
+    return stretched.fun(x, s), (x, jnp.exp(s), jnp.float32(2), x.ndim)
+
+
+def _stretched_bwd(residuals, dy):
+    x, factor, two, axes = residuals
+    return dy * factor, jnp.sum(dy * x * factor * two / 2, axis=tuple(range(axes - 1)))
+
+
+stretched.defvjp(_stretched_fwd, _stretched_bwd)
+
+
+@jax.custom_vjp
+def jitted(x, s):
+    """The same, its forward half under `jax.jit`."""
+    return jnp.exp(s) * x
+
+
+def _jitted_bwd(kept, dy):
+    x, s = kept
+    return dy * jnp.exp(s), jnp.sum(dy * x * jnp.exp(s), axis=0)
+
+
+jitted.defvjp(jax.jit(lambda x, s: (jnp.exp(s) * x, (x, s))), _jitted_bwd)
+
+
+@jax.custom_vjp
+def turned(x, s):
+    """y = s ⊙ x: a rule that keeps the examples in columns."""
+    return s * x
+
+
+def _turned_bwd(kept, dy):
+    columns, s = kept
+    return dy * s, jnp.sum(dy * columns.T, axis=tuple(range(dy.ndim - 1)))
+
+
+turned.defvjp(lambda x, s: (s * x, (x.T, s)), _turned_bwd)
