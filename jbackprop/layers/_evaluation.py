@@ -7,6 +7,7 @@ ICML, 2015.
 """
 
 import dataclasses
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -112,16 +113,14 @@ def initial_statistics(net: Layer, params: Params, shape: Shape) -> Any:
 
 def example_like(net: Layer, params: Params, shape: Shape) -> Any:
     """What a batch of one example looks like: floating point numbers, or integers where the network wants those."""
+    sizes, tree = jax.tree.flatten(shape, is_leaf=is_shape)
 
-    def batch(dtype):
-        return jax.tree.map(lambda size: jax.ShapeDtypeStruct((1, *size), dtype), shape, is_leaf=is_shape)
+    def batch(dtypes):
+        each = zip(sizes, dtypes, strict=True)
+        return tree.unflatten([jax.ShapeDtypeStruct((1, *size), dtype) for size, dtype in each])
 
-    numbers = batch(jnp.result_type(float))
-    try:
-        jax.eval_shape(net.forward, params, numbers)
-    except TypeError:
-        return batch(jnp.int32)
-    return numbers
+    batches = list(map(batch, itertools.product((jnp.result_type(float), jnp.int32), repeat=len(sizes))))
+    return next((each for each in batches if _takes(net, params, each)), batches[0])
 
 
 def starting_statistics(statistics: Any) -> Any:
@@ -132,6 +131,14 @@ def starting_statistics(statistics: Any) -> Any:
 def moved(statistics: Any, batch: Any, momentum: float) -> Any:
     """Running averages after one more batch."""
     return jax.tree.map(lambda old, new: momentum * old + (1 - momentum) * new.astype(old.dtype), statistics, batch)
+
+
+def _takes(net, params, batch):
+    try:
+        jax.eval_shape(net.forward, params, batch)
+    except TypeError:
+        return False
+    return True
 
 
 def _start(found):

@@ -63,3 +63,19 @@ def test_a_shape_that_does_not_fit():
         ValueError, match=r"conv: shape, wanted 3 axes \(of one example, without the batch\), got \(8,\)"
     ):
         layers.summary(layers.conv(4, (3, 3)), (8,))
+
+
+LOSSES = layers.linear_softmax_cross_entropy(5)
+MIXED = {
+    "lengths": (layers.lstm(4, lengths=True), ((5, 3), ())),
+    "labels": (layers.chain(layers.parallel(layers.linear(8), layers.identity(), split=True), LOSSES), ((4,), ())),
+}
+
+
+@pytest.mark.parametrize("name", MIXED)
+def test_inputs_of_numbers_and_of_integers(name):
+    net, shape = MIXED[name]
+    params, _ = net.init(jax.random.key(0), shape)
+    found = layers.summary(net, shape).total
+    assert found.parameters == sum(leaf.size for leaf in jax.tree.leaves(params))
+    assert not jax.tree.leaves(layers.initial_statistics(net, params, shape))
