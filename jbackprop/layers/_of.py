@@ -211,7 +211,7 @@ def of(
         number.
 
     Raises:
-      TypeError: the rule is not a `jax.custom_vjp` function with its two halves defined.
+      TypeError: the rule is not a `jax.custom_vjp` function with its two halves defined, or asks for symbolic zeros.
       ValueError: a name is not that of an array among its arguments, or no argument is left to be the input.
 
     Example:
@@ -233,7 +233,9 @@ def layer_from(
 ) -> Of:
     """`of` with the parameters in a dictionary."""
     found = halves(rule, "of: rule")
-    plain, options = (rule.func, rule.keywords) if isinstance(rule, functools.partial) else (rule, {})
+    plain, options = (rule.func, _options(rule)) if isinstance(rule, functools.partial) else (rule, {})
+    if getattr(plain, "symbolic_zeros", False):
+        raise TypeError(f"of: rule, wanted one whose halves take plain arrays, got {plain.__name__} of symbolic_zeros")
     left = tuple(name for name in found.required if name not in parameters)
     inputs = left if inputs is None else tuple(inputs)
     _check_names(plain.__name__, found.arrays, (*parameters, *inputs), left, inputs)
@@ -246,6 +248,11 @@ def layer_from(
         inputs=inputs,
         **settings,
     )
+
+
+def _options(rule):
+    """By name, those given by position among them."""
+    return {**inspect.signature(rule.func).bind_partial(*rule.args).arguments, **rule.keywords}
 
 
 def _check_names(rule, arrays, names, left, inputs):

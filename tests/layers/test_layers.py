@@ -169,6 +169,14 @@ def test_a_network_is_built_again_from_other_parts():
 chain: Any = layers.chain  # for the wrong types
 
 
+@jax.custom_vjp
+def doubled(x):
+    return 2 * x
+
+
+doubled.defvjp(lambda x: (2 * x.value, ()), lambda _, dy: (2 * dy,), symbolic_zeros=True)
+
+
 def wrong(value: Any) -> Any:
     """A value that no type checker knows."""
     return value
@@ -300,6 +308,11 @@ BAD_CALLS = {
         lambda: layers.of(jnp.tanh),
         TypeError,
         "of: rule, wanted a jax.custom_vjp function with its two halves defined, got",
+    ),
+    "a rule of symbolic zeros": (
+        lambda: layers.of(doubled),
+        TypeError,
+        "of: rule, wanted one whose halves take plain arrays, got doubled of symbolic_zeros",
     ),
     "a parameter that the rule has not": (
         lambda: layers.of(rules.layer_norm, gain=layers.ones),

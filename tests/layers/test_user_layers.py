@@ -202,3 +202,19 @@ def test_a_checkpoint_saves_memory_in_the_compiled_program():
         return analysis.temp_size_in_bytes
 
     assert temporary(layers.checkpoint(inner)) < temporary(inner) / 3
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def power(n, x):
+    """y = xⁿ, its option first."""
+    return x**n
+
+
+power.defvjp(lambda n, x: (x**n, x), lambda n, x, dy: (dy * n * x ** (n - 1),))
+
+
+def test_an_option_by_position():
+    net, x = layers.of(partial(power, 3)), draw(M, N)
+    assert net == layers.of(partial(power, n=3))
+    assert net.init(jax.random.key(0), (N,)) == ((), (N,))
+    assert_close(net.backward((), net.forward((), x)[1], x)[0], 3 * x**3)
