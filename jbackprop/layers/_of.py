@@ -200,6 +200,7 @@ def of(
 
     Args:
       rule: a `jax.custom_vjp` function with examples first in its arrays; `functools.partial` sets its static options.
+        Gradients of single examples want them first in its residuals too, those that are the same for all aside.
       inputs: the names of the arguments that are the layer's input, several for a tuple; those that are no parameter
         and have no default, unless given.
       integers: whether the input holds integers.

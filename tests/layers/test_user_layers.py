@@ -14,7 +14,7 @@ import jbackprop as jb
 from jbackprop import layers, rules
 from jbackprop.functions import count_rules
 from jbackprop.signals import factored_gradient, per_example, squared_norm
-from tests.layers.user_layers import Add, Gate, Scale, Twice, cubed, jitted, stretched, turned, warped
+from tests.layers.user_layers import Add, Gate, Scale, Twice, cubed, jitted, of_seven, stretched, turned, warped
 
 M, N = 7, 5
 
@@ -130,9 +130,10 @@ def test_a_rule_on_every_step(rule):
     assert_close(per_example(factors), each)
 
 
+@pytest.mark.parametrize("rule", [turned, of_seven])
 @pytest.mark.parametrize("around", [lambda net: net, lambda net: layers.stack(net, 2), layers.map_over_time])
-def test_a_rule_that_keeps_examples_elsewhere_tells_no_gradient_of_one(around):
-    net = around(layers.of(turned, s=layers.normal(1.0)))
+def test_a_rule_that_keeps_examples_elsewhere_tells_no_gradient_of_one(around, rule):
+    net = around(layers.of(rule, s=layers.normal(1.0)))
     params, _ = net.init(jax.random.key(0), (3, N))
     x = draw(M, 3, N)
     cost, gradients, _ = jb.backprop(net, rules.squared_error)(params, x, x)
