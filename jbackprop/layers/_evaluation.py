@@ -164,6 +164,6 @@ def _merged(params, statistics):
     def together(found, params):
         if not isinstance(found, Statistics):
             return params
-        return {**params, "mean": found.mean, "variance": found.variance}
+        return {**dict(params), "mean": found.mean, "variance": found.variance}
 
     return jax.tree.map(together, statistics, params, is_leaf=lambda node: isinstance(node, Statistics) or node == ())

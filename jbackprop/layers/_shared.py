@@ -79,10 +79,12 @@ class Shared(Layer):
     Attributes:
       inner: the network.
       ties: groups of places, each of which holds the parameter of the first.
+      evaluated: whether a place that is not None holds what is its own: statistics, below a part that is tied.
     """
 
     inner: Layer
     ties: tuple[tuple[str, ...], ...]
+    evaluated: bool = False
 
     def __repr__(self) -> str:
         return f"shared({', '.join(map(repr, (self.inner, *self.ties)))})"
@@ -91,12 +93,12 @@ class Shared(Layer):
         """Those of the network, None in every place but the first of each group."""
         params, out_shape = self.inner.init(key, shape)
         shapes = {name: leaf.shape for name, leaf in _named(params)}
-        for use, (owner, transposed) in self._owners(list(shapes)).items():
+        uses = self._uses(list(shapes))
+        for use, (owner, transposed) in uses.items():
             wanted = shapes[owner][::-1] if transposed else shapes[owner]
             if shapes[use] != wanted:
                 raise ValueError(f"shared: ties, wanted {use} of shape {wanted} (as {owner}), got {shapes[use]}")
-        owners = self._owners(list(shapes))
-        return _replaced(params, {name: None for name in owners}), out_shape
+        return _replaced(params, dict.fromkeys(uses)), out_shape
 
     def forward(self, params: Params, x: Any, key: jax.Array | None = None) -> tuple[Any, Any]:
         """The network's."""
@@ -109,7 +111,7 @@ class Shared(Layer):
     def backpropagate(self, params: Params, cache: Any, dy: Any) -> tuple[Any, Any, Params]:
         """The network's, the gradients of one parameter added up."""
         dx, delta, gradients = self.inner.backpropagate(self.whole(params), cache, dy)
-        return dx, delta, self._added(gradients)
+        return dx, delta, self._added(params, gradients)
 
     @property
     def sweeps(self) -> bool:
@@ -119,36 +121,40 @@ class Shared(Layer):
     def sweep(self, params: Params, x: Any, dy: Any, key: jax.Array | None = None) -> Swept:
         """The network's, the gradients of one parameter added up."""
         swept = self.inner.sweep(self.whole(params), x, dy, key)
-        return swept._replace(gradients=self._added(swept.gradients))
+        return swept._replace(gradients=self._added(params, swept.gradients))
 
     def factors(self, params: Params, cache: Any, delta: Any) -> Any:
         """The network's, those of one parameter together."""
         factors = self.inner.factors(self.whole(params), cache, delta)
-        return self._together(factors, Transposed, lambda uses: Uses(tuple(uses)))
+        return self._together(params, factors, Transposed, lambda uses: Uses(tuple(uses)))
 
     def statistics(self, params: Params, cache: Any) -> Any:
         """The network's."""
         return self.inner.statistics(self.whole(params), cache)
 
+    def evaluation(self) -> "Shared":
+        """The same ties, which leave alone the statistics that come to stand among the parameters."""
+        return dataclasses.replace(self, evaluated=True)
+
     def whole(self, params: Params) -> Params:
         """The network's parameters, with one in every place that holds it."""
         found = dict(_named(params))
-        owners = self._owners(list(found)).items()
+        owners = self._owners(params).items()
         return _replaced(params, {use: found[owner].T if turned else found[owner] for use, (owner, turned) in owners})
 
-    def _added(self, gradients):
-        return self._together(gradients, jnp.transpose, lambda uses: functools.reduce(jnp.add, uses))
+    def _added(self, params, gradients):
+        return self._together(params, gradients, jnp.transpose, lambda uses: functools.reduce(jnp.add, uses))
 
-    def _together(self, tree, transposed, together):
+    def _together(self, params, tree, transposed, together):
         """A tree like the network's parameters, with what all uses of one get in the first of its places."""
         found = dict(_named(tree))
-        owners = self._owners(list(found))
+        owners = self._owners(params)
         uses = {owner: [found[owner]] for owner, _ in owners.values()}
         for use, (owner, turned) in owners.items():
             uses[owner].append(transposed(found[use]) if turned else found[use])
         return _replaced(tree, {owner: together(every) for owner, every in uses.items()} | dict.fromkeys(owners))
 
-    def _owners(self, names):
+    def _uses(self, names):
         """For each place that holds another's parameter: that other place, and whether transposed."""
         owners = {}
         for first, *others in self.ties:
@@ -157,6 +163,12 @@ class Shared(Layer):
                 for name in _below(place, names):
                     owners[name] = (first + name.removeprefix(place), place != other)
         return owners
+
+    def _owners(self, params):
+        """The same of those places that hold nothing of their own."""
+        found = dict(_named(params))
+        uses = self._uses(list(found)).items()
+        return {use: owner for use, owner in uses if not (self.evaluated and found[use] is not None)}
 
 
 def shared(layer: Layer, *ties: tuple[str, ...]) -> Shared:
