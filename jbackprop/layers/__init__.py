@@ -58,7 +58,6 @@ from ._evaluation import Statistics as Statistics
 from ._evaluation import evaluation as evaluation
 from ._evaluation import initial_statistics as initial_statistics
 from ._evaluation import moved as moved
-from ._evaluation import own_params as own_params
 from ._evaluation import rebuilt as rebuilt
 from ._evaluation import starting_statistics as starting_statistics
 from ._gradients import clip_gradient as clip_gradient

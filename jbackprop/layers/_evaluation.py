@@ -55,15 +55,21 @@ class Evaluation(Layer):
         """The network's."""
         return self.inner.backward(_merged(*params), cache, dy)
 
+    def backpropagate(self, params: Params, cache: Any, dy: Any) -> tuple[Any, Any, Params]:
+        """The network's, its gradients a pair like the parameters: the statistics get theirs too."""
+        dx, delta, gradients = self.inner.backpropagate(_merged(*params), cache, dy)
+        return dx, delta, _parted(gradients, params[1])
+
     def factors(self, params: Params, cache: Any, delta: Any) -> Any:
-        """The network's, those of the statistics among its parameters'."""
-        return self.inner.factors(_merged(*params), cache, delta)
+        """The network's, a pair like the parameters."""
+        return _parted(self.inner.factors(_merged(*params), cache, delta), params[1])
 
 
 def evaluation(net: Layer) -> Evaluation:
     """The network that a trained one is used as: no dropout, and batch normalisation by given statistics.
 
-    Its parameters are a pair: those of the network, and statistics such as `training` keeps in its state.
+    Its parameters are a pair: those of the network, and statistics such as `training` keeps in its state.  So are
+    its gradients, as those of `jax.grad` are; an optimizer that trains it should leave the statistics as they are.
 
     Raises:
       TypeError: net is not a `Layer`.
@@ -79,11 +85,6 @@ def evaluation(net: Layer) -> Evaluation:
     """
     check_layer("evaluation", net=net)
     return Evaluation(rebuilt(net, lambda layer: layer.evaluation()))
-
-
-def own_params(net: Layer, params: Params) -> Params:
-    """Those that the net's factors are a tree like: of an evaluation with the statistics among them."""
-    return _merged(*params) if isinstance(net, Evaluation) else params
 
 
 def rebuilt(layer: Layer, change: Callable[[Layer], Layer]) -> Layer:
@@ -164,6 +165,28 @@ def _merged(params, statistics):
     def together(found, params):
         if not isinstance(found, Statistics):
             return params
-        return {**dict(params), "mean": found.mean, "variance": found.variance}
+        return {**dict(params), **_fields(found)}
 
-    return jax.tree.map(together, statistics, params, is_leaf=lambda node: isinstance(node, Statistics) or node == ())
+    return jax.tree.map(together, statistics, params, is_leaf=_is_place)
+
+
+def _parted(tree, statistics):
+    """The pair of which a tree like the merged parameters is made."""
+
+    def params(found, tree):
+        if not isinstance(found, Statistics):
+            return tree
+        return {name: leaf for name, leaf in tree.items() if name not in _fields(found)} or ()
+
+    def others(found, tree):
+        return Statistics(*(tree[name] for name in _fields(found))) if isinstance(found, Statistics) else found
+
+    return tuple(jax.tree.map(part, statistics, tree, is_leaf=_is_place) for part in (params, others))
+
+
+def _fields(statistics):
+    return {"mean": statistics.mean, "variance": statistics.variance}
+
+
+def _is_place(node):
+    return isinstance(node, Statistics) or node == ()

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jbackprop.layers import Layer, Loss, Params, check_layer, check_named, own_params, rebuilt
+from jbackprop.layers import Layer, Loss, Params, check_layer, check_named, rebuilt
 
 from ._per_example import APART
 
@@ -48,7 +48,7 @@ class Factored:
         self._check(losses, jax.tree.leaves(x)[0])
         _, deltas = self.net.backward(params, cache, pull(jnp.ones_like(losses))[0])
         factors = self.net.factors(params, cache, deltas)
-        check_named(f"{self.name}: net", factors, own_params(self.net, params))
+        check_named(f"{self.name}: net", factors, params)
         return Signals(losses, output, deltas, factors)
 
     def _check(self, losses, x):

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jbackprop import layers
+import jbackprop as jb
+from jbackprop import layers, rules, signals
 
 M, N_IN, N = 6, 5, 4
 
@@ -49,3 +50,68 @@ def test_a_normalisation_without_parameters():
     params, statistics = trained(net)
     got = layers.evaluation(net).apply((params, statistics), draw(M, N_IN))
     np.testing.assert_allclose(got, normalised(draw(M, N_IN), statistics), rtol=0, atol=1e-12)
+
+
+NORM = layers.batch_norm()
+PLAIN = layers.chain(layers.linear(N), NORM, layers.tanh(), layers.linear(3))
+NETS = {
+    "plain": PLAIN,
+    "without parameters": layers.chain(layers.batch_norm(scale=False, offset=False), layers.linear(3)),
+    "nothing to evaluate": layers.chain(layers.linear(3), layers.dropout(0.5)),
+    "a stack": layers.chain(
+        layers.linear(N), layers.stack(layers.residual(NORM, layers.linear(N)), 2), layers.linear(3)
+    ),
+    "tied": layers.shared(
+        layers.chain(layers.linear(N), NORM, layers.tanh(), layers.linear(N), NORM, layers.linear(3)), ("1", "4")
+    ),
+}
+
+
+def pretrained(net):
+    """A trained network in evaluation, below another layer."""
+    whole = layers.chain(layers.evaluation(net), layers.linear(3))
+    head, _ = whole.parts[1].init(jax.random.key(1), (3,))
+    return whole, (trained(net), head)
+
+
+@pytest.fixture(params=NETS)
+def evaluated(request):
+    return pretrained(NETS[request.param])
+
+
+def assert_close(got, wanted):
+    assert jax.tree.structure(got) == jax.tree.structure(wanted)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=1e-11 * np.abs(b).max()), got, wanted)
+
+
+def test_gradients_are_those_of_autodiff(evaluated):
+    net, params = evaluated
+    x, y = draw(M, N_IN), draw(M, 3)
+    cost, wanted, _ = jax.jit(jb.autodiff(net, rules.squared_error))(params, x, y)
+    assert_close(jb.backprop(net, rules.squared_error)(params, x, y)[:2], (cost, wanted))
+    applied = jax.grad(lambda params: rules.squared_error(net.apply(params, x), y).mean())(params)
+    assert_close(applied, wanted)
+
+
+def test_gradients_of_each_example(evaluated):
+    net, params = evaluated
+    x, y = draw(M, N_IN), draw(M, 3)
+    factors = signals.factored_gradient(net, rules.squared_error)(params, x, y).factors
+    plain = jb.automatic(lambda params, x, y: rules.squared_error(net.forward(params, x[None])[0], y[None]).sum())
+    wanted = jax.jit(jax.vmap(jax.grad(plain), (None, 0, 0)))(params, x, y)
+    assert_close(signals.per_example(factors), wanted)
+    norms = jnp.sqrt(sum(jnp.square(g).reshape(M, -1).sum(1) for g in jax.tree.leaves(wanted)))
+    got = signals.clipped_gradient(net, rules.squared_error, float(jnp.median(norms)))(params, x, y)
+    shares = jnp.minimum(1, jnp.median(norms) / norms) / M
+    assert_close((got.norms, got.gradients), (norms, jax.tree.map(lambda g: jnp.einsum("i,i...", shares, g), wanted)))
+
+
+def test_curvature():
+    net, params = pretrained(PLAIN)
+    x, y, vector = draw(M, N_IN), draw(M, 3), jax.tree.map(lambda p: draw(*p.shape), params)
+    given = rules.squared_error, params, x, y, vector
+    gradient = jax.grad(lambda params: jb.autodiff(net, rules.squared_error)(params, x, y)[0])
+    assert_close(signals.hessian_vector_product(net, *given), jax.jvp(gradient, (params,), (vector,))[1])
+    plain = jb.automatic(lambda params: net.forward(params, x)[0])
+    moved = jax.jvp(plain, (params,), (vector,))[1]
+    assert_close(signals.ggn_vector_product(net, *given), jax.vjp(plain, params)[1](moved / M)[0])
