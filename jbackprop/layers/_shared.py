@@ -92,13 +92,12 @@ class Shared(Layer):
     def init(self, key: jax.Array, shape: Shape) -> tuple[Params, Shape]:
         """Those of the network, None in every place but the first of each group."""
         params, out_shape = self.inner.init(key, shape)
-        shapes = {name: leaf.shape for name, leaf in _named(params)}
-        uses = self._uses(list(shapes))
-        for use, (owner, transposed) in uses.items():
-            wanted = shapes[owner][::-1] if transposed else shapes[owner]
-            if shapes[use] != wanted:
-                raise ValueError(f"shared: ties, wanted {use} of shape {wanted} (as {owner}), got {shapes[use]}")
-        return _replaced(params, dict.fromkeys(uses)), out_shape
+        shapes = {name: None if leaf is None else leaf.shape for name, leaf in _named(params)}
+        uses = self._uses(shapes)
+        _check_groups(uses)
+        for use, owner, turned in uses:
+            _check_shapes(shapes, use, owner, turned)
+        return _replaced(params, {use: None for use, _, _ in uses}), out_shape
 
     def forward(self, params: Params, x: Any, key: jax.Array | None = None) -> tuple[Any, Any]:
         """The network's."""
@@ -154,21 +153,20 @@ class Shared(Layer):
             uses[owner].append(transposed(found[use]) if turned else found[use])
         return _replaced(tree, {owner: together(every) for owner, every in uses.items()} | dict.fromkeys(owners))
 
-    def _uses(self, names):
+    def _owners(self, params):
         """For each place that holds another's parameter: that other place, and whether transposed."""
-        owners = {}
+        found = dict(_named(params))
+        uses = [each for each in self._uses(found) if found.get(each[1]) is not None]
+        return {use: (owner, turned) for use, owner, turned in uses if found[use] is None or not self.evaluated}
+
+    def _uses(self, names):
+        """Every place but the first of each group, the first, and whether transposed."""
+        uses = []
         for first, *others in self.ties:
             for other in others:
                 place = other.removesuffix(_TRANSPOSED)
-                for name in _below(place, names):
-                    owners[name] = (first + name.removeprefix(place), place != other)
-        return owners
-
-    def _owners(self, params):
-        """The same of those places that hold nothing of their own."""
-        found = dict(_named(params))
-        uses = self._uses(list(found)).items()
-        return {use: owner for use, owner in uses if not (self.evaluated and found[use] is not None)}
+                uses += [(name, first + name.removeprefix(place), place != other) for name in _below(place, names)]
+        return uses
 
 
 def shared(layer: Layer, *ties: tuple[str, ...]) -> Shared:
@@ -181,7 +179,8 @@ def shared(layer: Layer, *ties: tuple[str, ...]) -> Shared:
 
     Raises:
       TypeError: layer is not a `Layer`.
-      ValueError: a group has fewer than two places; `init` raises it where there is no such place, or shapes differ.
+      ValueError: a group has fewer than two places; `init` raises it where there is no such place, shapes differ, or a
+        place is in several groups and not the first of each.
 
     Example: an embedding whose table is the output layer's weight too.
 
@@ -220,5 +219,31 @@ def _below(place, names):
     """The places at a place, or below it; ValueError where there is none."""
     found = [name for name in names if name == place or name.startswith(f"{place}.")]
     if not found:
-        raise ValueError(f"shared: ties, wanted places among {', '.join(names)}, got {place!r}")
+        raise _nowhere(place, names)
     return found
+
+
+def _check_groups(uses):
+    """Raises ValueError where a place that holds another's parameter stands a second time."""
+    places = [use for use, _, _ in uses]
+    owners = {owner for _, owner, _ in uses}
+    for place in places:
+        if place in owners or places.count(place) > 1:
+            raise ValueError(f"shared: ties, wanted each place once, or as the first of each group, got {place} again")
+
+
+def _check_shapes(shapes, use, owner, turned):
+    """Raises ValueError unless a place can hold the parameter of the other."""
+    if owner not in shapes:
+        raise _nowhere(owner, shapes)
+    wanted, got = shapes[owner], shapes[use]
+    if (wanted is None) != (got is None):
+        filled = use if got is None else owner
+        raise ValueError(f"shared: ties, wanted places that hold a parameter, got {filled}, which another tie fills")
+    wanted = wanted[::-1] if turned and wanted else wanted
+    if got != wanted:
+        raise ValueError(f"shared: ties, wanted {use} of shape {wanted} (as {owner}), got {got}")
+
+
+def _nowhere(place, names):
+    return ValueError(f"shared: ties, wanted places among {', '.join(names)}, got {place!r}")

@@ -45,6 +45,14 @@ def test_tied_normalisations_have_statistics_of_their_own():
     np.testing.assert_allclose(got, z, rtol=0, atol=1e-12)
 
 
+def test_a_normalisation_tied_to_one_without_statistics():
+    net = layers.shared(layers.chain(layers.layer_norm(), layers.batch_norm()), ("0", "1"))
+    params, statistics = trained(net)
+    z = normalised(layers.layer_norm().apply(params[0], draw(M, N_IN)), statistics[1])
+    got = layers.evaluation(net).apply((params, statistics), draw(M, N_IN))
+    np.testing.assert_allclose(got, params[0]["scale"] * z + params[0]["offset"], rtol=0, atol=1e-12)
+
+
 def test_a_normalisation_without_parameters():
     net = layers.batch_norm(scale=False, offset=False)
     params, statistics = trained(net)
