@@ -43,9 +43,9 @@ class Equilibrium(Layer):
         return params, out_shape
 
     def forward(self, params: Params, x: jax.Array, key: jax.Array | None = None) -> tuple[jax.Array, Any]:
-        """The fixed point; kept is what f keeps there.  NaN where the iteration does not converge."""
-        z = rules.fixed_point(self._output, (params, x), jnp.zeros_like(x), self.tolerance, self.max_iterations)
-        return z, self.inner.forward(params, (x, z))[1]
+        """The fixed point, by one key throughout; kept is what f keeps there.  NaN where it does not converge."""
+        z = rules.fixed_point(self._output, (params, x, key), jnp.zeros_like(x), self.tolerance, self.max_iterations)
+        return z, self.inner.forward(params, (x, z), key)[1]
 
     def backward(self, params: Params, cache: Any, dy: jax.Array) -> tuple[Any, Any]:
         """∂C/∂x and δ of f, for the u that stands still."""
@@ -58,13 +58,17 @@ class Equilibrium(Layer):
         """Those of f at the fixed point."""
         return self.inner.factors(params, cache, delta)
 
+    def statistics(self, params: Params, cache: Any) -> Any:
+        """Those of f at the fixed point."""
+        return self.inner.statistics(params, cache)
+
     def about(self) -> About:
         """z = f(x, z)."""
         return About("equilibrium", "z = f({x}, z)", input="(∂f/∂{x})ᵀ (I − ∂f/∂z)⁻ᵀ {dy}")
 
     def _output(self, given, z):
-        params, x = given
-        return self.inner.forward(params, (x, z))[0]
+        params, x, key = given
+        return self.inner.forward(params, (x, z), key)[0]
 
     def _signal(self, given, u):
         params, cache, dy = given
@@ -74,6 +78,10 @@ class Equilibrium(Layer):
 
 def equilibrium(inner: Layer, *, tolerance: float | None = None, max_iterations: int = 1000) -> Equilibrium:
     """The fixed point z = f(x, z) of a layer, by iteration from zeros.
+
+    Every iteration draws the same random numbers, so dropout in f drops the same entries of all.  The statistics of
+    batch normalisation in f are those at the fixed point.  JAX does not go forward through the rule: second derivatives
+    are gradients of gradients, and `signals.hessian_vector_product` raises TypeError.
 
     Args:
       inner: f, a layer of pairs (x, z), a contraction in z; z has x's shape.
