@@ -11,6 +11,7 @@ import functools
 from typing import Any, Literal
 
 import jax
+import jax.numpy as jnp
 
 from jbackprop.rules import Factored, Mixed, Product, factored, static
 
@@ -55,7 +56,7 @@ class Grouped(Factored):
     def weighted(self, weights: jax.Array) -> jax.Array:
         """That of the rows, which have their example's weight."""
         count = jax.tree.leaves(self.factor)[0].shape[1]
-        return merged(self.factor).weighted(weights.repeat(count))
+        return merged(self.factor).weighted(merged(jnp.repeat(weights[:, None], count, axis=1)))
 
     def products(self) -> tuple[Product, ...] | None:
         """The factor's: a row is one more position."""

@@ -93,7 +93,7 @@ class Recurrent(Layer):
         if self.output == "steps":
             dlast, dsteps = jnp.zeros_like(dy[..., 0, :]), dy
         else:
-            dlast, dsteps = dy, jnp.zeros((*dy.shape[:-1], cache.steps, self.hidden), dy.dtype)
+            dlast, dsteps = dy, jnp.repeat(jnp.zeros_like(dy)[..., None, :], cache.steps, axis=-2)
         dcarry = (jnp.zeros_like(dlast), dlast) if self.cell == "lstm" else dlast
         (dx, *_), delta = self.inner.backward(params, cache.kept, (dcarry, dsteps))
         return (dx, None) if self.lengths else dx, delta
