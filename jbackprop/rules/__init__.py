@@ -25,6 +25,7 @@ from ._linear import input_gradient as input_gradient
 from ._linear import linear as linear
 from ._linear import weight_gradient as weight_gradient
 from ._logs import log_deltas as log_deltas
+from ._meshes import by_compiler as by_compiler
 from ._meshes import gradient_like as gradient_like
 from ._meshes import layout as layout
 from ._on_purpose import clip_gradient as clip_gradient

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jbackprop.layers import Stacked, Uses
-from jbackprop.rules import Factored
+from jbackprop.rules import Factored, by_compiler, layout
 
 from ._forms import is_closed
 from ._per_example import leaves
@@ -75,8 +75,18 @@ def _inner(one, other):
         case (Uses(), _) | (_, Uses()):
             return sum_of([_inner(a, b) for a in uses(one) for b in uses(other)])
     if is_closed(one, other, every_two=True):
-        return sum_of([crossed(a, b) for a in one.products() or () for b in other.products() or ()])
-    return jnp.einsum("ik,jk->ij", *_rows(one, other), preferred_element_type=_wide(one, other))
+        return sum_of([_by_examples(crossed, a, b) for a in one.products() or () for b in other.products() or ()])
+    return _by_examples(_every_two, *_rows(one, other))
+
+
+def _by_examples(of_two, one, other):
+    """A number of every two examples, on an explicit mesh spread as those of the first are."""
+    first = jax.tree.leaves(one)[0]
+    return by_compiler(of_two, one, other, layouts=lambda: [(layout(first)[0], None)])
+
+
+def _every_two(one, other):
+    return jnp.einsum("ik,jk->ij", one, other, preferred_element_type=jnp.result_type(jnp.float32, one, other))
 
 
 def uses(factored: Factored) -> tuple[Factored, ...]:

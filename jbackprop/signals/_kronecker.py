@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 
 from jbackprop.layers import Stacked, is_factored
-from jbackprop.rules import Factored, OneHot, Product, Summed, factored
+from jbackprop.rules import Factored, OneHot, Product, Summed, by_compiler, factored
 
 from ._per_example import check_apart
 
@@ -81,7 +81,13 @@ def _of_bias(summed):
 
 def _expanded(product):
     left, right = product
-    return Kronecker(_moment(left) / math.prod(left.shape[:-1]), _moment(right) / left.shape[0])
+    a, b = (by_compiler(_moment, side, layouts=lambda side=side: _nowhere(side)) for side in (left, right))
+    return Kronecker(a / math.prod(left.shape[:-1]), b / left.shape[0])
+
+
+def _nowhere(side):
+    """How a moment lies: on every device."""
+    return [(None,) if isinstance(side, OneHot) else (None, None)]
 
 
 def _reduced(product):
