@@ -81,7 +81,10 @@ def correlate_each(x: jax.Array, delta: jax.Array, geometry: Geometry) -> jax.Ar
 
     As a product of patches an image, one at a time on a CPU, else some: the library would take the images for groups.
     """
-    return _per_platform(_each_by_patches, partial(_each_by_patches, at_a_time=_IMAGES), x, delta, geometry=geometry)
+    some = partial(_each_by_patches, at_a_time=_IMAGES)
+    put_together = partial(_per_platform, _each_by_patches, some, geometry=geometry)
+    images, space = layout(x)[0] or layout(delta)[0], [None] * len(geometry.window)
+    return by_compiler(put_together, x, delta, layouts=lambda: [(images, *space, layout(x)[-1], layout(delta)[-1])])
 
 
 _IMAGES = 256
@@ -196,10 +199,16 @@ def _over_images(step, start, *images):
 
 
 def _each_by_patches(x, delta, geometry, at_a_time=None, rounded=False):
-    """One product of patches an image, some images at a time."""
-    kernels = lax.map(
-        lambda pair: _all_at_once(pair[0][None], pair[1][None], geometry), (x, delta), batch_size=at_a_time
-    )
+    """One product of patches an image, some images at a time; on a mesh every device takes its own."""
+
+    def one(pair):
+        image, delta = pair
+        return _all_at_once(image[None], delta[None], geometry)
+
+    def of_share(*pairs):
+        return (lax.map(one, pairs, batch_size=at_a_time),)
+
+    (kernels,) = in_shares(of_share, x, delta, axes=(0, 0), results=(0,))
     return kernels.astype(x.dtype) if rounded else kernels
 
 
