@@ -14,9 +14,10 @@ class Flow(NamedTuple):
     Attributes:
       deltas: ‖δˡ‖, over the whole batch.
       zeros: the share of δˡ that is exactly 0, such as behind a relu that is off.
-      dead: the share of units whose δ is 0 for every example and position.
+      dead: the share of units whose δ is 0 for every example and position; in a stack, in every block besides.
       gradients: ‖∂C/∂p‖.
-      ratios: ‖update‖ / ‖p‖, how far a step moves a parameter for its size; infinite where it is all zeros.
+      ratios: ‖update‖ / ‖p‖, how far a step moves a parameter for its size; infinite where the parameter is all zeros,
+        0 where the update is.
     """
 
     deltas: Any
@@ -52,8 +53,13 @@ def gradient_flow(params: Params, gradients: Params, deltas: Any, updates: Param
         zeros=jax.tree.map(lambda delta: (delta == 0).mean(), deltas),
         dead=jax.tree.map(lambda delta: (delta == 0).all(tuple(range(delta.ndim - 1))).mean(), deltas),
         gradients=jax.tree.map(norm, gradients),
-        ratios=jax.tree.map(lambda update, param: norm(update) / norm(param), moved, params),
+        ratios=jax.tree.map(_ratio, moved, params),
     )
+
+
+def _ratio(update, param):
+    moved = norm(update)
+    return jnp.where(moved == 0, 0, moved / norm(param))
 
 
 def first_non_finite(deltas: Any) -> str | None:

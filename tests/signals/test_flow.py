@@ -42,6 +42,11 @@ def test_units_that_are_off():
     assert flow.dead[2] == 0
 
 
+def test_ratios_of_a_parameter_that_is_zero():
+    params, updates = (jnp.zeros(2), jnp.zeros(2), jnp.ones(2)), (jnp.zeros(2), jnp.ones(2), jnp.zeros(2))
+    assert signals.gradient_flow(params, updates, ()).ratios == (0, np.inf, 0)
+
+
 @pytest.mark.parametrize("size", [1e-30, 1e30])
 def test_norms_of_extreme_signals_are_in_range(size):
     flow = signals.gradient_flow((), (), jnp.full((3, 4), size, jnp.float32))
