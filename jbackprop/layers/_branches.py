@@ -92,6 +92,8 @@ class Parallel(Several):
 
     def init(self, key: jax.Array, shape: Shape) -> tuple[Params, Shape]:
         """Each branch for its input; ValueError where their outputs do not fit together."""
+        if self.split and (not isinstance(shape, tuple | list) or len(shape) != len(self.parts)):
+            raise ValueError(f"parallel: shape, wanted {len(self.parts)} shapes (one for each layer), got {shape}")
         keys = jax.random.split(key, len(self.parts))
         drawn = [part.init(*each) for part, *each in zip(self.parts, keys, self.inputs(shape), strict=True)]
         params, shapes = zip(*drawn, strict=True)

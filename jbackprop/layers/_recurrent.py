@@ -75,7 +75,7 @@ class Recurrent(Layer):
 
     def init(self, key: jax.Array, shape: Shape) -> tuple[Params, Shape]:
         """W by LeCun's variance, U orthogonal, biases 0; ValueError where the input has no such shape."""
-        if self.lengths and (len(shape) != 2 or shape[1] != ()):
+        if self.lengths and (not isinstance(shape, tuple | list) or len(shape) != 2 or shape[1] != ()):
             wanted = "wanted ((time, features), ()), that of a sequence and its length"
             raise ValueError(f"{self.cell}: shape, {wanted}, got {shape}")
         steps = dataclasses.replace(self, lengths=False).inner

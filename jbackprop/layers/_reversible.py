@@ -45,6 +45,8 @@ class Reversible(Layer):
 
     def init(self, key: jax.Array, shape: Shape) -> tuple[Params, Shape]:
         """The parameters of f and of g, each with an axis of blocks in front."""
+        if not isinstance(shape, tuple | list) or len(shape) != 2:
+            raise ValueError(f"reversible: shape, wanted two shapes (those of the pair), got {shape}")
         first, second = shape
         for name, layer, into, out in ("f", self.f, second, first), ("g", self.g, first, second):
             _, found = layer.init(key, into)

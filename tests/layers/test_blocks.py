@@ -138,6 +138,17 @@ def test_bad_arguments(name):
 SHAPES = {
     "split": (layers.split(3, 2), (6,), r"split: shape, wanted a last axis of 5, got \(6,\)"),
     "lengths": (layers.gru(4, lengths=True), (5, 3), r"gru: shape, wanted \(\(time, features\), \(\)\)"),
+    "no pair of lengths": (
+        layers.lstm(4, lengths=True),
+        4,
+        r"lstm: shape, wanted \(\(time, features\), \(\)\), .* got 4",
+    ),
+    "split branches": (
+        TOGETHER,
+        ((3,), (3,), (3,)),
+        r"parallel: shape, wanted 2 shapes .*, got \(\(3,\), \(3,\), \(3,\)\)",
+    ),
+    "no pair": (layers.reversible(PART, PART, 2), (5,), r"reversible: shape, wanted two shapes .*, got \(5,\)"),
     "reversible": (layers.reversible(PART, layers.linear(5), 2), ((64,), (64,)), r"reversible: g, wanted one that"),
     "map_over_time": (layers.map_over_time(PART), (), r"map_over_time: shape, wanted \(time, …\), got \(\)"),
 }
