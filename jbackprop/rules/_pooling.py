@@ -223,7 +223,9 @@ def _global_avg_pool_fwd(x, spatial):
 
 def _global_avg_pool_bwd(spatial, empty, dy):
     each = (widen(dy) / _volume(empty, spatial)).astype(dy.dtype)
-    return (by_compiler(partial(_at_each_place, empty.shape[1:], spatial), each, layouts=lambda: [layout(empty)[1:]]),)
+    *batch, channels = layout(dy)
+    lies = layout(empty)[1:] if any(layout(empty)) else (*batch, *[None] * spatial, channels)
+    return (by_compiler(partial(_at_each_place, empty.shape[1:], spatial), each, layouts=lambda: [lies]),)
 
 
 global_avg_pool.defvjp(_global_avg_pool_fwd, _global_avg_pool_bwd)

@@ -20,6 +20,8 @@ LINEAR = LayerCase("linear", layers.chain(layers.linear(4), layers.tanh(), layer
 TABLE = LayerCase("table", layers.chain(layers.embedding(7, 4), layers.flatten(), layers.linear(3)), (5,), numbers=7)
 SEQUENCES = LayerCase("sequences", layers.chain(layers.linear(4), layers.flatten(), layers.linear(3)), (6, 5))
 STACK = LayerCase("stack", layers.chain(layers.stack(layers.residual(layers.linear(5)), 2), layers.linear(3)), (5,))
+FRAMES = layers.map_over_time(layers.chain(layers.conv(4, (3, 3)), layers.global_avg_pool()))
+FILMS = LayerCase("films", layers.chain(FRAMES, layers.gru(3, output="last")), (3, 5, 4, 2))
 QUANTITIES = {
     "per_example": signals.per_example,
     "squared_norm": signals.squared_norm,
@@ -45,7 +47,7 @@ def test_the_last_state_of_sequences(cell):
     assert_same_when_spread(LayerCase("last", net, (5, 2)), jb.backprop(net, rules.softmax_cross_entropy))
 
 
-@pytest.mark.parametrize("case", [LINEAR, TABLE, SEQUENCES, STACK, CONVOLUTIONS], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", [LINEAR, TABLE, SEQUENCES, STACK, CONVOLUTIONS, FILMS], ids=lambda case: case.name)
 def test_quantities_of_a_batch_that_is_spread(case):
     factored = signals.factored_gradient(case.layer, rules.softmax_cross_entropy)
 
@@ -56,6 +58,6 @@ def test_quantities_of_a_batch_that_is_spread(case):
     assert_same_when_spread(case, every)
 
 
-@pytest.mark.parametrize("case", [LINEAR, CONVOLUTIONS], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", [LINEAR, CONVOLUTIONS, FILMS], ids=lambda case: case.name)
 def test_clipped_gradients_of_a_batch_that_is_spread(case):
     assert_same_when_spread(case, signals.clipped_gradient(case.layer, rules.softmax_cross_entropy, 0.1))
