@@ -220,11 +220,12 @@ def test_private_training_of_whole_batches_without_a_limit_is_gradient_descent()
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
 
 
-def test_the_noise_of_a_step_is_as_large_as_it_says():
-    settings = dp_mnist.Settings(**{**SMALL_PRIVATE, "epochs": 1}, max_norm=0.5)
-    quiet, loud = map(private.trainer(settings, *dp_mnist.task(settings)), (0.0, 3.0))
+@pytest.mark.parametrize("steps", [1, 4])
+def test_the_noise_of_steps_is_as_large_as_they_say_and_each_has_its_own(steps):
+    settings = dp_mnist.Settings(**{**SMALL_PRIVATE, "epochs": steps}, max_norm=0.5)
+    quiet, loud = map(private.trainer(settings, *dp_mnist.task(settings)), (0.0, 30.0))
     moved = (loud[0]["w"] - quiet[0]["w"]).ravel()
-    np.testing.assert_allclose(moved.std(), settings.learning_rate * 3.0 * 0.5 / 60, rtol=0.05)
+    np.testing.assert_allclose(moved.std(), settings.learning_rate * 30.0 * 0.5 / 60 * math.sqrt(steps), rtol=0.05)
 
 
 def test_batches_hold_each_example_alike():
