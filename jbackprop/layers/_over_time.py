@@ -137,7 +137,7 @@ class MapOverTime(Layer):
 
     def factors(self, params: Params, cache: Steps, delta: Any) -> Any:
         """The layer's, the steps of a sequence together."""
-        rows = jax.tree.map(_joined, delta, self._axes("backward", params, cache))
+        rows = _along(_joined, delta, self._axes("backward", params, cache))
         factors = self.inner.factors(params, cache.kept, rows)
         return jax.tree.map(lambda factor: Grouped.of(factor, cache.count), factors, is_leaf=is_factored)
 
@@ -146,8 +146,7 @@ class MapOverTime(Layer):
         return self.inner.statistics(params, cache.kept)
 
     def _apart(self, of: Pass, params, cache, delta):
-        axes = self._axes(of, params, cache)
-        return jax.tree.map(lambda array, axis: _split(array, axis, cache.count), delta, axes)
+        return _along(lambda array, axis: _split(array, axis, cache.count), delta, self._axes(of, params, cache))
 
     def _axes(self, of: Pass, params, cache):
         return _axes_of_examples(self.inner, of, Arrays.of(params), cache.x)
@@ -193,15 +192,24 @@ def _joined(array, axis):
 def _axes_of_examples(layer: Layer, of: Pass, params: Arrays, x: Arrays) -> Any:
     """Which axis of each array of a layer's δ is that of the examples, −1 for none: a stack has its blocks in front.
 
-    It is the axis that is longer for more examples.
+    It is the axis that is longer for more examples; None, for the first of each, where they cannot be more.
     """
 
     def delta(params, x):
         y, cache = layer.forward(params, x)
         return getattr(layer, of)(params, cache, y)[1]
 
-    few, more = (jax.eval_shape(delta, params.times(), x.times(examples)) for examples in (2, 4))
+    try:
+        few, more = (jax.eval_shape(delta, params.times(), x.times(examples)) for examples in (2, 4))
+    except Exception:  # whatever a rule says that takes so many examples and no others
+        return None
     return jax.tree.map(_where_different, few, more)
+
+
+def _along(change, delta, axes):
+    if axes is None:
+        return jax.tree.map(lambda array: change(array, 0), delta)
+    return jax.tree.map(change, delta, axes)
 
 
 def _where_different(one, other):

@@ -263,7 +263,7 @@ def test_dp_gpt(tmp_path, capsys, monkeypatch):
     (run,) = (tmp_path / "runs").iterdir()
     without, little, much = lines_of(run)
     assert [line["epsilon"] for line in (without, little, much)] == [None, 4, 0.04]
-    assert without["bits"] < little["bits"] < math.log2(20) < much["bits"]
+    assert without["bits"] < little["bits"] < 3.5 < much["bits"]  # counts of single characters take 3.67
     assert (run / "bits.png").read_bytes().startswith(PNG)
     printed = capsys.readouterr().out
     assert "bits.png" in printed and "by counts of single characters" in printed and "step, s" in printed
