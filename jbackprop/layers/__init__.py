@@ -46,6 +46,7 @@ from ._backprop import Loss as Loss
 from ._backprop import Pass as Pass
 from ._backprop import autodiff as autodiff
 from ._backprop import backprop as backprop
+from ._backprop import check_net_and_loss as check_net_and_loss
 from ._backprop import loss_and_signal as loss_and_signal
 from ._branches import parallel as parallel
 from ._branches import residual as residual
@@ -76,7 +77,6 @@ from ._layer import NOTHING as NOTHING
 from ._layer import About as About
 from ._layer import Layer as Layer
 from ._layer import Params as Params
-from ._layer import check_layer as check_layer
 from ._layer import check_named as check_named
 from ._layer import is_factored as is_factored
 from ._layer import like as like

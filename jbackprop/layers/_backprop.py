@@ -117,7 +117,7 @@ def backprop(net: Layer, loss: Loss) -> Backpropagate:
 
     Source: D. E. Rumelhart, G. E. Hinton, R. J. Williams, Nature 323, 1986, equations 4 to 7.
     """
-    _check("backprop", net, loss)
+    check_net_and_loss("backprop", net, loss)
     return Backpropagate(net, loss)
 
 
@@ -126,7 +126,7 @@ def autodiff(net: Layer, loss: Loss) -> Backpropagate:
 
     The returned function has the same signature; its deltas are (), since automatic differentiation does not tell them.
     """
-    _check("autodiff", net, loss)
+    check_net_and_loss("autodiff", net, loss)
     return Autodiff(net, loss)
 
 
@@ -154,7 +154,8 @@ def known_weights(net: Layer, loss: Loss, params: Params, x: Any, y: Any, key: j
         return None
 
 
-def _check(maker, net, loss):
+def check_net_and_loss(maker: str, net: Layer, loss: Loss) -> None:
+    """Raises TypeError unless one is a Layer and the other a function."""
     check_layer(maker, net=net)
     if not callable(loss):
         raise TypeError(f"{maker}: loss, wanted a function of (output, target), got {loss!r}")

@@ -10,7 +10,6 @@ import functools
 import itertools
 import math
 from collections.abc import Iterator, Sequence
-from functools import partial
 from typing import Any
 
 import jax.numpy as jnp
@@ -104,7 +103,7 @@ def in_other_dtypes(subject: Subject, start: Arrays) -> Iterator[Failure]:
 def _judged(subject, dtype, leaves, wanted, note):
     _, got = subject.evaluate(subject.pull, dtype, leaves)
     share = float(jnp.finfo(dtype).eps) * magnitude([leaves[i] for i in subject.wrt])
-    if not subject.is_random and all(map(partial(_is_close, subject, dtype, share), typical(subject), got, wanted)):
+    if not subject.is_random and _are_close(subject, dtype, share, got, wanted):
         return  # nobody has to be asked what autodiff is off
     _, twin = subject.evaluate(subject.pull_twin, dtype, leaves)
     if subject.is_random:
@@ -118,8 +117,9 @@ def _judged(subject, dtype, leaves, wanted, note):
         yield from worst(what, dtype, g, known, allowance, note, lambda i=i, n=noise: n + moved()[i], x)
 
 
-def _is_close(subject, dtype, share, scale, got, wanted):
-    return (subject.allowance(dtype, scale, share * np.abs(wanted)).units(got, wanted) <= UNITS).all()
+def _are_close(subject, dtype, share, got, wanted):
+    each = zip(typical(subject), got, wanted, strict=True)
+    return all((subject.allowance(dtype, scale, share * np.abs(w)).units(g, w) <= UNITS).all() for scale, g, w in each)
 
 
 def _of_random(subject, leaves, own, twin):

@@ -86,7 +86,7 @@ def _by_examples(of_two, one, other):
 
 
 def _every_two(one, other):
-    return jnp.einsum("ik,jk->ij", one, other, preferred_element_type=jnp.result_type(jnp.float32, one, other))
+    return jnp.einsum("ik,jk->ij", one, other, preferred_element_type=_wide(one, other))
 
 
 def uses(factored: Factored) -> tuple[Factored, ...]:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jbackprop.layers import Layer, Loss, Params, check_layer, check_named, rebuilt
+from jbackprop.layers import Layer, Loss, Params, check_named, check_net_and_loss, rebuilt
 
 from ._per_example import APART
 
@@ -91,9 +91,7 @@ def factored_gradient(net: Layer, loss: Loss) -> Factored:
 
 def check_network(name: str, net: Layer, loss: Loss) -> None:
     """Raises what those who take a network and a loss say that they raise."""
-    check_layer(name, net=net)
-    if not callable(loss):
-        raise TypeError(f"{name}: loss, wanted a function of (output, target), got {loss!r}")
+    check_net_and_loss(name, net, loss)
 
     def keeps_apart(layer):
         if layer.mixes_examples:

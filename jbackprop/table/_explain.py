@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jbackprop.layers import Layer, check_layer
+from jbackprop.layers import Layer, check_net_and_loss
 
 from ._both import both_ways
 from ._explanation import Explanation, Order
@@ -62,10 +62,7 @@ def explain(net: Layer, loss: Callable[..., jax.Array], order: Order = "layers")
       ∂C/∂W¹      = xᵀ δ¹: [[6. 0.]], exact
       ∂C/∂x       = δ¹ W¹ᵀ: [[2.]], exact
     """
-    check_layer("explain", net=net)
-    if not callable(loss):
-        raise TypeError(f"explain: loss, wanted a function of (output, target), got {loss!r}")
-
+    check_net_and_loss("explain", net, loss)
     if order not in get_args(Order):
         raise ValueError(f"explain: order, wanted one of {', '.join(get_args(Order))}, got {order!r}")
 
