@@ -36,12 +36,14 @@ def gpt(
     x: Any, y: Any, rate: float, width: int = 256, depth: int = 4, heads: int = 4, vocabulary: int = 4096
 ) -> Callable[[], Any]:
     """Blocks of attention and a gated MLP between one table, used at both ends."""
-    rngs = nnx.Rngs(0)
+    rngs, half = nnx.Rngs(0), width // heads // 2
+    angles = jnp.arange(x.shape[1])[:, None] * 10000.0 ** (-jnp.arange(half) / half)
+    turned = partial(_turned, cos=jnp.cos(angles)[:, None], sin=jnp.sin(angles)[:, None])
 
     class Net(nnx.Module):
         def __init__(self) -> None:
             self.table = nnx.Embed(vocabulary, width, rngs=rngs)
-            self.blocks = nnx.Sequential(*(_Block(width, heads, rngs) for _ in range(depth)))
+            self.blocks = nnx.Sequential(*(_Block(width, heads, turned, rngs) for _ in range(depth)))
             self.norm = nnx.RMSNorm(width, rngs=rngs)
 
         def __call__(self, ids):
@@ -53,28 +55,25 @@ def gpt(
 class _Block(nnx.Module):
     """Causal attention with rotary positions, and a gated MLP."""
 
-    def __init__(self, width: int, heads: int, rngs: nnx.Rngs) -> None:
+    def __init__(self, width: int, heads: int, turned: Callable[[jax.Array], jax.Array], rngs: nnx.Rngs) -> None:
         inner, linear = -(-width // 3) * 8, partial(nnx.Linear, use_bias=False, rngs=rngs)
         self.attention_norm, self.norm = nnx.RMSNorm(width, rngs=rngs), nnx.RMSNorm(width, rngs=rngs)
         self.projections, self.out = linear(width, 3 * width), linear(width, width)
         self.up, self.down = linear(width, 2 * inner), linear(inner, width)
-        self.heads = heads
+        self.heads, self.turned = heads, turned
 
     def __call__(self, x):
         parts = jnp.split(self.projections(self.attention_norm(x)), 3, axis=-1)
         q, k, v = (part.reshape(*part.shape[:-1], self.heads, -1) for part in parts)
-        y = jax.nn.dot_product_attention(_turned(q), _turned(k), v, is_causal=True)
+        y = jax.nn.dot_product_attention(self.turned(q), self.turned(k), v, is_causal=True)
         x = x + self.out(y.reshape(x.shape))
         gate, value = jnp.split(self.up(self.norm(x)), 2, axis=-1)
         return x + self.down(nnx.silu(gate) * value)
 
 
-def _turned(x):
-    """(*batch, time, heads, features), turned by angles that grow with the time."""
-    half = x.shape[-1] // 2
-    angles = jnp.arange(x.shape[-3])[:, None, None] * 10000.0 ** (-jnp.arange(half) / half)
+def _turned(x, cos, sin):
     a, b = jnp.split(x, 2, axis=-1)
-    return jnp.concatenate([a * jnp.cos(angles) - b * jnp.sin(angles), b * jnp.cos(angles) + a * jnp.sin(angles)], -1)
+    return jnp.concatenate([a * cos - b * sin, b * cos + a * sin], -1)
 
 
 STEPS: dict[str, Callable[..., Callable[[], Any]]] = {"mlp": mlp, "cnn": cnn, "lstm": lstm, "gpt": gpt}

@@ -66,6 +66,11 @@ class Backpropagate:
         _, deltas, gradients = self.net.backpropagate(params, cache, d_output)
         return Pass(values.mean(), gradients, deltas, self.net.statistics(params, cache))
 
+    @property
+    def averages(self) -> bool:
+        """Whether its gradients are means over the examples."""
+        return True
+
     def scaled(self, loss: Loss, scale: Any) -> "Backpropagate":
         """The same of a loss that is this one times scale, for half precision."""
         return dataclasses.replace(self, loss=loss)

@@ -70,6 +70,11 @@ class ClippedGradient(Backpropagate):
         gradients, losses, norms = take(params, (x, y, key, weights), share)
         return Clipped((weights * losses).mean().astype(losses.dtype), like(gradients, params), norms)
 
+    @property
+    def averages(self) -> bool:
+        """Whether the sum is divided by the number of examples."""
+        return self.mean
+
     def scaled(self, loss: Loss, scale: Any) -> "ClippedGradient":
         """The same of a loss that is this one times scale: the longest gradient is as much longer."""
         stability = None if self.stability is None else self.stability * scale

@@ -31,6 +31,11 @@ class Around(Backpropagate):
 
     way: Backpropagate
 
+    @property
+    def averages(self) -> bool:
+        """Whether the other one's are."""
+        return self.way.averages
+
     def scaled(self, loss: Loss, scale: Any) -> "Around":
         """The same around the other one of a scaled loss."""
         return dataclasses.replace(self, loss=loss, way=self.way.scaled(loss, scale))
@@ -93,7 +98,7 @@ def in_parts(backpropagate: Backpropagate, parts: int) -> InParts:
     _check("in_parts", backpropagate)
     if parts < 1 or parts != int(parts):
         raise ValueError(f"in_parts: parts, wanted a positive whole number, got {parts}")
-    if not getattr(backpropagate, "mean", True):
+    if not backpropagate.averages:
         raise ValueError("in_parts: backpropagate, wanted means of examples, got sums (mean=False): use micro_batches")
     return InParts(backpropagate.net, backpropagate.loss, backpropagate, parts)
 

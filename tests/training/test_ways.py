@@ -248,6 +248,14 @@ BAD = {
         ValueError,
         "in_parts: backpropagate, wanted means of examples, got sums",
     ),
+    "sums in half precision": (
+        lambda: training.in_parts(
+            training.mixed_precision(signals.clipped_gradient(layers.linear(3), rules.squared_error, 1.0, mean=False)),
+            2,
+        ),
+        ValueError,
+        "in_parts: backpropagate, wanted means of examples, got sums",
+    ),
     "batch": (
         lambda: training.in_parts(way("manual", network()), 3)(*problem(network())),
         ValueError,
