@@ -65,6 +65,13 @@ jax.monitoring.register_event_duration_secs_listener(count)
 
 
 @pytest.fixture
+def float64():
+    """Numbers are of float64 unless somebody says otherwise; a file asks for it by `usefixtures`."""
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.fixture
 def programs():
     """() -> how many programs were compiled so far, or read from where they are kept."""
     before = summed(1).get("compiled or read")

@@ -36,6 +36,11 @@ def problem(case: LayerCase, examples: int):
     return params, x, jax.tree.map(lambda out: jax.device_put(rng.normal(size=out.shape)), y)
 
 
+def draw(*shape: int) -> jax.Array:
+    """Normal numbers, the same of a shape whenever it is asked for."""
+    return jnp.asarray(np.random.default_rng(shape).normal(size=shape))
+
+
 def parameters(shaped):
     """Generic ones of these shapes: a weight keeps the size of what it is given, a scale and an offset are near 1."""
     rng = np.random.default_rng(2)

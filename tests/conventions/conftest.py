@@ -1,14 +1,12 @@
 """What the conventions share: float64, one source of random numbers, and what it means to agree."""
 
-import jax
 import numpy as np
 import pytest
 
 
 @pytest.fixture(autouse=True)
-def float64():
-    with jax.enable_x64(True):
-        yield
+def _in_float64(float64):
+    """In every file here."""
 
 
 @pytest.fixture

@@ -22,11 +22,7 @@ from jax.sharding import PartitionSpec as P
 from jbackprop import automatic, layers, rules
 from jbackprop.functions import count_rules
 
-
-@pytest.fixture(autouse=True)
-def float64():
-    with jax.enable_x64(True):
-        yield
+pytestmark = pytest.mark.usefixtures("float64")
 
 
 @jax.custom_vjp

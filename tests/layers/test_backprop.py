@@ -20,12 +20,6 @@ def dtype(request):
         yield request.param
 
 
-@pytest.fixture
-def float64():
-    with jax.enable_x64(True):
-        yield
-
-
 def draw(*shape):
     return jax.device_put(np.random.default_rng(shape).normal(size=shape).astype(jnp.result_type(float)))
 

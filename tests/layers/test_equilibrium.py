@@ -16,11 +16,7 @@ SMALL = layers.normal(0.15)
 BOTH = layers.parallel(layers.linear(N), layers.linear(N, bias=False, weights=SMALL), join="sum", split=True)
 NET = layers.chain(layers.linear(N), layers.equilibrium(layers.chain(BOTH, layers.tanh())), layers.linear(3))
 
-
-@pytest.fixture(autouse=True)
-def float64():
-    with jax.enable_x64(True):
-        yield
+pytestmark = pytest.mark.usefixtures("float64")
 
 
 def problem():

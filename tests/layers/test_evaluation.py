@@ -7,18 +7,11 @@ import pytest
 
 import jbackprop as jb
 from jbackprop import layers, rules, signals
+from tests.problems import draw
 
 M, N_IN, N = 6, 5, 4
 
-
-@pytest.fixture(autouse=True)
-def float64():
-    with jax.enable_x64(True):
-        yield
-
-
-def draw(*shape):
-    return jnp.asarray(np.random.default_rng(shape).normal(size=shape))
+pytestmark = pytest.mark.usefixtures("float64")
 
 
 def trained(net):

@@ -17,11 +17,7 @@ EXAMPLES = 7
 EVERY = (*LAYERS, *NETWORKS)
 each_case = pytest.mark.parametrize("case", EVERY, ids=lambda case: case.name)
 
-
-@pytest.fixture(autouse=True)
-def float64():
-    with jax.enable_x64(True):
-        yield
+pytestmark = pytest.mark.usefixtures("float64")
 
 
 def assert_close(got, wanted):

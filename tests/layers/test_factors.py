@@ -14,18 +14,11 @@ import pytest
 import jbackprop as jb
 from jbackprop import layers, rules
 from jbackprop.layers import Outer, Summed
+from tests.problems import draw
 
 M, T, N_IN, HIDDEN, N_OUT = 7, 4, 6, 5, 3
 
-
-@pytest.fixture(autouse=True)
-def float64():
-    with jax.enable_x64(True):
-        yield
-
-
-def draw(*shape):
-    return jnp.asarray(np.random.default_rng(shape).normal(size=shape))
+pytestmark = pytest.mark.usefixtures("float64")
 
 
 per_example = jax.vmap(layers.total)

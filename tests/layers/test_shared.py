@@ -7,19 +7,12 @@ import pytest
 
 import jbackprop as jb
 from jbackprop import layers, rules, signals
+from tests.problems import draw
 
 M, N = 6, 4
 LINEAR = layers.linear(N)
 
-
-@pytest.fixture(autouse=True)
-def float64():
-    with jax.enable_x64(True):
-        yield
-
-
-def draw(*shape):
-    return jnp.asarray(np.random.default_rng(shape).normal(size=shape))
+pytestmark = pytest.mark.usefixtures("float64")
 
 
 def tied(*ties):

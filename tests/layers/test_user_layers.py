@@ -15,18 +15,11 @@ from jbackprop import layers, rules
 from jbackprop.functions import count_rules
 from jbackprop.signals import factored_gradient, per_example, squared_norm
 from tests.layers.user_layers import Add, Gate, Scale, Twice, cubed, jitted, of_seven, stretched, turned, warped
+from tests.problems import draw
 
 M, N = 7, 5
 
-
-@pytest.fixture(autouse=True)
-def float64():
-    with jax.enable_x64(True):
-        yield
-
-
-def draw(*shape):
-    return jnp.asarray(np.random.default_rng(shape).normal(size=shape))
+pytestmark = pytest.mark.usefixtures("float64")
 
 
 def block():

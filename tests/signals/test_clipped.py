@@ -24,11 +24,7 @@ from tests.signals.problems import (
     weighted_sum,
 )
 
-
-@pytest.fixture(autouse=True)
-def float64():
-    with jax.enable_x64(True):
-        yield
+pytestmark = pytest.mark.usefixtures("float64")
 
 
 def classifier():

@@ -27,11 +27,7 @@ APART = pytest.mark.parametrize("case", [case for case in EVERY if not case.mixe
 MIXING = pytest.mark.parametrize("case", [case for case in EVERY if case.mixes_examples], ids=lambda c: c.name)
 WEIGHTS = np.array([1, 0.5, 0, 1, 2, 1, 1, 0.25])
 
-
-@pytest.fixture(autouse=True)
-def float64():
-    with jax.enable_x64(True):
-        yield
+pytestmark = pytest.mark.usefixtures("float64")
 
 
 def blocks_first(stacked, params):

@@ -11,11 +11,7 @@ from jax.extend.core import jaxprs_in_params
 from jbackprop import layers, rules, signals
 from tests.signals.problems import EXAMPLES, assert_close, draw, each_gradient, factors_of, in_rows
 
-
-@pytest.fixture(autouse=True)
-def float64():
-    with jax.enable_x64(True):
-        yield
+pytestmark = pytest.mark.usefixtures("float64")
 
 
 def test_the_closed_form_writes_no_gradient_and_no_one_hot():

@@ -19,11 +19,7 @@ from tests.signals.problems import EVERY, assert_close, draw, each_gradient, in_
 M, CLASSES = 6, 3
 KEY = jax.random.key(0)
 
-
-@pytest.fixture(autouse=True)
-def float64():
-    with jax.enable_x64(True):
-        yield
+pytestmark = pytest.mark.usefixtures("float64")
 
 
 def updated(transform, gradients, state, curvature) -> Any:

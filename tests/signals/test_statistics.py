@@ -24,11 +24,7 @@ CASES = [
     case for case in EVERY if case.name in ("chain", "stack", "shared, a tied table", "convolutional", "recurrent")
 ]
 
-
-@pytest.fixture(autouse=True)
-def float64():
-    with jax.enable_x64(True):
-        yield
+pytestmark = pytest.mark.usefixtures("float64")
 
 
 @pytest.fixture(params=CASES, ids=lambda case: case.name, scope="module")

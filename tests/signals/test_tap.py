@@ -11,11 +11,7 @@ from jbackprop import layers, rules
 from jbackprop.signals import sink, tap
 from tests.signals.problems import assert_close
 
-
-@pytest.fixture(autouse=True)
-def float64():
-    with jax.enable_x64(True):
-        yield
+pytestmark = pytest.mark.usefixtures("float64")
 
 
 def square(x, delta):
