@@ -50,6 +50,31 @@ def test_gradients_are_those_of_the_library(groups, size):
         np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("shape", "strides", "padding", "stretch", "dilation"),
+    [
+        ((7, 30, 200, 4), (1, 1), ((1, 1), (1, 1)), (1, 1), (1, 1)),
+        ((2, 12, 2000, 8), (1, 1), ((1, 1), (1, 1)), (1, 1), (1, 1)),
+        ((1, 15, 3000, 8), (2, 1), ((3, 0), (0, 1)), (1, 1), (2, 1)),
+        ((1, 9, 2000, 8), (2, 1), ((2, 2), (1, 2)), (2, 1), (1, 2)),
+        ((3, 7, 1500, 8), (1, 3), ((0, 1), (0, 0)), (1, 2), (1, 1)),
+    ],
+    ids=["images left over", "bands", "strides and dilation", "stretch", "a prime number of rows"],
+)
+@pytest.mark.parametrize("groups", [1, 2])
+def test_kernel_gradient_of_many_tiles_is_that_of_the_library(shape, strides, padding, stretch, dilation, groups):
+    x = jax.random.normal(jax.random.key(5), shape)
+    kernel = jax.random.normal(jax.random.key(6), (3, 2, shape[-1] // groups, 6))
+    options = {"lhs_dilation": stretch, "rhs_dilation": dilation, "feature_group_count": groups}
+
+    def library(kernel):
+        return lax.conv_general_dilated(x, kernel, strides, padding, dimension_numbers=NUMBERS, **options)
+
+    rule = partial(rules.conv, x, window_strides=strides, padding=padding, **options)
+    (got,), (wanted,) = _gradients(rule, kernel), _gradients(library, kernel)
+    np.testing.assert_allclose(got, wanted, atol=1e-5 * float(abs(wanted).max()))
+
+
 def test_transposed_convolution_with_the_kernel_transposed_is_the_gradient():
     strides = (2, 1)
     y, pull = jax.vjp(lambda x: rules.conv(x, KERNEL, None, strides, "VALID"), X[:, :5])

@@ -7,17 +7,17 @@ groups; i counts the input channels of one, o all output channels:
     dx_qi = Σ_{p, k: p s + k d = q t + low} Σ_o δ_po W_kio          `spread`, its transpose
     V_kio = Σ_n Σ_p X[p s + k d]_i δ_po                             `correlate_all`, summed over the batch n
 
-A GPU or TPU has library convolutions for all three.  So has XLA on a CPU, as fast as a matrix product for one group of
-channels and up to two axes of space, and up to a hundred times slower elsewhere.  There it is, instead,
+A GPU or TPU has library convolutions for all three.  XLA on a CPU has one for y and dx, as fast as a matrix product for
+one group of channels and up to two axes of space, and up to a hundred times slower elsewhere.  There it is, instead,
 
     one input and one output channel a group     a sum over k of shifted images times a row of W; V image by image
     other groups, or three axes of space         one matrix product an image, of its patches
     windows of one entry, for V                  one matrix product
-    V elsewhere                                  `correlate` of arrays that are turned in memory: XLA turns them itself,
+    V along one axis of space                    `correlate` of arrays that are turned in memory: XLA turns them itself,
                                                  but for loops, in which it takes one entry at a time
+    V elsewhere                                  one matrix product a tile, of the patches that a cache holds
 
-The patches of one image are in memory at a time.  Autodiff of the same would keep those of all images, which is faster
-only where they are few.
+So the patches of one image or tile are in memory at a time.  Autodiff of the same would keep those of all images.
 """
 
 import functools
@@ -29,7 +29,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jbackprop.rules._arrays import beside, rows, wide_dtype, widen
+from jbackprop.rules._arrays import beside, outer, rows, wide_dtype, widen
 from jbackprop.rules._compiled import compiled_once
 from jbackprop.rules._meshes import by_compiler, in_shares, layout, varied_like
 
@@ -41,6 +41,7 @@ from ._library import (
     spread_by_library,
     spread_by_turning,
 )
+from ._tiles import tiles
 
 
 @compiled_once(static_argnames="geometry")
@@ -63,7 +64,8 @@ def spread(delta: jax.Array, w: jax.Array, geometry: Geometry, space: tuple[int,
 def correlate_all(x: jax.Array, delta: jax.Array, geometry: Geometry) -> jax.Array:
     """V, (*window, in of a group, out), from x, (n, *space, in), and δ, (n, *positions, out)."""
     kernel = jax.ShapeDtypeStruct((*geometry.window, x.shape[-1] // geometry.groups, delta.shape[-1]), x.dtype)
-    cpu = _choose(kernel, geometry, all_by_turning, _all_by_entries, _all_by_patches)
+    by_library = all_by_turning if len(geometry.window) == 1 else _all_by_patches
+    cpu = _choose(kernel, geometry, by_library, _all_by_entries, _all_by_patches)
     cpu = _all_at_once if math.prod(geometry.window) == 1 else cpu
     put_together = partial(_per_platform, cpu, all_by_library, geometry=geometry)
     space = [None] * len(geometry.window)
@@ -93,8 +95,7 @@ _IMAGES = 256
 
 def patches_of(x: jax.Array, geometry: Geometry) -> jax.Array:
     """What each window sees of one group of channels, in the kernel's order: (n, *positions, window · in)."""
-    patches = _patches(x, geometry)
-    return patches.reshape(*patches.shape[:-3], math.prod(patches.shape[-3:]))
+    return jnp.concatenate(list(_entries(x, geometry)), axis=-1)
 
 
 def _choose(w, geometry, by_library, by_entries, by_patches):
@@ -174,14 +175,20 @@ def _spread_by_patches(delta, w, geometry, space):
 
 
 def _all_by_patches(x, delta, geometry):
-    """V as one product an image, added up."""
+    """V as one product a tile, added up."""
 
-    def step(total, pair):
-        image, delta = pair
-        return total + _all_at_once(image[None], delta[None], geometry), None
+    def of_share(x, delta):
+        images, signals, of_tile = tiles(x, delta, geometry)
 
-    kernel = (*geometry.window, x.shape[-1] // geometry.groups, delta.shape[-1])
-    return _over_images(step, jnp.zeros(kernel, wide_dtype(x)), x, delta)
+        @partial(jax.checkpoint, prevent_cse=False)
+        def step(total, tile):
+            images, signals = tile
+            return total + _all_at_once(images, signals, of_tile), None
+
+        kernel = (*geometry.window, x.shape[-1] // geometry.groups, delta.shape[-1])
+        return lax.scan(step, varied_like(jnp.zeros(kernel, wide_dtype(x)), x, delta), (images, signals))[:1]
+
+    return in_shares(of_share, x, delta, axes=(0, 0), results=(None,))[0]
 
 
 def _of_each_image(one, images):
@@ -214,6 +221,8 @@ def _each_by_patches(x, delta, geometry, at_a_time=None, rounded=False):
 
 def _all_at_once(x, delta, geometry):
     """V as one product, of all patches with δ."""
+    if geometry.groups == 1:
+        return outer(patches_of(x, geometry), delta).reshape(*geometry.window, x.shape[-1], delta.shape[-1])
     patches, delta = rows(_patches(x, geometry), 3), rows(_grouped(delta, geometry.groups), 2)
     v = jnp.einsum("pkgi,pgo->kigo", patches, delta, preferred_element_type=wide_dtype(x))
     return v.reshape(*geometry.window, v.shape[1], v.shape[2] * v.shape[3])
@@ -221,7 +230,8 @@ def _all_at_once(x, delta, geometry):
 
 def _patches(x, geometry):
     """(n, *positions, window, groups, in of a group)"""
-    return jnp.stack([_grouped(entry, geometry.groups) for entry in _entries(x, geometry)], axis=-3)
+    patches, groups = patches_of(x, geometry), geometry.groups
+    return patches.reshape(*patches.shape[:-1], math.prod(geometry.window), groups, x.shape[-1] // groups)
 
 
 def _weights(w, geometry):
