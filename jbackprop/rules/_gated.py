@@ -45,31 +45,31 @@ def _glu_fwd(x, axis):
     check_floating("glu", x=x)
     if not -x.ndim <= axis < x.ndim or x.shape[axis] % 2:
         raise ValueError(f"glu: x, wanted an even number of entries along axis {axis}, got shape {x.shape}")
-    value, gate = _halves(x, axis)
-    return (value * jax.lax.logistic(gate)).squeeze(axis % x.ndim).astype(x.dtype), x
+    value, gate = jnp.split(widen(x), 2, axis)
+    return (value * jax.lax.logistic(gate)).astype(x.dtype), x
 
 
 def _glu_bwd(axis, x, dy):
-    value, gate = _halves(x, axis)
-    s, dy = jax.lax.logistic(gate), jnp.expand_dims(widen(dy), axis % x.ndim)
+    value, gate = jnp.split(widen(x), 2, axis)
+    s, dy = jax.lax.logistic(gate), widen(dy)
     return (_joined(dy * s, dy * value * s * (1 - s), axis, x),)
 
 
 glu.defvjp(_glu_fwd, _glu_bwd)
 
 
-def _halves(x, axis):
-    """Both halves along an axis, widened, with an axis of size 1 before it."""
-    axis %= x.ndim
-    both = widen(x).reshape(*x.shape[:axis], 2, x.shape[axis] // 2, *x.shape[axis + 1 :])
-    return (jax.lax.slice_in_dim(both, half, half + 1, axis=axis) for half in range(2))
-
-
 def _joined(first, second, axis, like):
-    """An array from its halves, each entry chosen from both: one program, where a concatenation takes three."""
+    """An array from its halves.
+
+    On an accelerator each entry is chosen from both: one program, where a concatenation takes three.  XLA on a CPU takes
+    three either way, and would write the array once for each use of it.
+    """
+    if jax.default_backend() == "cpu":
+        return jnp.concatenate([first, second], axis).astype(like.dtype)
     axis %= like.ndim
     half = jax.lax.broadcasted_iota(jnp.int32, (2, *[1] * (like.ndim - axis)), 0)
-    return jnp.where(half == 0, first, second).reshape(like.shape).astype(like.dtype)
+    both = jnp.where(half == 0, jnp.expand_dims(first, axis), jnp.expand_dims(second, axis))
+    return both.reshape(like.shape).astype(like.dtype)
 
 
 def _define_gate(rule: jax.custom_vjp, slope: Callable, sigma: Callable) -> None:
@@ -81,7 +81,7 @@ def _define_gate(rule: jax.custom_vjp, slope: Callable, sigma: Callable) -> None
     def bwd(*arguments):
         *options, (gate, value), dy = arguments
         if value is None:
-            (g, v), dy = _halves(gate, -1), widen(dy)[..., None, :]
+            (g, v), dy = jnp.split(widen(gate), 2, -1), widen(dy)
             return _joined(dy * v * slope(g, *options), dy * sigma(g, *options), -1, gate), None
         g, dy = widen(gate), widen(dy)
         dgate = dy * widen(value) * slope(g, *options)
@@ -98,8 +98,8 @@ def _gated(name, sigma, gate, value):
         return (sigma(widen(gate)) * widen(value)).astype(jnp.result_type(gate, value))
     if not gate.ndim or gate.shape[-1] % 2:
         raise ValueError(f"{name}: gate, wanted an even number of features without a value, got shape {gate.shape}")
-    g, v = _halves(gate, -1)
-    return (sigma(g) * v).squeeze(-2).astype(gate.dtype)
+    g, v = jnp.split(widen(gate), 2, -1)
+    return (sigma(g) * v).astype(gate.dtype)
 
 
 @jax.custom_vjp

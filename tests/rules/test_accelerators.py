@@ -1,4 +1,4 @@
-"""The ways of an accelerator, on a CPU: one reduction of the logits, several steps in a turn, rows in large tiles."""
+"""The ways of an accelerator, on a CPU: one reduction of the logits, several steps in a turn, large tiles, gates in one."""
 
 import jax
 import jax.numpy as jnp
@@ -38,10 +38,12 @@ def test_one_pass_over_the_logits_finds_what_three_do(on_gpu):
 
 NAMES = (
     "ctc",
+    "glu, axis 1",
     "gru, lengths, reverse, two batch axes",
     "linear_softmax_cross_entropy",
     "linear_softmax_cross_entropy, no batch axis",
     "lstm",
+    "swiglu, one array",
 )
 
 
