@@ -86,8 +86,15 @@ def _step(way, problem):
 
 
 def of_peer(module: str, name: str) -> Callable[[], Any]:
-    """The step of a library, written in a module of its own."""
-    peer = importlib.import_module(f".{module}", __package__)
+    """The step of a library, written in a module of its own.
+
+    Raises:
+      ImportError: the library is not there, or not made for this JAX.
+    """
+    try:
+        peer = importlib.import_module(f".{module}", __package__)
+    except AttributeError as error:
+        raise ImportError(str(error)) from error
     problem = NETWORKS[name]()
     return peer.STEPS[name.partition(",")[0]](problem.x, problem.y, RATE)
 

@@ -61,8 +61,8 @@ glu.defvjp(_glu_fwd, _glu_bwd)
 def _joined(first, second, axis, like):
     """An array from its halves.
 
-    On an accelerator each entry is chosen from both: one program, where a concatenation takes three.  XLA on a CPU takes
-    three either way, and would write the array once for each use of it.
+    On an accelerator each entry is chosen from both: one program, where a concatenation takes three.  XLA on a CPU
+    takes three either way, and would write the array once for each use of it.
     """
     if jax.default_backend() == "cpu":
         return jnp.concatenate([first, second], axis).astype(like.dtype)

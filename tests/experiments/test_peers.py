@@ -92,6 +92,15 @@ def test_what_is_not_there_or_refuses_is_told_in_a_line(capfd):
     assert line.startswith("| mlp | ") and line.endswith(" |  |  |  |  |  |  |")
 
 
+def test_a_library_that_is_not_made_for_this_jax_counts_as_missing(monkeypatch):
+    def outdated(*arguments):
+        raise AttributeError("module 'jax' has no attribute 'old'")
+
+    monkeypatch.setattr(importlib, "import_module", outdated)
+    with pytest.raises(ImportError, match="'jax' has no attribute 'old'"):
+        steps.of_peer("flax_steps", "mlp")
+
+
 def test_the_cost_of_curvature(capsys, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["clipping", "--program", "Kronecker", "--networks", "mlp", "--rounds", "1"])
     clipping.main()

@@ -1,4 +1,4 @@
-"""The ways of an accelerator, on a CPU: one reduction of the logits, several steps in a turn, large tiles, gates in one."""
+"""The ways of an accelerator, on a CPU: one reduction of the logits, steps in a turn, rows in large tiles, gates."""
 
 import jax
 import jax.numpy as jnp
