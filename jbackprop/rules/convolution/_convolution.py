@@ -18,9 +18,10 @@ neighbours and (K − 1) d − low of padding before, its condition says where i
 
 so stride and stretch change places, and transposing twice comes back.  `conv_transpose` is the case t > 1, s = 1.
 
-Kept: the arguments x, W and b, and nothing else.  `_correlation.py` has the three maps.  Where a library convolution is
-the best there is, on a GPU or TPU and for one group of channels on a CPU, this takes the time of autodiff.  A depthwise
-one with several outputs a channel takes a little more time on a CPU, and a fifteenth of the scratch.
+Kept: the arguments x, W and b, and nothing else.  `_correlation.py` has the three maps.  By the library convolutions
+of a GPU or TPU this takes the time of autodiff.  So it does on a CPU, or down to a sixth of it, for XLA's own gradient
+of a kernel is ten times as slow on some as on others.  Three axes of space take a little longer there, in half the
+scratch.
 
 Y. LeCun et al., "Backpropagation applied to handwritten zip code recognition", Neural Computation 1, 1989.
 V. Dumoulin, F. Visin, "A guide to convolution arithmetic for deep learning", arXiv:1603.07285, 2016.

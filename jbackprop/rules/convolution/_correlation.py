@@ -178,15 +178,15 @@ def _all_by_patches(x, delta, geometry):
     """V as one product a tile, added up."""
 
     def of_share(x, delta):
-        images, signals, of_tile = tiles(x, delta, geometry)
+        *pairs, of_tile = tiles(x, delta, geometry)
 
         @partial(jax.checkpoint, prevent_cse=False)
         def step(total, tile):
-            images, signals = tile
-            return total + _all_at_once(images, signals, of_tile), None
+            x, delta = (rows(images, len(geometry.window) + 1) for images in tile)
+            return total + _all_at_once(x, delta, of_tile), None
 
         kernel = (*geometry.window, x.shape[-1] // geometry.groups, delta.shape[-1])
-        return lax.scan(step, varied_like(jnp.zeros(kernel, wide_dtype(x)), x, delta), (images, signals))[:1]
+        return lax.scan(step, varied_like(jnp.zeros(kernel, wide_dtype(x)), x, delta), tuple(pairs))[:1]
 
     return in_shares(of_share, x, delta, axes=(0, 0), results=(None,))[0]
 

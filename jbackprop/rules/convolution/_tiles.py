@@ -18,7 +18,10 @@ _BYTES = 3 * 2**20
 
 
 def tiles(x: jax.Array, delta: jax.Array, geometry: Geometry) -> tuple[jax.Array, jax.Array, Geometry]:
-    """x, (n, *space, in), and δ, (n, *positions, out), with an axis of tiles before n's, and how windows lie there."""
+    """x, (n, *space, in), and δ, (n, *positions, out), with an axis of tiles before n's, and how windows lie there.
+
+    Tiles of one image have no axis of images: with it XLA would turn x and δ round.
+    """
     numbers = math.prod(geometry.window) * x.shape[-1] + delta.shape[-1]
     row = math.prod(delta.shape[2:-1]) * numbers * x.dtype.itemsize
     size = _divisor(delta.shape[1], _BYTES // max(1, row))
@@ -48,7 +51,9 @@ def _in_bands(x, delta, geometry, size):
 
 
 def _divided(images, count):
-    """(n, ...) -> (count, ⌈n / count⌉, ...), images of zeros last."""
+    """(n, ...) -> (count, ⌈n / count⌉, ...), images of zeros last; as they are where that is one each."""
+    if count == len(images):
+        return images
     size = math.ceil(len(images) / max(1, count))
     images = _padded(images, 0, 0, size * count - len(images), 0)
     return images.reshape(count, size, *images.shape[1:])
