@@ -40,12 +40,14 @@ def _divisor(number, most):
 
 def _in_bands(x, delta, geometry, size):
     """Bands of so many rows of positions as images of their own, and what their windows see of x."""
-    stride, seen = geometry.strides[0], (size - 1) * geometry.strides[0] + reach(geometry, 0)
-    (low, high), *pads = geometry.padding
+    count, stride, ((low, high), *pads) = delta.shape[1] // size, geometry.strides[0], geometry.padding
     x = _padded(x, 1, low, high, geometry.stretch[0] - 1)
-    starts = range(0, delta.shape[1] * stride, size * stride)
-    x = jnp.stack([lax.slice_in_dim(x, start, start + seen, axis=1) for start in starts], axis=1)
-    delta = delta.reshape(len(delta), len(starts), size, *delta.shape[2:])
+    seen, apart = (size - 1) * stride + reach(geometry, 0), size * stride
+    blocks = math.ceil(seen / apart)  # of rows from one band's first to the next one's, in which a band's windows lie
+    x = _padded(x, 1, 0, (count + blocks - 1) * apart - x.shape[1], 0)
+    x = x.reshape(len(x), count + blocks - 1, apart, *x.shape[2:])
+    x = jnp.concatenate([x[:, block : block + count] for block in range(blocks)], axis=2)[:, :, :seen]
+    delta = delta.reshape(len(delta), count, size, *delta.shape[2:])
     geometry = geometry._replace(padding=((0, 0), *pads), stretch=(1, *geometry.stretch[1:]))
     return rows(x, x.ndim - 2), rows(delta, delta.ndim - 2), geometry
 
