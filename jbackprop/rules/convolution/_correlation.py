@@ -64,8 +64,8 @@ def spread(delta: jax.Array, w: jax.Array, geometry: Geometry, space: tuple[int,
 def correlate_all(x: jax.Array, delta: jax.Array, geometry: Geometry) -> jax.Array:
     """V, (*window, in of a group, out), from x, (n, *space, in), and δ, (n, *positions, out)."""
     kernel = jax.ShapeDtypeStruct((*geometry.window, x.shape[-1] // geometry.groups, delta.shape[-1]), x.dtype)
-    by_library = all_by_turning if len(geometry.window) == 1 else _all_by_patches
-    cpu = _choose(kernel, geometry, by_library, _all_by_entries, _all_by_patches)
+    of_one_group = all_by_turning if len(geometry.window) == 1 else _all_by_patches
+    cpu = _choose(kernel, geometry, of_one_group, _all_by_entries, _all_by_patches)
     cpu = _all_at_once if math.prod(geometry.window) == 1 else cpu
     put_together = partial(_per_platform, cpu, all_by_library, geometry=geometry)
     space = [None] * len(geometry.window)
@@ -98,10 +98,10 @@ def patches_of(x: jax.Array, geometry: Geometry) -> jax.Array:
     return jnp.concatenate(list(_entries(x, geometry)), axis=-1)
 
 
-def _choose(w, geometry, by_library, by_entries, by_patches):
+def _choose(w, geometry, of_one_group, by_entries, by_patches):
     """The best way on a CPU."""
     if geometry.groups == 1 and len(geometry.window) < 3:
-        return by_library
+        return of_one_group
     return by_entries if w.shape[-2] == 1 and w.shape[-1] == geometry.groups else by_patches
 
 
@@ -143,7 +143,8 @@ def _all_by_entries(x, delta, geometry):
         return total + jnp.stack(products), None
 
     start = jnp.zeros((math.prod(geometry.window), *delta.shape[-2:]), wide_dtype(delta))
-    return _over_images(step, start, x, delta).sum(1).reshape(*geometry.window, 1, delta.shape[-1])
+    (total,) = in_shares(partial(_added_up, step, start), x, delta, axes=(0, 0), results=(None,))
+    return total.sum(1).reshape(*geometry.window, 1, delta.shape[-1])
 
 
 # In the products: p position of every image, k entry of its window, g group, i and o input and output channel of it.
@@ -186,7 +187,7 @@ def _all_by_patches(x, delta, geometry):
             return total + _all_at_once(x, delta, of_tile), None
 
         kernel = (*geometry.window, x.shape[-1] // geometry.groups, delta.shape[-1])
-        return lax.scan(step, varied_like(jnp.zeros(kernel, wide_dtype(x)), x, delta), tuple(pairs))[:1]
+        return _added_up(step, jnp.zeros(kernel, wide_dtype(x)), *pairs)
 
     return in_shares(of_share, x, delta, axes=(0, 0), results=(None,))[0]
 
@@ -196,13 +197,9 @@ def _of_each_image(one, images):
     return in_shares(lambda share: (lax.map(one, share),), images, axes=(0,), results=(0,))[0]
 
 
-def _over_images(step, start, *images):
-    """What a scan's step makes of the start, image by image; on a mesh every device adds up its own."""
-
-    def scanned(*images):
-        return lax.scan(step, varied_like(start, images), images)[:1]
-
-    return in_shares(scanned, *images, axes=(0,) * len(images), results=(None,))[0]
+def _added_up(step, start, *arrays):
+    """What a scan's step makes of the start, as a device's share of a result."""
+    return lax.scan(step, varied_like(start, arrays), arrays)[:1]
 
 
 def _each_by_patches(x, delta, geometry, at_a_time=None, rounded=False):
