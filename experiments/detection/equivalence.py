@@ -77,7 +77,13 @@ def _inputs(right, arguments) -> Iterator[tuple[Arrays, Callable[[Rule], Rule]]]
                 some = (picked | np.roll(picked, 1)).reshape(a.shape)  # and their neighbours, for ties
                 yield (*exact[:i], jnp.where(everywhere | some, corner, a), *exact[i + 1 :]), _plain
     yield _typed(arguments, jnp.bfloat16), _plain
-    yield _changed(_typed(arguments, jnp.float16), lambda a: jnp.where(rng.uniform(size=a.shape) < 0.5, 12, a)), _plain
+    half = _typed(arguments, jnp.float16)
+    twelves = _changed(half, lambda a: jnp.where(rng.uniform(size=a.shape) < 0.5, 12, a))
+    yield twelves, _plain
+    for i, some in enumerate(twelves):
+        for times in (1, 1 / 8):  # of many twelves a rule that saturates has no gradient
+            others = _changed(half, lambda a, times=times: times * a)
+            yield (*others[:i], some, *others[i + 1 :]), _plain
     yield _changed(_typed(arguments, jnp.float32), lambda a: 1.25 * a), _plain
     yield tuple(jnp.stack([a, a]) for a in exact), jax.vmap
     # Compiled, a rule cannot refuse what is looked up in a table of one row.

@@ -15,6 +15,7 @@ the slopes along the sum of the axes as well, so that no two ties get the whole 
 J.-B. Hiriart-Urruty, C. Lemaréchal, "Fundamentals of Convex Analysis", Springer, 2001, chapter D (subgradients).
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -60,8 +61,7 @@ def is_choice(
     if not np.isfinite(flat).all():
         return False
     axes = moved(subject, wrong)
-    directions = np.zeros((len(axes) + 1, len(flat)))
-    directions[np.arange(len(axes)), axes], directions[-1, axes] = 1, 1
+    directions = along_axes(axes, len(flat))
     behind, ahead, slack = slopes(subject, leaves, cotangents, directions)
     low, high = np.minimum(behind, ahead) - slack, np.maximum(behind, ahead) + slack
     got = directions @ flat
@@ -80,6 +80,21 @@ def moved(subject: Subject, wrong: np.ndarray) -> np.ndarray:
     return np.concatenate([order[wrong[order]], order[~wrong[order]]])[:most]
 
 
+def along_axes(axes: np.ndarray, size: int) -> np.ndarray:
+    """(n + 1, size): the direction of each of n entries, and their sum."""
+    directions = np.zeros((len(axes) + 1, size))
+    directions[np.arange(len(axes)), axes], directions[-1, axes] = 1, 1
+    return directions
+
+
+def moved_by(leaves: Arrays, wrt: Sequence[int], by: jax.Array) -> Arrays:
+    """The leaves with those in wrt moved, by numbers laid one after the other."""
+    shapes = [np.shape(leaves[position]) for position in wrt]
+    parts = jnp.split(by, np.cumsum([math.prod(shape) for shape in shapes])[:-1])
+    steps = zip(wrt, parts, shapes, strict=True)
+    return replaced(leaves, wrt, [leaves[position] + part.reshape(shape) for position, part, shape in steps])
+
+
 def slopes(
     subject: Subject, leaves: Arrays, cotangents: Arrays, directions: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -92,14 +107,11 @@ def slopes(
 
 
 def _one_sided(subject, leaves, cotangents, directions):
-    chosen = [leaves[position] for position in subject.wrt]
-    function, step = subject.meant or subject.function, _STEP * max(1.0, *map(largest, chosen))
-    ends = np.cumsum([np.size(leaf) for leaf in chosen])[:-1]
+    function = subject.meant or subject.function
+    step = _STEP * max([1.0, *(largest(leaves[position]) for position in subject.wrt)])
 
-    def total(leaves, u, direction):
-        parts = jnp.split(direction, ends)
-        moved = [leaves[i] + part.reshape(leaves[i].shape) for i, part in zip(subject.wrt, parts, strict=True)]
-        outputs = [out for out in function(*replaced(leaves, subject.wrt, moved)) if is_real(out)]
+    def total(leaves, u, by):
+        outputs = filter(is_real, function(*moved_by(leaves, subject.wrt, by)))
         return sum((a * out).sum() for a, out in zip(u, outputs, strict=True))
 
     def slopes(leaves, u, directions):

@@ -5,7 +5,8 @@ At an input x and along each axis eₖ, of ⟨u, f⟩ in float64,
     S±(h) = ±(⟨u, f(x ± h eₖ)⟩ − ⟨u, f(x)⟩) / h
 
 tell a slope where all of S±(h) and S±(h/4) agree: there is no kink, no jump, and nothing narrower than h.  Where
-S⁺(h) and S⁺(h/4) agree, and S⁻(h) and S⁻(h/4), it is a kink, and any gradient between the two is a choice.
+S⁺(h) and S⁺(h/4) agree, and S⁻(h) and S⁻(h/4), it is a kink, and any gradient between the two is a choice.  Where
+kinks do not add up, as those of equal maxima, it lies between the slopes along the sum of the axes too (`_kinks.py`).
 """
 
 import dataclasses
@@ -16,9 +17,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jbackprop.functions import Arrays, as_float64, automatic, cast, is_real, largest, precision, replaced
+from jbackprop.functions import Arrays, as_float64, automatic, cast, is_real, largest, precision
 
-from ._kinks import moved
+from ._kinks import along_axes, moved, moved_by
 from ._pull import Pull, pull_back
 from ._report import Failure
 from ._subject import Subject
@@ -47,8 +48,11 @@ class Tangents:
         if any(((leaves[i] != 0) & (np.abs(leaves[i]) < _STEP)).any() for i in self.subject.wrt):
             return
         _, got = self.subject.evaluate(self.subject.pull, "float64", leaves)
-        low, high = self._one_sided_slopes(leaves, [np.zeros(g.shape, bool) for g in got])
-        if not self._is_rule:  # of several kinks behind one another the choices multiply, and lie outside
+        slopes = self._one_sided_slopes(leaves, [np.zeros(g.shape, bool) for g in got])
+        low, high = slopes.bounds(got)
+        if self._is_rule:
+            yield from slopes.off_together(got, note)
+        else:  # of several kinks behind one another the choices multiply, and lie outside
             low = [np.where(a == b, a, np.nan) for a, b in zip(low, high, strict=True)]
         wanted = [np.clip(g, *bounds) for g, *bounds in zip(got, low, high, strict=True)]
         with np.errstate(invalid="ignore"):  # nowhere a slope is NaN, and no more than NaN off
@@ -68,7 +72,7 @@ class Tangents:
             return
         without = self._without_rules(leaves, got)
         blamed = [no & (self._is_rule | np.isfinite(g)) for no, g in zip(unknown, without, strict=True)]
-        low, high = self._one_sided_slopes(leaves, blamed)
+        low, high = self._one_sided_slopes(leaves, blamed).bounds(got)
         wrong = [where & np.isfinite(a) & (a == b) for where, a, b in zip(blamed, low, high, strict=True)]
         yield from self._failures(self.subject.given, got, low, wrong, f"finite difference, {note}")
 
@@ -89,46 +93,40 @@ class Tangents:
                 )
 
     def _one_sided_slopes(self, leaves, first):
-        """The lower and the higher slope by each entry of the leaves in wrt, those picked `first` before others.
-
-        Both are the same where there is no kink, and NaN where there is no slope.
-        """
+        """By the entries of the leaves in wrt, those picked `first` before others, and along the sum of these axes."""
         flat = np.concatenate([np.ravel(picked) for picked in first])
         axes = moved(self.subject, flat)
-        found = np.full((2, *flat.shape), np.nan)
+        directions = along_axes(axes, flat.size)
+        found = np.full((2, len(directions)), np.nan)
         for step in (_STEP, _STEP * _NEARER):
-            bounds = self._at_step(leaves, axes, step * max([1.0, *(largest(leaves[i]) for i in self.subject.wrt)]))
-            found[:, axes] = np.where(np.isnan(found[:, axes]), bounds, found[:, axes])
-        ends = np.cumsum([picked.size for picked in first])[:-1]
-        return [
-            [part.reshape(picked.shape) for part, picked in zip(np.split(bound, ends), first, strict=True)]
-            for bound in found
-        ]
+            size = max([1.0, *(largest(leaves[i]) for i in self.subject.wrt)])
+            found = np.where(np.isnan(found), self._at_step(leaves, directions, step * size), found)
+        return _OneSided(axes, *found)
 
-    def _at_step(self, leaves, axes, step):
+    def _at_step(self, leaves, directions, step):
         with precision("float64"):
             here, slopes = as_float64(
-                self._one_sided(cast("float64", leaves), self.subject.cotangents(), axes, np.float64(step))
+                self._one_sided(cast("float64", leaves), self.subject.cotangents(), directions, np.float64(step))
             )
-        return _bounds(slopes, 32 * np.finfo(np.float64).eps * float(here) / step)
+        return _steady(slopes, 32 * np.finfo(np.float64).eps * float(here) / step)
 
     @functools.cached_property
     def _one_sided(self) -> Callable[..., tuple[jax.Array, jax.Array]]:
-        """(leaves, u, axes, h) -> Σ|u ⊙ f|, and S⁺(h), S⁻(h), S⁺(h/4), S⁻(h/4) along each axis."""
+        """(leaves, u, directions, h) -> Σ|u ⊙ f|, and S⁺(h), S⁻(h), S⁺(h/4), S⁻(h/4) along each direction."""
 
-        def terms(leaves, u, axis, step):
-            moved = _along(leaves, self.subject.wrt, axis, step)
+        def terms(leaves, u, by):
+            moved = moved_by(leaves, self.subject.wrt, by)
             outputs = filter(is_real, self.subject.function(*moved))
             return jnp.concatenate([jnp.ravel(a * out) for a, out in zip(u, outputs, strict=True)])
 
-        def one_sided(leaves, u, axes, h):
-            here = terms(leaves, u, 0, 0.0)
+        def one_sided(leaves, u, directions, h):
+            here = terms(leaves, u, jnp.zeros(directions.shape[1:]))
             steps = jnp.array([h, -h, h / 4, -h / 4])
 
-            def along(axis):
-                return jax.lax.map(lambda step: (terms(leaves, u, axis, step) - here).sum() / step, steps)
+            def along(direction):
+                return jax.lax.map(lambda step: (terms(leaves, u, step * direction) - here).sum() / step, steps)
 
-            return jnp.abs(here).sum(), jax.lax.map(along, axes)
+            return jnp.abs(here).sum(), jax.lax.map(along, directions)
 
         return jax.jit(one_sided)
 
@@ -142,23 +140,50 @@ class Tangents:
             return _is_rule(jax.make_jaxpr(self.subject.function)(*cast(self.subject.given, self.subject.leaves)).jaxpr)
 
 
-def _bounds(slopes, rounding):
-    """The lower and the higher slope of each row of one-sided ones, NaN where those of one side do not agree."""
+@dataclasses.dataclass(frozen=True)
+class _OneSided:
+    """Slopes on both sides of an input, NaN where there is none.
+
+    Attributes:
+      axes: the entries that were moved, of all leaves laid one after the other.
+      ahead: S⁺ along each of the axes, and along their sum.
+      behind: S⁻ along the same.
+    """
+
+    axes: np.ndarray
+    ahead: np.ndarray
+    behind: np.ndarray
+
+    def bounds(self, like: Sequence[np.ndarray]) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """The lower and the higher slope by each entry of such leaves: the same where there is no kink."""
+        sizes = [leaf.size for leaf in like]
+        found = np.full((2, sum(sizes)), np.nan)
+        found[:, self.axes] = np.sort([self.ahead[:-1], self.behind[:-1]], axis=0)
+        each = (np.split(bound, np.cumsum(sizes)[:-1]) for bound in found)
+        low, high = ([part.reshape(leaf.shape) for part, leaf in zip(parts, like, strict=True)] for parts in each)
+        return low, high
+
+    def off_together(self, gradients: Sequence[np.ndarray], note: str) -> Iterator[Failure]:
+        """Of kinks that do not add up: a gradient that is not between the slopes along the sum of the axes."""
+        with np.errstate(invalid="ignore"):  # of ∞ − ∞ there is no opinion
+            got = float(np.concatenate([np.ravel(g) for g in gradients])[self.axes].sum())
+        sides = np.array([self.ahead, self.behind])
+        slack = _SLACK * np.maximum(1, np.abs(sides)).sum()
+        apart = np.abs(sides[:, :-1].sum(axis=1) - sides[:, -1])
+        wanted = float(np.clip(got, sides[:, -1].min(), sides[:, -1].max()))
+        if (apart > slack).any() and abs(got - wanted) > slack:
+            note = f"finite difference along the sum of {len(self.axes)} axes, {note}"
+            yield Failure("gradient", "float64", None, got, wanted, note=note)
+
+
+def _steady(slopes, rounding):
+    """Ahead and behind of each row of one-sided slopes, NaN where those of one side do not agree."""
     size = _SLACK * np.maximum(1, np.abs(slopes).max(axis=1))
     with np.errstate(invalid="ignore"):
         steady = (np.abs(slopes[:, :2] - slopes[:, 2:]) <= size[:, None]).all(axis=1) & (rounding <= size)
-        nearest = np.where(
-            (np.ptp(slopes, axis=1) <= size)[:, None], slopes[:, 2:].mean(axis=1)[:, None], slopes[:, 2:]
-        )
-        return np.where(steady, np.sort(nearest, axis=1).T, np.nan)
-
-
-def _along(leaves, wrt, axis, step):
-    """The leaves with one entry moved, of all those in wrt laid one after the other."""
-    chosen = [leaves[i] for i in wrt]
-    flat = jnp.concatenate([jnp.ravel(leaf) for leaf in chosen])
-    parts = jnp.split(flat.at[axis].add(step), np.cumsum([leaf.size for leaf in chosen])[:-1])
-    return replaced(leaves, wrt, [part.reshape(leaf.shape) for part, leaf in zip(parts, chosen, strict=True)])
+        is_smooth = (np.ptp(slopes, axis=1) <= size)[:, None]
+        nearest = np.where(is_smooth, slopes[:, 2:].mean(axis=1)[:, None], slopes[:, 2:])
+        return np.where(steady, nearest.T, np.nan)
 
 
 def _is_rule(jaxpr):

@@ -133,6 +133,35 @@ def test_a_custom_jvp_is_between_the_slopes_of_a_kink():
         jb.check(bent(0), X, only=["special inputs"])
 
 
+def test_a_custom_jvp_of_a_maximum_shares_it_between_ties():
+    """Any of them may have nothing, as any moves the maximum in one direction alone; together they have all of it."""
+
+    def maximum(share):
+        f = jax.custom_jvp(lambda x: x.max(axis=-1))
+
+        def jvp(primals, tangents):
+            y = f(*primals)
+            ties = (primals[0] == y[..., None]).astype(y.dtype)
+            return y, (share(ties) * tangents[0]).sum(axis=-1)
+
+        f.defjvp(jvp)
+        return f
+
+    def equally(ties):
+        return ties / ties.sum(axis=-1, keepdims=True)
+
+    def to_the_first(ties):
+        return ties * (jnp.cumsum(ties, axis=-1) == 1)
+
+    def to_none(ties):
+        return ties * (ties.sum(axis=-1, keepdims=True) == 1)
+
+    for choice in (equally, to_the_first):
+        assert jb.check(maximum(choice), X, only=["special inputs"]).passed
+    with pytest.raises(jb.GradientError, match=r"special inputs: .*got 0, wanted .*along the sum of \d+ axes"):
+        jb.check(maximum(to_none), X, only=["special inputs"])
+
+
 def test_a_custom_jvp_whose_value_is_finite_for_some_arguments_alone():
     """Of no target that is negative, as half of them are in the draws in which logarithms are positive."""
 
