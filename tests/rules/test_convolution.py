@@ -51,6 +51,41 @@ def test_gradients_are_those_of_the_library(groups, size):
 
 
 @pytest.mark.parametrize(
+    ("window", "strides", "padding", "stretch", "dilation"),
+    [
+        ((3, 2), (3, 2), ((0, 0), (0, 0)), (1, 1), (1, 1)),
+        ((3, 1), (4, 3), ((2, 1), (0, 4)), (1, 1), (1, 2)),
+        ((2, 2), (2, 3), ((0, 0), (5, 0)), (1, 1), (1, 1)),
+        ((3, 2), (1, 1), ((2, 2), (1, 1)), (2, 3), (1, 1)),
+        ((3, 2), (1, 1), ((1, 2), (1, 0)), (2, 3), (1, 1)),
+        ((2, 3), (1, 1), ((6, 0), (0, 5)), (3, 1), (3, 2)),
+        ((1, 1), (1, 1), ((0, 2), (1, 0)), (2, 2), (1, 1)),
+    ],
+    ids=[
+        "patches",
+        "gaps",
+        "beside the image",
+        "stretched",
+        "stretched, cut",
+        "stretched and dilated",
+        "stretched, one entry",
+    ],
+)
+@pytest.mark.parametrize("groups", [1, 2])
+def test_windows_that_do_not_overlap_and_stretched_images(window, strides, padding, stretch, dilation, groups):
+    x = jax.random.normal(jax.random.key(5), (2, 7, 8, 4))
+    kernel = jax.random.normal(jax.random.key(6), (*window, 4 // groups, 6))
+    options = {"lhs_dilation": stretch, "rhs_dilation": dilation, "feature_group_count": groups}
+
+    def library(x, kernel):
+        return lax.conv_general_dilated(x, kernel, strides, padding, dimension_numbers=NUMBERS, **options)
+
+    rule = partial(rules.conv, window_strides=strides, padding=padding, **options)
+    for got, wanted in zip(_gradients(rule, x, kernel), _gradients(library, x, kernel), strict=True):
+        np.testing.assert_allclose(got, wanted, atol=1e-5 * float(abs(wanted).max()))
+
+
+@pytest.mark.parametrize(
     ("shape", "strides", "padding", "stretch", "dilation"),
     [
         ((7, 30, 200, 4), (1, 1), ((1, 1), (1, 1)), (1, 1), (1, 1)),

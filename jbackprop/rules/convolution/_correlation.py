@@ -13,6 +13,8 @@ one group of channels and up to two axes of space, and up to a hundred times slo
     one input and one output channel a group     a sum over k of shifted images times a row of W; V image by image
     other groups, or three axes of space         one matrix product an image, of its patches
     windows of one entry, for V                  one matrix product
+    a stretched x, for V                         V of the transposed convolution: no zeros are multiplied
+    windows that do not overlap, for dx          one matrix product, its patches laid side by side
     V along one axis of space                    `correlate` of arrays that are turned in memory: XLA turns them itself,
                                                  but for loops, in which it takes one entry at a time
     V elsewhere                                  one matrix product a tile, of the patches that a cache holds
@@ -29,11 +31,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jbackprop.rules._arrays import beside, outer, rows, wide_dtype, widen
+from jbackprop.rules._arrays import beside, outer, product, rows, wide_dtype, widen
 from jbackprop.rules._compiled import compiled_once
 from jbackprop.rules._meshes import by_compiler, in_shares, layout, varied_like
 
-from ._geometry import Geometry, stretched
+from ._geometry import Geometry, is_transposing, lie_apart, padded, stays_inside, stretched, transposed, turned_round
 from ._library import (
     all_by_library,
     all_by_turning,
@@ -56,6 +58,7 @@ def correlate(x: jax.Array, w: jax.Array, geometry: Geometry) -> jax.Array:
 def spread(delta: jax.Array, w: jax.Array, geometry: Geometry, space: tuple[int, ...]) -> jax.Array:
     """dx, (n, *space, in), from δ, (n, *positions, out), and W, (*window, in of a group, out)."""
     cpu = _choose(w, geometry, spread_by_turning, _spread_by_entries, _spread_by_patches)
+    cpu = _spread_side_by_side if geometry.groups == 1 and lie_apart(geometry) else cpu
     put_together = partial(_per_platform, cpu, spread_by_library, geometry=geometry, space=space)
     return by_compiler(put_together, delta, w, layouts=lambda: [_of_images(delta, layout(w)[-2])])
 
@@ -64,7 +67,7 @@ def spread(delta: jax.Array, w: jax.Array, geometry: Geometry, space: tuple[int,
 def correlate_all(x: jax.Array, delta: jax.Array, geometry: Geometry) -> jax.Array:
     """V, (*window, in of a group, out), from x, (n, *space, in), and δ, (n, *positions, out)."""
     kernel = jax.ShapeDtypeStruct((*geometry.window, x.shape[-1] // geometry.groups, delta.shape[-1]), x.dtype)
-    of_one_group = all_by_turning if len(geometry.window) == 1 else _all_by_patches
+    of_one_group = all_by_turning if len(geometry.window) == 1 and not is_transposing(geometry) else _all_by_patches
     cpu = _choose(kernel, geometry, of_one_group, _all_by_entries, _all_by_patches)
     cpu = _all_at_once if math.prod(geometry.window) == 1 else cpu
     put_together = partial(_per_platform, cpu, all_by_library, geometry=geometry)
@@ -175,21 +178,56 @@ def _spread_by_patches(delta, w, geometry, space):
     return _of_each_image(one, delta)
 
 
+def _spread_side_by_side(delta, w, geometry, space):
+    """One product: no two of its patches have a place in common."""
+    n_axes, n_in = len(space), w.shape[-2]
+    patches = product(delta, jnp.moveaxis(w, -1, 0).reshape(w.shape[-1], -1)).astype(wide_dtype(w))
+    patches = patches.reshape(*delta.shape[:-1], *geometry.window, n_in)
+    for axis, (size, stride) in enumerate(zip(geometry.window, geometry.strides, strict=True), 1):
+        # Positions along an axis, and then the window's entries and the gap to the next.
+        patches = jnp.moveaxis(patches, n_axes + 1, axis + 1)
+        patches = padded(patches, axis + 1, 0, stride - size)
+        patches = patches.reshape(*patches.shape[:axis], patches.shape[axis] * stride, *patches.shape[axis + 2 :])
+        low = geometry.padding[axis - 1][0]
+        patches = padded(patches, axis, -low, space[axis - 1] + low - patches.shape[axis])
+    return patches
+
+
 def _all_by_patches(x, delta, geometry):
     """V as one product a tile, added up."""
+    of_tiles = _all_transposed if is_transposing(geometry) else _all_of_tiles
 
     def of_share(x, delta):
-        *pairs, of_tile = tiles(x, delta, geometry)
-
-        @partial(jax.checkpoint, prevent_cse=False)
-        def step(total, tile):
-            x, delta = (rows(images, len(geometry.window) + 1) for images in tile)
-            return total + _all_at_once(x, delta, of_tile), None
-
-        kernel = (*geometry.window, x.shape[-1] // geometry.groups, delta.shape[-1])
-        return _added_up(step, jnp.zeros(kernel, wide_dtype(x)), *pairs)
+        return (of_tiles(x, delta, geometry),)
 
     return in_shares(of_share, x, delta, axes=(0, 0), results=(None,))[0]
+
+
+def _all_of_tiles(x, delta, geometry):
+    *pairs, of_tile = tiles(x, delta, geometry)
+
+    @partial(jax.checkpoint, prevent_cse=False)
+    def step(total, tile):
+        x, delta = (rows(images, len(geometry.window) + 1) for images in tile)
+        return total + _all_at_once(x, delta, of_tile), None
+
+    kernel = (*geometry.window, x.shape[-1] // geometry.groups, delta.shape[-1])
+    return _added_up(step, jnp.zeros(kernel, wide_dtype(x)), *pairs)[0]
+
+
+def _all_transposed(x, delta, geometry):
+    """V of the transposed convolution, turned round: its patches are of δ, and not of x and the zeros in it.
+
+    But where a window reaches beyond δ no infinite x may meet the zeros there.
+    """
+    back = transposed(geometry, x.shape[1:-1], delta.shape[1:-1])
+
+    def turned(x, delta):
+        return turned_round(_all_of_tiles(delta, x, back), geometry.groups)
+
+    if stays_inside(back):
+        return turned(x, delta)
+    return lax.cond(jnp.isfinite(x).all(), turned, partial(_all_of_tiles, geometry=geometry), x, delta)
 
 
 def _of_each_image(one, images):

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 
 class Geometry(NamedTuple):
@@ -36,8 +37,41 @@ def reach(geometry: Geometry, axis: int) -> int:
     return (geometry.window[axis] - 1) * geometry.dilation[axis] + 1
 
 
+def transposed(geometry: Geometry, space: tuple[int, ...], positions: tuple[int, ...]) -> Geometry:
+    """How the windows of the convolution lie that gives dx, from δ at these positions, for x of such a space."""
+    padding = []
+    for axis, (low, _) in enumerate(geometry.padding):
+        before = reach(geometry, axis) - 1 - low
+        reached = (space[axis] - 1) * geometry.stretch[axis] + reach(geometry, axis)
+        padding.append((before, reached - before - stretched(positions[axis], geometry.strides[axis])))
+    return geometry._replace(strides=geometry.stretch, stretch=geometry.strides, padding=tuple(padding))
+
+
+def is_transposing(geometry: Geometry) -> bool:
+    """Whether x alone is stretched, as in `conv_transpose`: the transposed convolution has strides instead."""
+    return max(geometry.stretch, default=1) > 1 == max(geometry.strides, default=1)
+
+
+def stays_inside(geometry: Geometry) -> bool:
+    """Whether no window reaches beyond the input."""
+    return all(low <= 0 and high <= 0 for low, high in geometry.padding)
+
+
+def lie_apart(geometry: Geometry) -> bool:
+    """Whether no two windows have an entry in common, and none has gaps, as patches of an image."""
+    each = zip(geometry.window, geometry.strides, geometry.dilation, geometry.stretch, strict=True)
+    return all(size <= s and (d == 1 or size == 1) and t == 1 for size, s, d, t in each)
+
+
 def turned_round(w: jax.Array, groups: int = 1) -> jax.Array:
     """(*window, in of a group, out) -> (*window, out of a group, in), the window turned round."""
     window, n_in, n_out = w.shape[:-2], w.shape[-2], w.shape[-1] // groups
     grouped = jnp.flip(w, range(len(window))).reshape(*window, n_in, groups, n_out)
     return grouped.swapaxes(-3, -1).reshape(*window, n_out, groups * n_in)
+
+
+def padded(x: jax.Array, axis: int, low: int, high: int, between: int = 0) -> jax.Array:
+    """x with zeros around it along one axis, and between its entries."""
+    config = [(0, 0, 0)] * x.ndim
+    config[axis] = (low, high, between)
+    return lax.pad(x, jnp.zeros((), x.dtype), config)

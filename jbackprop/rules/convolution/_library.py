@@ -5,7 +5,7 @@ from jax import lax
 
 from jbackprop.rules._arrays import wide_dtype
 
-from ._geometry import Geometry, reach, stretched, turned_round
+from ._geometry import Geometry, reach, stretched, transposed, turned_round
 
 
 def correlated_by_library(x, w, geometry, rounded=False, channels="IO"):
@@ -31,23 +31,13 @@ def spread_by_library(delta, w, geometry, space, rounded=False):
     if geometry.groups > 1:
         return spread_by_turning(delta, w, geometry, space, rounded)
     turned = jnp.flip(w, range(len(geometry.window)))
-    return correlated_by_library(delta, turned, _back(delta, geometry, space), rounded, "OI")
+    return correlated_by_library(delta, turned, transposed(geometry, space, delta.shape[1:-1]), rounded, "OI")
 
 
 def spread_by_turning(delta, w, geometry, space, rounded=False):
     """The same with W turned in memory, without which XLA on a CPU takes one entry at a time in loops."""
     turned = turned_round(w, geometry.groups)
-    return correlated_by_library(delta, turned, _back(delta, geometry, space), rounded)
-
-
-def _back(delta, geometry, space):
-    """How the windows of the convolution lie that gives dx."""
-    padding = []
-    for axis, (low, _) in enumerate(geometry.padding):
-        before = reach(geometry, axis) - 1 - low
-        reached = (space[axis] - 1) * geometry.stretch[axis] + reach(geometry, axis)
-        padding.append((before, reached - before - stretched(delta.shape[axis + 1], geometry.strides[axis])))
-    return geometry._replace(strides=geometry.stretch, stretch=geometry.strides, padding=tuple(padding))
+    return correlated_by_library(delta, turned, transposed(geometry, space, delta.shape[1:-1]), rounded)
 
 
 def all_by_library(x, delta, geometry, rounded=False):
