@@ -62,16 +62,25 @@ NETWORKS: dict[str, Callable[..., clipping.Problem]] = {
     "lstm": partial(clipping.lstm, 16, 256, 512, features=512),
     "gpt": gpt,
     "gpt, inputs kept": partial(gpt, keep="inputs"),
+    "gpt, inputs kept, in parts": partial(gpt, keep="inputs"),
 }
 """What makes each network with a batch."""
 
 BY_HAND = {name: partial(make, fused=True) for name, make in NETWORKS.items() if name.startswith("gpt")}
 """The same as one would write them for the δ recursion."""
 
+PARTS = {"gpt, inputs kept, in parts": 8}
+"""How many parts of its batch a network takes by hand, one after the other."""
+
 
 def by_hand(name: str) -> comparison.Steps:
     """A training's step by `jb.backprop`."""
-    return _step(jb.backprop, BY_HAND.get(name, NETWORKS[name])())
+
+    def way(net, loss):
+        whole = jb.backprop(net, loss)
+        return training.in_parts(whole, PARTS[name]) if name in PARTS else whole
+
+    return _step(way, BY_HAND.get(name, NETWORKS[name])())
 
 
 def automatic(name: str) -> comparison.Steps:
