@@ -60,6 +60,7 @@ def gradient(word: Word | None, words: Symbols) -> str:
     sums = {
         "Outer": f"{words.x if word.of_input else 'cache'}ᵀ {signal}",
         "Summed": f"Σ {signal}",
+        "Pulled": f"vjp({signal})",
         USES: "Σ over its uses",
     }
     return sums.get(word.name, f"{word.name}({signal})")
