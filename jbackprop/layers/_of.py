@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from jbackprop.functions import Halves, halves
-from jbackprop.rules import Factored, Mixed, factored, pieces, static
+from jbackprop.rules import Factored, Mixed, factored, pieces, repeated, static
 
 from ._kept import Kept, spread
 from ._layer import NOTHING, About, Layer, Params, Shape, check_shape
@@ -169,7 +169,7 @@ class Pulled(Factored):
         """The factored gradient of a parameter from what its layer kept, marked where no example has one of its own."""
         first, fixed = jax.tree.leaves(delta)[0], layer.fixed(params)
         needed = cache.whole, {name: fixed[name] for name in cache.parameters}
-        whole, each = jax.tree.map(lambda array: jnp.broadcast_to(array, (len(first), *jnp.shape(array))), needed)
+        whole, each = jax.tree.map(lambda array: repeated(array, first), needed)
         pulled = cls(dataclasses.replace(cache, whole=whole), delta, each, layer, name, first.ndim)
         return Mixed.of(pulled) if layer.mixes_examples or cache.mixed else pulled
 

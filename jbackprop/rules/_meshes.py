@@ -163,6 +163,13 @@ def laid_like(array: jax.Array, other: jax.Array) -> jax.Array:
     return _laid(array, layout(other)) if _explicit_axes(_mesh((other,))) else array
 
 
+def repeated(array: jax.Array, other: jax.Array) -> jax.Array:
+    """The array once for each entry of another one's first axis, spread as that axis is."""
+    first = layout(other)[0]
+    rest = [None if _names([first]) & _names([spread]) else spread for spread in layout(array)]
+    return _laid(jnp.broadcast_to(array, (len(other), *jnp.shape(array))), (first, *rest))
+
+
 def merged(array: jax.Array, axes: int) -> jax.Array:
     """The last so many axes as one, over which nothing is spread."""
     first, shape = layout(array)[:-axes], array.shape

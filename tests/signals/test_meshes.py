@@ -20,6 +20,18 @@ LINEAR = LayerCase("linear", layers.chain(layers.linear(4), layers.tanh(), layer
 TABLE = LayerCase("table", layers.chain(layers.embedding(7, 4), layers.flatten(), layers.linear(3)), (5,), numbers=7)
 SEQUENCES = LayerCase("sequences", layers.chain(layers.linear(4), layers.flatten(), layers.linear(3)), (6, 5))
 STACK = LayerCase("stack", layers.chain(layers.stack(layers.residual(layers.linear(5)), 2), layers.linear(3)), (5,))
+
+
+@jax.custom_vjp
+def _scaled(x, s):
+    return s * x**3
+
+
+_scaled.defvjp(
+    lambda x, s: (s * x**3, (x, s)), lambda kept, u: (u * kept[1] * 3 * kept[0] ** 2, (u * kept[0] ** 3).sum(0))
+)
+ANYONES = layers.chain(layers.linear(4), layers.of(_scaled, s=jax.nn.initializers.ones), layers.linear(3))
+RULE = LayerCase("anyone's rule", ANYONES, (5,))
 FRAMES = layers.map_over_time(layers.chain(layers.conv(4, (3, 3)), layers.global_avg_pool()))
 FILMS = LayerCase("films", layers.chain(FRAMES, layers.gru(3, output="last")), (3, 5, 4, 2))
 QUANTITIES = {
@@ -47,7 +59,9 @@ def test_the_last_state_of_sequences(cell):
     assert_same_when_spread(LayerCase("last", net, (5, 2)), jb.backprop(net, rules.softmax_cross_entropy))
 
 
-@pytest.mark.parametrize("case", [LINEAR, TABLE, SEQUENCES, STACK, CONVOLUTIONS, FILMS], ids=lambda case: case.name)
+@pytest.mark.parametrize(
+    "case", [LINEAR, TABLE, SEQUENCES, STACK, RULE, CONVOLUTIONS, FILMS], ids=lambda case: case.name
+)
 def test_quantities_of_a_batch_that_is_spread(case):
     factored = signals.factored_gradient(case.layer, rules.softmax_cross_entropy)
 
@@ -58,6 +72,6 @@ def test_quantities_of_a_batch_that_is_spread(case):
     assert_same_when_spread(case, every)
 
 
-@pytest.mark.parametrize("case", [LINEAR, CONVOLUTIONS, FILMS], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", [LINEAR, RULE, CONVOLUTIONS, FILMS], ids=lambda case: case.name)
 def test_clipped_gradients_of_a_batch_that_is_spread(case):
     assert_same_when_spread(case, signals.clipped_gradient(case.layer, rules.softmax_cross_entropy, 0.1))
