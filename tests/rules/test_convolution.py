@@ -75,13 +75,20 @@ def test_gradients_are_those_of_the_library(groups, size):
 def test_windows_that_do_not_overlap_and_stretched_images(window, strides, padding, stretch, dilation, groups):
     x = jax.random.normal(jax.random.key(5), (2, 7, 8, 4))
     kernel = jax.random.normal(jax.random.key(6), (*window, 4 // groups, 6))
-    options = {"lhs_dilation": stretch, "rhs_dilation": dilation, "feature_group_count": groups}
+    options = strides, padding, stretch, dilation, groups
 
     def library(x, kernel):
-        return lax.conv_general_dilated(x, kernel, strides, padding, dimension_numbers=NUMBERS, **options)
+        y = lax.conv_general_dilated(x[None], kernel, *options[:4], NUMBERS, groups)
+        return y[0]
 
-    rule = partial(rules.conv, window_strides=strides, padding=padding, **options)
-    for got, wanted in zip(_gradients(rule, x, kernel), _gradients(library, x, kernel), strict=True):
+    def of_library(x, u):
+        return jax.vjp(library, x, kernel)[1](u)
+
+    y, pull = jax.vjp(lambda x, kernel: rules.conv(x, kernel, None, *options), x, kernel)
+    delta = jax.random.normal(jax.random.key(7), y.shape)
+    dx, each = jax.vmap(of_library)(x, delta)
+    of_examples = rules.pieces(rules.conv).factors(*options, (x, kernel, None), delta)["kernel"].per_example()
+    for got, wanted in zip((*pull(delta), of_examples), (dx, each.sum(0), each), strict=True):
         np.testing.assert_allclose(got, wanted, atol=1e-5 * float(abs(wanted).max()))
 
 

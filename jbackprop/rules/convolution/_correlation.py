@@ -181,7 +181,7 @@ def _spread_by_patches(delta, w, geometry, space):
 def _spread_side_by_side(delta, w, geometry, space):
     """One product: no two of its patches have a place in common."""
     n_axes, n_in = len(space), w.shape[-2]
-    patches = product(delta, jnp.moveaxis(w, -1, 0).reshape(w.shape[-1], -1)).astype(wide_dtype(w))
+    patches = product(delta, jnp.moveaxis(w, -1, 0).reshape(w.shape[-1], -1))
     patches = patches.reshape(*delta.shape[:-1], *geometry.window, n_in)
     for axis, (size, stride) in enumerate(zip(geometry.window, geometry.strides, strict=True), 1):
         # Positions along an axis, and then the window's entries and the gap to the next.
@@ -242,6 +242,10 @@ def _added_up(step, start, *arrays):
 
 def _each_by_patches(x, delta, geometry, at_a_time=None, rounded=False):
     """One product of patches an image, some images at a time; on a mesh every device takes its own."""
+    back = transposed(geometry, x.shape[1:-1], delta.shape[1:-1])
+    if is_transposing(geometry) and stays_inside(back):
+        kernels = _each_by_patches(delta, x, back, at_a_time, rounded)
+        return jax.vmap(partial(turned_round, groups=geometry.groups))(kernels)
 
     def one(pair):
         image, delta = pair
