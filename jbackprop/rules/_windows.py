@@ -132,7 +132,14 @@ def _padding(rule, space, reach, strides, padding):
 
 def padded(x: jax.Array, along: Windows, value: float) -> jax.Array:
     """x with its padding along one axis."""
-    return _padded(x, along.axis, along.low, along.high, value)
+    return padded_along(x, along.axis, along.low, along.high, value)
+
+
+def padded_along(x: jax.Array, axis: int, low: int, high: int, value: float = 0.0, between: int = 0) -> jax.Array:
+    """More at both ends of an axis, or, where negative, less; and between its entries."""
+    config = [(0, 0, 0)] * x.ndim
+    config[axis] = (low, high, between)
+    return lax.pad(x, jnp.asarray(value, x.dtype), config)
 
 
 def entry(padded: jax.Array, along: Windows, k: int | jax.Array) -> jax.Array:
@@ -145,7 +152,7 @@ def entry(padded: jax.Array, along: Windows, k: int | jax.Array) -> jax.Array:
 def before(y: jax.Array, along: Windows, value: float) -> jax.Array:
     """y with room for `shifted` on both sides."""
     room = along.shifts - 1
-    return _padded(y, along.axis, room, room, value)
+    return padded_along(y, along.axis, room, room, value)
 
 
 def shifted(roomy: jax.Array, along: Windows, j: int | jax.Array) -> jax.Array:
@@ -164,17 +171,10 @@ def unrun(runs: jax.Array, along: Windows, value: float) -> jax.Array:
     """(…, runs, stride, …) as one axis, its padding taken away; value where no window reached."""
     axis = runs.ndim - 1 + along.axis
     line = runs.reshape(*runs.shape[:axis], math.prod(runs.shape[axis : axis + 2]), *runs.shape[axis + 2 :])
-    return _padded(line, along.axis, -along.low, along.size + along.low - line.shape[axis], value)
+    return padded_along(line, along.axis, -along.low, along.size + along.low - line.shape[axis], value)
 
 
 def combined(combine: Callable, each: Callable, count: int, unrolled: int = 4) -> Any:
     """each(0), …, each(count − 1) combined from the left, in a loop unless there are few."""
     rest = jnp.arange(1, count)
     return lax.scan(lambda done, k: (combine(done, each(k)), None), each(0), rest, unroll=count <= unrolled)[0]
-
-
-def _padded(x, axis, low, high, value):
-    """More at both ends of an axis, or, where negative, less."""
-    config = [(0, 0, 0)] * x.ndim
-    config[axis] = (low, high, 0)
-    return lax.pad(x, jnp.asarray(value, x.dtype), config)

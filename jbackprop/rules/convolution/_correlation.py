@@ -34,8 +34,9 @@ from jax import lax
 from jbackprop.rules._arrays import beside, outer, product, rows, wide_dtype, widen
 from jbackprop.rules._compiled import compiled_once
 from jbackprop.rules._meshes import by_compiler, in_shares, layout, varied_like
+from jbackprop.rules._windows import padded_along
 
-from ._geometry import Geometry, is_transposing, lie_apart, padded, stays_inside, stretched, transposed, turned_round
+from ._geometry import Geometry, is_transposing, lie_apart, stays_inside, stretched, transposed, turned_round
 from ._library import (
     all_by_library,
     all_by_turning,
@@ -186,10 +187,10 @@ def _spread_side_by_side(delta, w, geometry, space):
     for axis, (size, stride) in enumerate(zip(geometry.window, geometry.strides, strict=True), 1):
         # Positions along an axis, and then the window's entries and the gap to the next.
         patches = jnp.moveaxis(patches, n_axes + 1, axis + 1)
-        patches = padded(patches, axis + 1, 0, stride - size)
+        patches = padded_along(patches, axis + 1, 0, stride - size)
         patches = patches.reshape(*patches.shape[:axis], patches.shape[axis] * stride, *patches.shape[axis + 2 :])
         low = geometry.padding[axis - 1][0]
-        patches = padded(patches, axis, -low, space[axis - 1] + low - patches.shape[axis])
+        patches = padded_along(patches, axis, -low, space[axis - 1] + low - patches.shape[axis])
     return patches
 
 

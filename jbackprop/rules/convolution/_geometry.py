@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 
 
 class Geometry(NamedTuple):
@@ -68,10 +67,3 @@ def turned_round(w: jax.Array, groups: int = 1) -> jax.Array:
     window, n_in, n_out = w.shape[:-2], w.shape[-2], w.shape[-1] // groups
     grouped = jnp.flip(w, range(len(window))).reshape(*window, n_in, groups, n_out)
     return grouped.swapaxes(-3, -1).reshape(*window, n_out, groups * n_in)
-
-
-def padded(x: jax.Array, axis: int, low: int, high: int, between: int = 0) -> jax.Array:
-    """x with zeros around it along one axis, and between its entries."""
-    config = [(0, 0, 0)] * x.ndim
-    config[axis] = (low, high, between)
-    return lax.pad(x, jnp.zeros((), x.dtype), config)

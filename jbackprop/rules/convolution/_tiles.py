@@ -9,8 +9,9 @@ import jax
 import jax.numpy as jnp
 
 from jbackprop.rules._arrays import rows
+from jbackprop.rules._windows import padded_along
 
-from ._geometry import Geometry, padded, reach
+from ._geometry import Geometry, reach
 
 _BYTES = 3 * 2**20
 """Most of a tile's patches and δ.  Of ½ to 32 MiB, 2 and 3 are the fastest on two cores that have 1 MiB each."""
@@ -40,10 +41,10 @@ def _divisor(number, most):
 def _in_bands(x, delta, geometry, size):
     """Bands of so many rows of positions as images of their own, and what their windows see of x."""
     count, stride, ((low, high), *pads) = delta.shape[1] // size, geometry.strides[0], geometry.padding
-    x = padded(x, 1, low, high, geometry.stretch[0] - 1)
+    x = padded_along(x, 1, low, high, between=geometry.stretch[0] - 1)
     seen, apart = (size - 1) * stride + reach(geometry, 0), size * stride
     blocks = math.ceil(seen / apart)  # of rows from one band's first to the next one's, in which a band's windows lie
-    x = padded(x, 1, 0, (count + blocks - 1) * apart - x.shape[1], 0)
+    x = padded_along(x, 1, 0, (count + blocks - 1) * apart - x.shape[1])
     x = x.reshape(len(x), count + blocks - 1, apart, *x.shape[2:])
     x = jnp.concatenate([x[:, block : block + count] for block in range(blocks)], axis=2)[:, :, :seen]
     delta = delta.reshape(len(delta), count, size, *delta.shape[2:])
@@ -56,5 +57,5 @@ def _divided(images, count):
     if count == len(images):
         return images
     size = math.ceil(len(images) / max(1, count))
-    images = padded(images, 0, 0, size * count - len(images), 0)
+    images = padded_along(images, 0, 0, size * count - len(images))
     return images.reshape(count, size, *images.shape[1:])
