@@ -1,4 +1,4 @@
-"""Two processes that train together over loopback equal one; where one dies, the other says so and ends."""
+"""Two processes that train together over loopback equal one; where one dies, the other says so, and both can go on."""
 
 import os
 import socket
@@ -27,7 +27,7 @@ def address():
 
 def run(address, folder, count, **environment):
     """The exit statuses and the errors of so many processes that train together."""
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     processes = [
         subprocess.Popen(
             [sys.executable, SCRIPT, address, str(rank), str(count), folder],
@@ -47,11 +47,11 @@ def run(address, folder, count, **environment):
 
 
 def steps(folder, rank):
-    """The parameters after each step that a process took."""
+    """Where a process stood after each step that it took."""
     return [list(np.load(file).values()) for file in sorted(folder.glob(f"{rank}-*.npz"))]
 
 
-def test_two_processes_equal_one_and_outlive_each_other(address, tmp_path):
+def test_two_processes_equal_one_outlive_each_other_and_go_on(address, tmp_path):
     assert run(address, tmp_path / "one", 1)[0] == [0]
     wanted = steps(tmp_path / "one", 0)
     statuses, errors = run(address, tmp_path / "two", 2)
@@ -62,3 +62,6 @@ def test_two_processes_equal_one_and_outlive_each_other(address, tmp_path):
     assert died == 9 and status == 3
     assert error.splitlines()[-1].startswith("rank 0: JaxRuntimeError: ")
     chex.assert_trees_all_close(steps(tmp_path / "death", 0), wanted[:2], rtol=0, atol=1e-6)
+    statuses, errors = run(address, tmp_path / "death", 2, RESUME_AFTER="2")
+    assert statuses == [0, 0], errors
+    chex.assert_trees_all_equal(steps(tmp_path / "death", 0), steps(tmp_path / "two", 0))

@@ -1,6 +1,7 @@
 """One of several processes that train together, over loopback: `python two_processes.py address rank count folder`.
 
-It writes the parameters after each of four steps.  With DIE_AFTER set, the process of rank 1 ends after so many steps.
+It writes where the training stands after each of four steps.  With DIE_AFTER set, the process of rank 1 ends after so
+many steps; with RESUME_AFTER set, all go on from where that of rank 0 stood after so many.
 """
 
 import os
@@ -26,13 +27,22 @@ def train(rank: int, folder: str) -> None:
     step = training.step(jb.backprop(net, rules.softmax_cross_entropy), optimizer)
     with jax.set_mesh(mesh):
         state = jax.jit(lambda params: training.init(params, optimizer))(params)
+        first = int(os.environ.get("RESUME_AFTER", "0"))
+        if first:
+            with np.load(f"{folder}/0-{first - 1}.npz") as file:
+                stood = jax.tree.unflatten(jax.tree.structure(_stands(state)), list(file.values()))
+            state = jax.jit(lambda stood: state._replace(**stood))(stood)
         x, y = (_spread(array, mesh) for array in batch)
-        for number in range(STEPS):
+        for number in range(first, STEPS):
             if (rank, str(number)) == (1, os.environ.get("DIE_AFTER")):
                 os._exit(9)
             state, metrics = step(state, x, y)
             training.check_finite(metrics)
-            np.savez(f"{folder}/{rank}-{number}.npz", *map(np.asarray, jax.tree.leaves(state.params)))
+            np.savez(f"{folder}/{rank}-{number}.npz", *map(np.asarray, jax.tree.leaves(_stands(state))))
+
+
+def _stands(state):
+    return {"params": state.params, "optimizer": state.optimizer, "step": state.step}
 
 
 def _spread(array, mesh):
