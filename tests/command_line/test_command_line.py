@@ -316,7 +316,10 @@ def test_interrupted_at_any_moment_it_ends_with_130(seconds, mine):
 
 
 def test_who_imports_the_library_keeps_the_own_handler():
-    words = [sys.executable, "-c", "import signal, jbackprop; print(signal.getsignal(signal.SIGINT).__name__)", "-m"]
+    """Python's, which a program that a shell started in the background does not have by itself."""
+    own = "signal.signal(signal.SIGINT, signal.default_int_handler)"
+    code = f"import signal; {own}; import jbackprop; print(signal.getsignal(signal.SIGINT).__name__)"
+    words = [sys.executable, "-c", code, "-m"]
     done = subprocess.run(words, capture_output=True, text=True, env=environment(), timeout=120)
     assert done.stdout == "default_int_handler\n"
 
