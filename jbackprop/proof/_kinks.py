@@ -25,6 +25,7 @@ import numpy as np
 
 from jbackprop.functions import UNITS, Arrays, as_float64, cast, is_real, largest, precision, replaced
 
+from ._numbers import magnitude
 from ._subject import Subject
 
 _AXES = 512
@@ -69,8 +70,12 @@ def is_choice(
     is_kink = np.abs(ahead - behind) > 2 * slack
     if not (inside & is_kink)[:-1][wrong[axes]].all():
         return False
-    apart = [abs(along[:-1].sum() - along[-1]) <= slack.sum() for along in (behind, ahead)]
-    return all(apart) or bool(inside[-1])
+    return all(adds_up(side, slack.sum()) for side in (behind, ahead)) or bool(inside[-1])
+
+
+def adds_up(side: np.ndarray, slack: float) -> bool:
+    """Whether the slopes of one side along axes are together the one along the sum of the axes, which is last."""
+    return bool(abs(side[:-1].sum() - side[-1]) <= slack)
 
 
 def moved(subject: Subject, wrong: np.ndarray) -> np.ndarray:
@@ -108,7 +113,7 @@ def slopes(
 
 def _one_sided(subject, leaves, cotangents, directions):
     function = subject.meant or subject.function
-    step = _STEP * max([1.0, *(largest(leaves[position]) for position in subject.wrt)])
+    step = _STEP * magnitude([leaves[position] for position in subject.wrt])
 
     def total(leaves, u, by):
         outputs = filter(is_real, function(*moved_by(leaves, subject.wrt, by)))

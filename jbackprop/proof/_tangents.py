@@ -17,9 +17,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jbackprop.functions import Arrays, as_float64, automatic, cast, is_real, largest, precision
+from jbackprop.functions import Arrays, as_float64, automatic, cast, is_real, precision
 
-from ._kinks import along_axes, moved, moved_by
+from ._kinks import adds_up, along_axes, moved, moved_by
+from ._numbers import magnitude
 from ._pull import Pull, pull_back
 from ._report import Failure
 from ._subject import Subject
@@ -98,8 +99,8 @@ class Tangents:
         axes = moved(self.subject, flat)
         directions = along_axes(axes, flat.size)
         found = np.full((2, len(directions)), np.nan)
+        size = magnitude([leaves[i] for i in self.subject.wrt])
         for step in (_STEP, _STEP * _NEARER):
-            size = max([1.0, *(largest(leaves[i]) for i in self.subject.wrt)])
             found = np.where(np.isnan(found), self._at_step(leaves, directions, step * size), found)
         return _OneSided(axes, *found)
 
@@ -169,9 +170,8 @@ class _OneSided:
             got = float(np.concatenate([np.ravel(g) for g in gradients])[self.axes].sum())
         sides = np.array([self.ahead, self.behind])
         slack = _SLACK * np.maximum(1, np.abs(sides)).sum()
-        apart = np.abs(sides[:, :-1].sum(axis=1) - sides[:, -1])
         wanted = float(np.clip(got, sides[:, -1].min(), sides[:, -1].max()))
-        if (apart > slack).any() and abs(got - wanted) > slack:
+        if not all(adds_up(side, slack) for side in sides) and abs(got - wanted) > slack:
             note = f"finite difference along the sum of {len(self.axes)} axes, {note}"
             yield Failure("gradient", "float64", None, got, wanted, note=note)
 
