@@ -37,7 +37,8 @@ class Clipped(NamedTuple):
     Attributes:
       cost: the mean of the loss over the batch, weighted.
       gradients: Σ_i c_i g_i over the batch's size, or the sum, a tree like the parameters.
-      norms: ‖g_i‖ before clipping, (examples,); by layer, a tree with such an array for each.
+      norms: ‖g_i‖ before clipping, (examples,); by layer, a tree with such an array for each.  In float32 one beyond
+        1.8e19 is infinite, for its square is, and its example's share is 0.
     """
 
     cost: jax.Array
