@@ -40,6 +40,11 @@ def normal(*shape: int) -> Draw:
     return lambda rng: rng.normal(size=shape).astype(np.float32)
 
 
+def complex_normal(*shape: int) -> Draw:
+    """Complex numbers with two standard normal parts."""
+    return lambda rng: (normal(*shape)(rng) + 1j * normal(*shape)(rng)).astype(np.complex64)
+
+
 def between(low: float, high: float, *shape: int) -> Draw:
     """Evenly spread numbers."""
     return lambda rng: rng.uniform(low, high, size=shape).astype(np.float32)

@@ -7,7 +7,7 @@ from jax import nn
 
 from jbackprop import layers, rules
 
-from .calls import RightCall, definite, normal
+from .calls import RightCall, complex_normal, definite, normal
 
 
 def _ruled(f, fwd, bwd):
@@ -54,6 +54,24 @@ _gaps = _ruled(
 )
 
 
+def _states(rate, x):
+    def step(h, x):
+        h = rate * h + x
+        return h, h
+
+    return jax.lax.scan(step, jnp.zeros_like(x[0]), x)[1]
+
+
+def _states_bwd(kept, u):
+    rate, h = kept
+    delta = _states(rate, u[::-1])[::-1]
+    return (delta[1:] * h[:-1]).sum(0), delta
+
+
+_recurrence = _ruled(_states, lambda rate, x: (_states(rate, x), (rate, _states(rate, x))), _states_bwd)
+_power = _ruled(lambda z: (z * z.conj()).real, lambda z: ((z * z.conj()).real, z), lambda z, u: (2 * u * z.conj(),))
+
+
 def _quotient(a, x):
     return x @ a @ x / (x @ x)
 
@@ -91,6 +109,8 @@ COMPOSED = (
     _field("positive", _log, normal(4, 3), domain=jnp.exp),
     _field("symmetric", _rayleigh, definite, normal(4), domain=lambda a, x: (a + a.T, x)),
     _field("sorted", _gaps, normal(4, 3), domain=lambda x: jnp.cumsum(jnp.exp(x), axis=-1)),
+    _field("complex recurrence", _recurrence, complex_normal(4), complex_normal(5, 4)),
+    _field("power of a spectrum", lambda x: _power(jnp.fft.rfft(x)), normal(3, 5)),
     _field("custom_jvp behind a rule", lambda x: nn.silu(rules.gelu(x)), normal(4, 3)),
 )
 """All of them."""

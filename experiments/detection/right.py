@@ -21,7 +21,7 @@ from tqdm import tqdm
 import jbackprop as jb
 from jbackprop.functions import function_name
 
-from .calls import Draw, RightCall, between, definite, normal, simplex, whole
+from .calls import Draw, RightCall, between, complex_normal, definite, normal, simplex, whole
 from .composed import COMPOSED
 
 
@@ -230,6 +230,10 @@ _NUMPY_PAIRS = (
     jnp.convolve,
 )
 
+_OF_COMPLEX = (jnp.abs, jnp.angle, jnp.exp, jnp.log, jnp.sqrt, jnp.sin, jnp.tanh, jnp.reciprocal, jnp.cumprod)
+
+_TRANSFORMS = (jnp.fft.fft, jnp.fft.ifft2, jnp.fft.irfft, jnp.fft.fftshift)
+
 CALLS = (
     *_each("jax.nn", _ACTIVATIONS, normal(3, 4)),
     *_each("jax.nn", (nn.log1mexp,), between(0.1, 3, 3, 4)),
@@ -255,6 +259,11 @@ CALLS = (
     *_each("jax.numpy", _NUMPY, normal(3, 4)),
     *_each("jax.numpy", _NUMPY_PAIRS, normal(5), normal(5)),
     *_each("jax.numpy", (jnp.float_power,), between(0.5, 2, 5), normal(5)),
+    *_each("complex", _OF_COMPLEX, complex_normal(3, 4)),
+    *_each("complex", (jnp.multiply, jnp.divide, jnp.vdot), complex_normal(3, 4), complex_normal(3, 4)),
+    *_each("complex", (jnp.linalg.solve,), complex_normal(4, 4), complex_normal(4, 3)),
+    *_each("complex", _TRANSFORMS, complex_normal(3, 5)),
+    *_each("jax.numpy.fft", (jnp.fft.rfft,), normal(3, 5)),
     *_each("linalg", _MATRIX, definite),
     *_each("linalg", (jnp.linalg.solve, linalg.solve_triangular), definite, normal(4, 3)),
     *_each("linalg", _BY_SINGULAR_VALUES, normal(5, 3), skip=_SINGULAR),

@@ -82,7 +82,8 @@ def check(
       *args: arguments to try it on, of any shape; generic values are best (random, of both signs, no two sizes equal).
         A `jax.ShapeDtypeStruct` is filled with such values.  Python numbers, strings and functions are options and stay
         as they are; integers, masks and random keys are held while the others move, so a rule that treats an empty mask
-        or a repeated index wrongly is found by a call with one.
+        or a repeated index wrongly is found by a call with one.  A complex array z counts as two, `z.real` and
+        `z.imag`, so does a complex output; by z, a rule's gradient is ∂C/∂z.real − i ∂C/∂z.imag, as JAX has it.
       reference: an independent implementation of f, whose value and automatic gradient f's are compared with besides.
         Without one, a wrong forward pass cannot be told.  Where automatic differentiation cannot reverse f itself (a
         `while_loop`, a callback), the reference's gradient is the judge, and without a reference finite differences.

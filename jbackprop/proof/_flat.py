@@ -5,10 +5,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from jbackprop.functions import DTYPES, Wrt, cast, described, differentiable, draw_arguments, is_real, precision
 
+from ._complex import of_parts, taken_apart
 from ._subject import Subject
 
 
@@ -32,16 +32,15 @@ def lay_flat(
       quick, tolerance: see there.
 
     Raises:
-      TypeError: no argument holds a real floating point array to differentiate by, or one holds complex numbers.
+      TypeError: no argument holds a floating point array to differentiate by.
       ValueError: `wrt` names no argument; no output is of floating point; gradient_of has other outputs than f.
     """
-    args = draw_arguments(tuple(args), seed)
-    problem = differentiable(f, *args, wrt=wrt)
-    _check_real(zip(problem.names, problem.leaves, strict=True))
+    args = taken_apart(draw_arguments(tuple(args), seed))
+    problem = differentiable(of_parts(f), *args, wrt=wrt)
     subject = Subject(
-        function=_real(problem.function),
-        reference=None if reference is None else _real(differentiable(reference, *args).function),
-        meant=None if gradient_of is None else _real(differentiable(gradient_of, *args).function),
+        function=_flat(f, args),
+        reference=None if reference is None else _flat(reference, args),
+        meant=None if gradient_of is None else _flat(gradient_of, args),
         leaves=cast("float64", problem.leaves),
         names=problem.names,
         wrt=problem.chosen,
@@ -76,18 +75,7 @@ def _check_outputs(subject):
             raise ValueError(f"check: gradient_of, wanted a function with outputs like those of f, {wanted}, got {got}")
 
 
-def _real(function):
-    """The function, refusing outputs that are complex."""
-
-    def of_leaves(*arrays):
-        outputs = function(*arrays)
-        _check_real((f"output {i}", array) for i, array in enumerate(outputs))
-        return tuple(outputs)
-
-    return of_leaves
-
-
-def _check_real(arrays):
-    for name, array in arrays:
-        if jnp.issubdtype(array.dtype, jnp.complexfloating):
-            raise TypeError(f"check: {name}, wanted real numbers (split it into parts), got {array.dtype}")
+def _flat(f, args):
+    """f as a function of the arrays among its arguments."""
+    function = differentiable(of_parts(f), *args).function
+    return lambda *arrays: tuple(function(*arrays))
