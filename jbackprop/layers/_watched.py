@@ -107,4 +107,4 @@ def norm(array: jax.Array, axis: int | tuple[int, ...] | None = None) -> jax.Arr
     array = array.astype(jnp.promote_types(array.dtype, jnp.float32))
     largest = jnp.abs(array).max(axis, initial=0, keepdims=True)
     scale = jnp.where(largest > 0, largest, 1)
-    return jnp.squeeze(scale, axis) * jnp.sqrt(jnp.square(array / scale).sum(axis))
+    return jnp.squeeze(scale, axis) * jnp.sqrt(jnp.square(jnp.abs(array / scale)).sum(axis))

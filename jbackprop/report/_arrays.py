@@ -13,14 +13,17 @@ SHOWN = 4
 
 
 def brief(array: Any) -> str:
-    """A few entries written out; of many the range.  A random key has no numbers."""
+    """A few entries written out; of many the range, of complex ones that of their sizes.  A random key has none."""
     numbers = plain(array)
     if numbers is None:
         return "random key"
     if numbers.size <= SHOWN:
         return _nested(numbers)
     missing = int(np.isnan(numbers).sum())
-    return f"{missing} NaN" if missing else f"{number(numbers.min())} … {number(numbers.max())}"
+    if missing:
+        return f"{missing} NaN"
+    sizes = np.abs(numbers) if np.iscomplexobj(numbers) else numbers
+    return f"{'' if sizes is numbers else '|·| '}{number(sizes.min())} … {number(sizes.max())}"
 
 
 def written_out(array: Any, most: int) -> str:

@@ -3,14 +3,19 @@
 import math
 from typing import SupportsFloat
 
+import numpy as np
+
 UNKNOWN = "–"
 """A figure that nobody knows."""
 
 _TIMES = (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6))
 
 
-def number(value: SupportsFloat, digits: int = 4) -> str:
+def number(value: SupportsFloat | complex | np.complexfloating, digits: int = 4) -> str:
     """So many significant digits, powers of ten where it is very large or very small, and a real minus sign."""
+    if isinstance(value, complex | np.complexfloating):
+        sign = "−" if np.signbit(value.imag) else "+"
+        return f"{number(value.real, digits)} {sign} {number(abs(value.imag), digits)}i"
     return f"{float(value):.{digits}g}".replace("-", "−")
 
 

@@ -5,6 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jbackprop.functions import is_inexact
 from jbackprop.layers import Stacked, Uses
 from jbackprop.rules import Factored, by_compiler, layout
 
@@ -15,6 +16,8 @@ from ._products import crossed, paired
 
 def dot(factors: Any, others: Any) -> jax.Array:
     """⟨g_i, h_i⟩ of each example i, in closed form or from the gradients, whichever the shapes make cheaper.
+
+    A complex number counts as its two parts.
 
     Args:
       factors: a factored gradient, or a tree of them; then the sum over all parameters.
@@ -65,7 +68,7 @@ def of_two(one: Factored, other: Factored) -> jax.Array:
     if is_closed(one, other):
         return sum_of([paired(a, b) for a in one.products() or () for b in other.products() or ()])
     left, right = _rows(one, other)
-    return (left.astype(_wide(one, other)) * right).sum(1)
+    return (left.conj().astype(_wide(one, other)) * right).real.sum(1)
 
 
 def _inner(one, other):
@@ -86,7 +89,7 @@ def _by_examples(of_two, one, other):
 
 
 def _every_two(one, other):
-    return jnp.einsum("ik,jk->ij", one, other, preferred_element_type=_wide(one, other))
+    return jnp.einsum("ik,jk->ij", one.conj(), other, preferred_element_type=_wide(one, other)).real
 
 
 def uses(factored: Factored) -> tuple[Factored, ...]:
@@ -106,5 +109,5 @@ def _rows(one, other):
 
 
 def _wide(one, other):
-    dtypes = [leaf.dtype for leaf in jax.tree.leaves((one, other)) if jnp.issubdtype(leaf.dtype, jnp.floating)]
+    dtypes = [leaf.dtype for leaf in jax.tree.leaves((one, other)) if is_inexact(leaf)]
     return jnp.result_type(jnp.float32, *dtypes)

@@ -65,7 +65,7 @@ def variance(factors: Any) -> Any:
     m = count("variance", factors, least=2)
 
     def of(factored):
-        return m / (m - 1) * jnp.maximum(_second_moment(factored) - jnp.square(total(factored) / m), 0)
+        return m / (m - 1) * jnp.maximum(_second_moment(factored) - _square(total(factored) / m), 0)
 
     return jax.tree.map(of, factors, is_leaf=is_factored)
 
@@ -80,7 +80,7 @@ def noise_scale(factors: Any) -> Noise:
       ValueError: one mixes its examples, or there is only one.
     """
     m = count("noise_scale", factors, least=2)
-    squares = sum_of([jnp.square(total(factored) / m).sum() for factored in leaves("noise_scale", factors)])
+    squares = sum_of([_square(total(factored) / m).sum() for factored in leaves("noise_scale", factors)])
     trace = m / (m - 1) * (squared_norm(factors).mean() - squares)
     signal = squares - trace / m
     return Noise(trace / signal, trace, signal)
@@ -112,5 +112,10 @@ def count(quantity: str, factors: Any, least: int = 1) -> int:
 
 def _second_moment(factored: Factored) -> jax.Array:
     if isinstance(factored, Outer) and factored.a.ndim == 2:
-        return Outer(jnp.square(factored.a), jnp.square(factored.delta)).total() / len(factored.a)
-    return jnp.square(factored.per_example()).mean(0)
+        return Outer(_square(factored.a), _square(factored.delta)).total() / len(factored.a)
+    return _square(factored.per_example()).mean(0)
+
+
+def _square(array):
+    """|z|² of a complex number."""
+    return jnp.square(jnp.abs(array)) if jnp.iscomplexobj(array) else jnp.square(array)

@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from jbackprop.functions import UNITS, Allowance, described, largest
+from jbackprop.functions import UNITS, Allowance, described, is_inexact, largest
 from jbackprop.report import number
 
 Role = Literal["value", "received", "delta", "gradient"]
@@ -100,9 +100,9 @@ def _judge_numbers(got, wanted, allowance):
 
 
 def _allowance(automatic, length, noise):
-    real = jnp.issubdtype(automatic.dtype, jnp.floating)
+    rounds = is_inexact(automatic)
     carried = 0.0 if noise is None else _NOISE * largest(_plain(noise))
-    return Allowance(str(automatic.dtype) if real else "float32", length, noise=carried)
+    return Allowance(str(automatic.dtype) if rounds else "float32", length, noise=carried)
 
 
 def _plain(array):

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jbackprop import rules
+from jbackprop.functions import is_inexact
 from jbackprop.layers import like
 
 from . import _symbols
@@ -146,7 +146,7 @@ def _delta_rows(step, by, wanted, length, noise):
 def _gradient_rows(step, by, vjp, length):
     made, wanted, noise = leaves(by.gradients), leaves(vjp.gradients), leaves(vjp.gradients_noise)
     for name, param in sorted(leaves(step.params).items(), key=lambda entry: -entry[1].ndim):  # weights first
-        if not jnp.issubdtype(param.dtype, jnp.floating):
+        if not is_inexact(param):
             continue
         value = made.get(name)
         equation = _symbols.gradient(by.words.get(name), step.says)

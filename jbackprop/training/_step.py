@@ -182,7 +182,7 @@ def _move(backpropagate, optimizer, averaging):
         key = jax.random.fold_in(state.key, state.step)
         way = at_scale(backpropagate, state.loss_scale)
         found = _passed(way, put_together(state.params), x, y, key)
-        found = found._replace(gradients=like(found.gradients, state.params))
+        found = found._replace(gradients=jax.tree.map(_descent, like(found.gradients, state.params)))
         # What a line search or a plateau's schedule asks for besides; the others ignore it.
         search = {"value": found.cost, "grad": found.gradients}
         search["value_fn"] = lambda params: _passed(way, put_together(params), x, y, key).cost
@@ -205,6 +205,11 @@ def _passed(backpropagate, params, x, y, key) -> Pass:
         return backpropagate.whole(params, x, y, key)
     cost, gradients, deltas = backpropagate(params, x, y)
     return Pass(cost, gradients, deltas, ())
+
+
+def _descent(gradient):
+    """What an optimizer subtracts: of a complex parameter ∂C/∂x + i ∂C/∂y, where a gradient is ∂C/∂x − i ∂C/∂y."""
+    return gradient.conj() if jnp.iscomplexobj(gradient) else gradient
 
 
 def _chosen(condition, tree, other):
