@@ -58,3 +58,4 @@ from ._traced import computed_in as computed_in
 from ._traced import count_rules as count_rules
 from ._traced import draws_random_numbers as draws_random_numbers
 from ._traced import longest_sum as longest_sum
+from ._traced import stops_gradients as stops_gradients

@@ -7,7 +7,9 @@ its own among its parameters, alone or in a tuple.
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import jax.numpy as jnp
 from jax.extend import core
+from jax.interpreters import partial_eval
 
 CUSTOM_VJP, CUSTOM_JVP = "custom_vjp_call", "custom_jvp_call"
 """The primitives that call a function with a hand-written rule, reverse or forward."""
@@ -30,6 +32,12 @@ def inner_jaxprs(equation: core.JaxprEqn) -> Iterator[Any]:
     """The jaxprs among the parameters of an equation."""
     for value in equation.params.values():
         yield from filter(is_jaxpr, value if isinstance(value, tuple) else (value,))
+
+
+def needed(jaxpr: core.ClosedJaxpr) -> core.Jaxpr:
+    """A jaxpr less what no output of floating point depends on."""
+    used = [jnp.issubdtype(atom.aval.dtype, jnp.inexact) for atom in jaxpr.jaxpr.outvars]
+    return partial_eval.dce_jaxpr(jaxpr.jaxpr, used)[0]
 
 
 def called_jaxpr(equation: core.JaxprEqn) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ._jaxprs import CUSTOM_JVP, CUSTOM_VJP, every_equation, inner_jaxprs, opened_jaxpr
+from ._jaxprs import CUSTOM_JVP, CUSTOM_VJP, every_equation, inner_jaxprs, needed, opened_jaxpr
 
 LINEAR_ALGEBRA = {
     "cholesky",
@@ -36,8 +36,9 @@ def computed_in(function: Callable, *args: Any) -> str:
     """The coarsest floating point dtype that function(*args) rounds anything finer to; float64 if it never does.
 
     `jax.nn.dot_product_attention` takes float64 and computes its softmax in float32: no gradient of it can be better.
+    What no output depends on does not count.
     """
-    equations = every_equation(jax.make_jaxpr(function)(*args))
+    equations = every_equation(needed(jax.make_jaxpr(function)(*args)))
     single = (equation for equation in equations if not any(inner_jaxprs(equation)))
     rounded_to = [dtype for equation in single for dtype in _rounded_to(equation)]
     return max(rounded_to, key=_spacing, default="float64")
@@ -46,6 +47,13 @@ def computed_in(function: Callable, *args: Any) -> str:
 def draws_random_numbers(function: Callable, *args: Any) -> bool:
     """Whether function(*args) draws random numbers: then it draws other ones in another dtype."""
     return any(equation.primitive.name in _RANDOM for equation in every_equation(jax.make_jaxpr(function)(*args)))
+
+
+def stops_gradients(function: Callable, *args: Any) -> bool:
+    """Whether function(*args) calls `jax.lax.stop_gradient`."""
+    return any(
+        equation.primitive.name == "stop_gradient" for equation in every_equation(jax.make_jaxpr(function)(*args))
+    )
 
 
 def count_rules(function: Callable, *args: Any, custom_jvp: bool = False) -> int:

@@ -103,8 +103,9 @@ def check(
       quick: for a test suite that runs at every save: the checks of `jbackprop.proof.QUICK` unless `only` is given, and
         of the floating point types float64 and that of the arguments unless `dtypes` are.  It compares values and
         gradients with automatic differentiation and the reference, also at zeros, ties and huge numbers.  Left out are
-        finite differences, random and non-finite inputs, other batches, `jit` against eager, all transformations,
-        second order, sharding and the residuals, and the other types: they are for the run before a release.
+        finite differences (but where nothing else can judge), random and non-finite inputs, other batches, `jit`
+        against eager, all transformations, second order, sharding and the residuals, and the other types: they are for
+        the run before a release.
       tolerance: of f's own solver, for an implicit function: values and gradients may be off by so large a share of an
         array's largest entry, besides rounding.
       time_limit: how many seconds a check may take, for a function that may never end at odd input.  A check that takes
@@ -140,6 +141,8 @@ def check(
         behind = on_domain(domain, f)
         standards = [other and on_domain(domain, other) for other in (reference, gradient_of)]
         subject = lay_flat(behind, standards[0], standards[1], args, wrt, dtypes, seed, quick, tolerance)
+        if quick and only is None and subject.irreversible:
+            wanted = (*QUICK, "finite differences")  # there is no other judge
         results = []
         for chosen in (one for one in CHECKS if one in wanted and one not in unwanted):
             progress(chosen)
@@ -213,6 +216,8 @@ def _notes(subject, dtypes) -> Iterator[str]:
         yield "judged by finite differences, and below float64 by its own gradient there; a reference would tell more"
     elif subject.meant is None and not subject.has_rules:
         yield NOTHING_TO_PROVE
+    if subject.judged_in != "float64":
+        yield f"its automatic gradient is computed in {subject.judged_in}: judged no finer"
 
 
 def _kept(f, args, wrt):

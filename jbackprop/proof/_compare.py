@@ -81,9 +81,8 @@ def outputs_agree(
     noises = functools.cache(noise or (lambda: subject.noise(dtype)[0]))
     for i, (g, w) in enumerate(zip(got, wanted, strict=True)):
         what = "output" if len(wanted) == 1 else f"output {i}"
-        yield from worst(
-            what, dtype, np.asarray(g), np.asarray(w), subject.allowance(dtype), note, lambda i=i: noises()[i]
-        )
+        allowance = subject.allowance_of_values(dtype)
+        yield from worst(what, dtype, np.asarray(g), np.asarray(w), allowance, note, lambda i=i: noises()[i])
 
 
 def _is_off(allowance, got, wanted):

@@ -34,6 +34,13 @@ def finite_differences(subject: Subject) -> Iterator[Failure]:
         raise NotApplicableError("every output is empty")
     if subject.meant is not None:
         raise NotApplicableError("its gradient is another function's by design")
+    failures = list(_against_rule(subject))
+    if failures and subject.detaches:
+        raise NotApplicableError("it has a `stop_gradient`: its gradient is not that of its values, by design")
+    yield from failures
+
+
+def _against_rule(subject):
     cotangents, moved = _cotangents(subject), [subject.leaves[position] for position in subject.wrt]
     directions = [_directions(subject.rng(2, i), leaf, _affordable(subject, leaf)) for i, leaf in enumerate(moved)]
     gradients, slopes, doubts = _measured(subject, cotangents, directions)

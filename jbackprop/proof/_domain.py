@@ -13,6 +13,7 @@ def on_domain(domain: Callable | None, f: Callable) -> Callable:
     @functools.wraps(f)
     def behind(*free: Any) -> Any:
         valid = domain(*free)
-        return f(*valid) if len(free) > 1 else f(valid)
+        one_in_a_tuple = isinstance(valid, tuple) and len(valid) == 1 and not isinstance(free[0], tuple)
+        return f(*valid) if len(free) > 1 or one_in_a_tuple else f(valid)
 
     return behind

@@ -99,7 +99,7 @@ def batches(subject: Subject) -> Iterator[Failure]:
     if not np.ndim(subject.leaves[subject.wrt[0]]):
         raise NotApplicableError("the first argument has no axis")
     changes = {
-        "two more batch axes": lambda leaf: np.broadcast_to(leaf, (3, 2, *np.shape(leaf))),
+        _TWO_MORE: lambda leaf: np.broadcast_to(leaf, (3, 2, *np.shape(leaf))),
         "a batch of 0": lambda leaf: leaf[:0],
         "a batch of 1": lambda leaf: leaf[:1],
     }
@@ -108,16 +108,18 @@ def batches(subject: Subject) -> Iterator[Failure]:
         if not isinstance(got, Exception):
             results = as_float64(got[1]), as_float64(wanted[1])
             yield from gradients_agree(subject, "float64", *results, note=note, at=given)
-        elif _batch_leads(subject) and _takes(subject, given[0]):
+        elif _batch_leads(subject, given[0]):
             wanted = f"a gradient: the value has one ({note})"
-            yield Failure("call", "float64", None, error_line(got), wanted, hint=_MORE_BATCH_AXES)
+            yield Failure("call", "float64", None, error_line(got), wanted, hint=_HINTS.get(note, _NO_BATCHES))
         else:  # whatever its author raises
             refusals.append(f"{note} ({type(got).__name__})")
     if refusals:
         raise NotApplicableError(f"the rule refuses {', '.join(refusals)}")
 
 
-_MORE_BATCH_AXES = "sum over every leading axis; or skip=['batches'], where f is not meant for such batches"
+_TWO_MORE = "two more batch axes"
+_NO_BATCHES = "skip=['batches'], where f is not meant for such batches"
+_HINTS = {_TWO_MORE: f"sum over every leading axis; or {_NO_BATCHES}"}
 
 
 def _of_batches(subject, changes):
@@ -131,20 +133,19 @@ def _of_batches(subject, changes):
     return [one for one in found if not isinstance(one[2], Exception)]
 
 
-def _batch_leads(subject):
-    """Whether the outputs begin with the axis that is taken for a batch: then it surely is one."""
-    size = np.shape(subject.leaves[subject.wrt[0]])[:1]
-    return all(out.shape[:1] == size for out in subject.outputs)
+def _batch_leads(subject, leaves):
+    """Whether the outputs begin with the axis that is taken for a batch, of another batch too: then it surely is one.
 
-
-def _takes(subject, leaves):
-    """Whether the function itself can be computed there: then a backward half that cannot is no refusal."""
+    And f can be computed of that, so that a backward half that cannot is no refusal.
+    """
     try:
         with precision("float64"):
-            jax.eval_shape(subject.function, *leaves)
+            outputs = jax.jit(subject.function)(*leaves)
     except Exception:
         return False
-    return True
+    given, other = (np.shape(arrays[subject.wrt[0]])[:1] for arrays in (subject.leaves, leaves))
+    before = all(out.shape[:1] == given for out in subject.outputs)
+    return before and all(out.shape[:1] == other for out in outputs)
 
 
 def _of_batch(subject, change):
@@ -196,7 +197,7 @@ def _by_reference(subject, start, twin, truth):
 def _without_choices(subject, start, got, wrong, kinks):
     """The wrong entries less those at kinks, here, or where here is not finite, at the given arguments."""
     if kinks:
-        chosen = is_choice(subject, start, subject.cotangents(), got, wrong)
+        chosen = is_choice(subject, subject.given, start, subject.cotangents(), got, wrong)
         return [np.zeros_like(where) if chosen else where for where in wrong]
     given = with_choices(subject, subject.leaves, subject.cotangents(), subject.truth[1])
     return [where & (g == w) for where, g, w in zip(wrong, given, subject.truth[1], strict=True)]

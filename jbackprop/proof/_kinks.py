@@ -12,6 +12,9 @@ each other, as those of single entries, add up:
 Of several equal maxima they do not: together they move the maximum once, each alone moves it too.  There g lies between
 the slopes along the sum of the axes as well, so that no two ties get the whole of it.
 
+Where several outputs have a kink at one entry, as overlapping windows with one maximum have, slopes of opposite u
+cancel in S±, and each output's choice is none of the sum.  So g may fit for |u| instead: a backward pass is linear.
+
 J.-B. Hiriart-Urruty, C. Lemaréchal, "Fundamentals of Convex Analysis", Springer, 2001, chapter D (subgradients).
 """
 
@@ -41,23 +44,37 @@ def with_choices(subject: Subject, leaves: Arrays, cotangents: Arrays, truth: Se
     _, own = subject.evaluate(subject.pull, "float64", leaves, cotangents)
     scales = [subject.allowance("float64", largest(wanted)) for wanted in truth]
     wrong = [scale.units(g, w) > UNITS for scale, g, w in zip(scales, own, truth, strict=True)]
-    if not any(map(np.any, wrong)) or not is_choice(subject, leaves, cotangents, own, wrong):
+    if not any(map(np.any, wrong)) or not is_choice(subject, "float64", leaves, cotangents, own, wrong):
         return list(truth)
     return [np.where(where, g, w) for where, g, w in zip(wrong, own, truth, strict=True)]
 
 
 def is_choice(
-    subject: Subject, leaves: Arrays, cotangents: Arrays, gradients: Sequence[Any], suspects: Sequence[Any]
+    subject: Subject, dtype: str, leaves: Arrays, cotangents: Arrays, gradients: Sequence[Any], suspects: Sequence[Any]
 ) -> bool:
     """Whether gradients are a choice at a kink, wherever they differ from the automatic ones.
 
     Args:
       subject: the function, or the one whose gradient it is to have.
+      dtype: what the gradients were computed in.
       leaves: where.
       cotangents: of its outputs.
       gradients: of each leaf that is differentiated.
       suspects: the entries that differ, in the same shapes.
     """
+    if _fits(subject, leaves, cotangents, gradients, suspects):
+        return True
+    positive = tuple(map(np.abs, cotangents))
+    if all(map(np.array_equal, positive, cotangents)):
+        return False
+    got, wanted = (subject.evaluate(pull, dtype, leaves, positive)[1] for pull in (subject.pull, subject.pull_twin))
+    scales = [subject.allowance(dtype, largest(w)) for w in wanted]
+    differ = [scale.units(g, w) > UNITS for scale, g, w in zip(scales, got, wanted, strict=True)]
+    as_before = all((here | ~there).all() for here, there in zip(differ, suspects, strict=True))
+    return as_before and _fits(subject, leaves, positive, got, differ)
+
+
+def _fits(subject, leaves, cotangents, gradients, suspects):
     flat, wrong = (np.concatenate([np.ravel(a) for a in arrays]) for arrays in (gradients, suspects))
     if not np.isfinite(flat).all():
         return False

@@ -29,6 +29,7 @@ from jbackprop.functions import (
     precision,
     replaced,
     shaken,
+    stops_gradients,
 )
 
 from ._applied import Applied
@@ -50,8 +51,8 @@ class Subject(Applied):
         """What is differentiated automatically: the function without its hand-written rules, or what stands in for it.
 
         A forward pass with a `while_loop` or a callback has no automatic gradient, a bisection one that is not that of
-        its values: then the reference's is taken, and without a reference the function's own, which only finite
-        differences can judge.
+        its values, and a distance of equal points has NaN: then the reference's is taken, and without a reference the
+        function's own, which only finite differences can judge.
         """
         if self.meant is not None:
             return self.meant
@@ -91,11 +92,27 @@ class Subject(Applied):
     def _contradiction(self) -> str:
         """Why the automatic gradient is not to be believed, as that of a bisection; "" where it is."""
         try:
-            own, other = (self.evaluate(pull, "float64")[1] for pull in (self.pull, self._pull_plain))
+            own = self.evaluate(self.pull, "float64")[1]
+            outputs, other = self.evaluate(self._pull_plain, "float64")
+            if any(map(_is_nan, other)) and not any(map(_is_nan, outputs)):
+                return "it is NaN at these arguments"
             wrong = any(map(_differ, own, other)) and self._is_along(own).all() and not self._is_along(other).any()
         except Exception:  # for the checks to see
             return ""
-        return "finite differences contradict it, and not the rule" if wrong else ""
+        return "finite differences contradict it, and not the rule" if wrong and not self._stops_gradients else ""
+
+    @functools.cached_property
+    def detaches(self) -> bool:
+        """Whether its gradient is not that of its values, for it has a `stop_gradient` that makes a difference.
+
+        It is not to blame where a rule of `jax.custom_jvp` may be.
+        """
+        return self._stops_gradients and not self.has_custom_jvp and not self._is_along(self.truth[1]).all()
+
+    @functools.cached_property
+    def _stops_gradients(self):
+        with precision(self.given):
+            return stops_gradients(self.meant or self._plain, *cast(self.given, self.leaves))
 
     def _is_along(self, gradients):
         """Whether gradients at the given arguments are the slopes of the values, along each of some directions."""
@@ -210,13 +227,16 @@ class Subject(Applied):
         return self.noise_at(dtype, self.leaves, self.cotangents())
 
     def noise_at(self, dtype: str, leaves: Arrays, cotangents: Arrays | None = None) -> tuple[list[float], list[float]]:
-        """The same at other arguments; for float64, which nothing finer can judge, from float32."""
+        """The same at other arguments; for float64, which nothing finer can judge, from float32.
+
+        Where a rule is judged by its own gradient in float64, what it is off itself is no excuse.
+        """
         lower, share = ("float32", FLOAT64_SHARE) if dtype == "float64" else (dtype, 1.0)
         start = cast(lower, leaves)
         near = neighbours(start) if self.is_random else [start]
         moved = [] if self.is_random else shaken(cast("float64", start), lower, self.rng(13))
-        got = self.evaluate(self.pull_twin, lower, start, cotangents)
         truths, around = ([self.true(lower, at, cotangents) for at in places] for places in (near, moved))
+        got = truths[0] if self.irreversible else self.evaluate(self.pull_twin, lower, start, cotangents)
         outputs, gradients = (
             [share * n for n in noise_of(got[kind], [t[kind] for t in truths], [m[kind] for m in around])]
             for kind in (0, 1)
@@ -232,23 +252,44 @@ class Subject(Applied):
 
     @functools.cached_property
     def finest(self) -> str:
-        """The dtype that the function computes in when it is given float64.
-
-        Its gradient too, unless somebody wants it in float64: a backward pass in float32 is right for the others.
-        """
+        """The dtype that the function computes its values in when it is given float64."""
         with precision("float64"):
-            of_values = computed_in(self.meant or self._plain, *self.leaves)
-            if "float64" in self.dtypes:
-                return of_values
-            return _coarser(of_values, computed_in(pull_back(self.function, self.wrt), self.leaves, self.cotangents()))
+            return computed_in(self.meant or self._plain, *self.leaves)
+
+    @functools.cached_property
+    def finest_of_gradients(self) -> str:
+        """The same of the automatic gradient; where there is none, of the values.
+
+        Of the rule's too, unless somebody wants it in float64: a backward pass in float32 is right for the others.
+        """
+        of_twin = self.finest if self.irreversible else self._finest_of(self.twin)
+        return of_twin if "float64" in self.dtypes else _coarser(of_twin, self._finest_of(self.function))
+
+    @property
+    def judged_in(self) -> str:
+        """The same, as far as a check has asked for it."""
+        return vars(self).get("finest_of_gradients", "float64")
+
+    def _finest_of(self, function):
+        pull = pull_back(function, self.wrt)
+        with precision("float64"):
+            return computed_in(lambda leaves, u: pull(leaves, u)[1], self.leaves, self.cotangents())
 
     def allowance(self, dtype: str, scale: float = 0.0, noise: float | np.ndarray = 0.0) -> Allowance:
-        """What a value or a gradient may be off, computed from arguments in this dtype."""
-        return Allowance(_coarser(dtype, self.finest), self.length, scale, noise, self.tolerance)
+        """What a gradient may be off, computed from arguments in this dtype."""
+        return Allowance(_coarser(dtype, self.finest_of_gradients), self.length, scale, noise, self.tolerance)
+
+    def allowance_of_values(self, dtype: str) -> Allowance:
+        """What an output may be off."""
+        return Allowance(_coarser(dtype, self.finest), self.length, tolerance=self.tolerance)
 
 
 def _coarser(*dtypes):
     return max(dtypes, key=lambda name: float(jnp.finfo(name).eps))
+
+
+def _is_nan(array):
+    return array.size > 0 and bool(np.isnan(array).all())
 
 
 def _differ(one, other):

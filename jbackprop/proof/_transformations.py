@@ -76,9 +76,17 @@ def checkpoint(subject: Subject) -> Iterator[Failure]:
 def second_order(subject: Subject) -> Iterator[Failure]:
     """The derivative of the gradient, reverse over reverse and forward over reverse, if the twin has one either way.
 
-    It is left out where JAX refuses, since the rule's own halves call a `custom_vjp` function or a loop without end.
+    It is left out where JAX refuses, since the rule's own halves call a `custom_vjp` function or a loop without end,
+    and where a `stop_gradient` makes the gradient another than that of the values, whose derivative nobody means.
     """
     subject.need_twin()
+    failures = list(_against_twin(subject))
+    if failures and subject.detaches:
+        raise NotApplicableError("it has a `stop_gradient`: its gradient is not that of its values, by design")
+    yield from failures
+
+
+def _against_twin(subject):
     reverse, forward = ((derivative, subject.function) for derivative in (_reverse_over, _forward_over))
     of_twin = _forward_over, subject.twin
     wanted, *results = _derived(subject, of_twin, reverse, forward)
@@ -110,6 +118,7 @@ _REFUSALS = (
     "Reverse-mode differentiation does not work for lax.while_loop",
     "Pure callbacks do not support JVP",
     "IO callbacks do not support JVP",
+    "Linearization failed to produce known values",  # of a kernel, or of `jax.custom_batching.custom_vmap`
 )
 """What JAX says where a rule's halves call what cannot be differentiated: no wrong derivative comes of it."""
 

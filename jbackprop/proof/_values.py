@@ -51,8 +51,13 @@ def _of_their_kind(subject, dtype, leaves, cotangents):
 def primal(subject: Subject) -> Iterator[Failure]:
     """The value is the reference's, and the forward half of the rule returns the value that the function does.
 
-    Autodiff of a wrong forward pass agrees with a faithful rule for it; only a second implementation tells.
+    Autodiff of a wrong forward pass agrees with a faithful rule for it; only a second implementation tells.  Of NaN
+    alone nothing could be told at all.
     """
+    outputs = [value for value in subject.values("float64") if value.size]
+    if outputs and all(np.isnan(value).all() for value in outputs if value.dtype == np.float64):
+        hint = "give arguments where f has a value, or a `domain` that makes such of free ones"
+        yield Failure("output", "float64", None, "NaN alone", "a number", hint=hint)
     if subject.reference is not None:
         wanted, note = as_float64(_unless_raised(subject.referred[0])), "against the reference"
         noise = functools.partial(_reference_noise, subject, wanted)
@@ -129,7 +134,7 @@ def linearity(subject: Subject) -> Iterator[Failure]:
         what, note = f"gradient of {subject.name(i)}", "pulled back ½u − 2v against ½ of u's less 2 of v's"
         noise = functools.partial(_noise_of_three, subject, i)
         yield from worst(what, "float64", got, 0.5 * a - 2 * b, allowance, note, noise)
-    for power in (2.0**-4, 2.0**4) if subject.finest == "float16" else (2.0**-20, 2.0**20):
+    for power in (2.0**-4, 2.0**4) if subject.finest_of_gradients == "float16" else (2.0**-20, 2.0**20):
         _, of_multiple = subject.evaluate(subject.pull, "float64", cotangents=tuple(power * a for a in u))
         for i, (got, a) in enumerate(zip(of_multiple, of_u, strict=True)):
             what, note = f"gradient of {subject.name(i)}", f"pulled back {power:.2g} u, over that, against u's"
