@@ -51,9 +51,8 @@ def draws_random_numbers(function: Callable, *args: Any) -> bool:
 
 def stops_gradients(function: Callable, *args: Any) -> bool:
     """Whether function(*args) calls `jax.lax.stop_gradient`."""
-    return any(
-        equation.primitive.name == "stop_gradient" for equation in every_equation(jax.make_jaxpr(function)(*args))
-    )
+    equations = every_equation(jax.make_jaxpr(function)(*args))
+    return any(equation.primitive.name == "stop_gradient" for equation in equations)
 
 
 def count_rules(function: Callable, *args: Any, custom_jvp: bool = False) -> int:

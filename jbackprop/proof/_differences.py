@@ -35,8 +35,8 @@ def finite_differences(subject: Subject) -> Iterator[Failure]:
     if subject.meant is not None:
         raise NotApplicableError("its gradient is another function's by design")
     failures = list(_against_rule(subject))
-    if failures and subject.detaches:
-        raise NotApplicableError("it has a `stop_gradient`: its gradient is not that of its values, by design")
+    if failures:
+        subject.need_gradient_of_values()
     yield from failures
 
 

@@ -101,13 +101,13 @@ class Subject(Applied):
             return ""
         return "finite differences contradict it, and not the rule" if wrong and not self._stops_gradients else ""
 
-    @functools.cached_property
-    def detaches(self) -> bool:
-        """Whether its gradient is not that of its values, for it has a `stop_gradient` that makes a difference.
+    def need_gradient_of_values(self) -> None:
+        """Raises NotApplicableError where a `stop_gradient` makes the automatic gradient another than the values'.
 
         It is not to blame where a rule of `jax.custom_jvp` may be.
         """
-        return self._stops_gradients and not self.has_custom_jvp and not self._is_along(self.truth[1]).all()
+        if self._stops_gradients and not self.has_custom_jvp and not self._is_along(self.truth[1]).all():
+            raise NotApplicableError("it has a `stop_gradient`: its gradient is not that of its values, by design")
 
     @functools.cached_property
     def _stops_gradients(self):

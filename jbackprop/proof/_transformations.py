@@ -81,8 +81,8 @@ def second_order(subject: Subject) -> Iterator[Failure]:
     """
     subject.need_twin()
     failures = list(_against_twin(subject))
-    if failures and subject.detaches:
-        raise NotApplicableError("it has a `stop_gradient`: its gradient is not that of its values, by design")
+    if failures:
+        subject.need_gradient_of_values()
     yield from failures
 
 

@@ -54,8 +54,8 @@ def primal(subject: Subject) -> Iterator[Failure]:
     Autodiff of a wrong forward pass agrees with a faithful rule for it; only a second implementation tells.  Of NaN
     alone nothing could be told at all.
     """
-    outputs = [value for value in subject.values("float64") if value.size]
-    if outputs and all(np.isnan(value).all() for value in outputs if value.dtype == np.float64):
+    known = [~np.isnan(value) for value in subject.values("float64") if value.dtype == np.float64 and value.size]
+    if known and not any(map(np.any, known)):
         hint = "give arguments where f has a value, or a `domain` that makes such of free ones"
         yield Failure("output", "float64", None, "NaN alone", "a number", hint=hint)
     if subject.reference is not None:
