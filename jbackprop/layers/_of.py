@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from jbackprop.functions import Halves, halves
-from jbackprop.rules import Factored, Mixed, factored, pieces, repeated, static
+from jbackprop.rules import Factored, Mixed, factored, once, pieces, repeated, static
 
 from ._kept import Kept, spread
 from ._layer import NOTHING, About, Layer, Params, Shape, check_shape
@@ -180,7 +180,7 @@ class Pulled(Factored):
         if alone:
             arrays, delta = jax.tree.map(lambda leaf: leaf[None], (arrays, delta))
         else:
-            whole, params = jax.tree.map(lambda leaf: leaf[0], (whole, params))
+            whole, params = jax.tree.map(once, (whole, params))
         rule, cache = self.layer.halves, dataclasses.replace(self.cache, arrays=arrays, whole=whole)
         return dict(zip(rule.arrays, rule.backward(cache.residuals(params), delta), strict=True))[self.name]
 

@@ -28,6 +28,7 @@ from ._logs import log_deltas as log_deltas
 from ._meshes import by_compiler as by_compiler
 from ._meshes import gradient_like as gradient_like
 from ._meshes import layout as layout
+from ._meshes import once as once
 from ._meshes import repeated as repeated
 from ._on_purpose import clip_gradient as clip_gradient
 from ._on_purpose import clip_gradient_norm as clip_gradient_norm

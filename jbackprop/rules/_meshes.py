@@ -170,6 +170,11 @@ def repeated(array: jax.Array, other: jax.Array) -> jax.Array:
     return _laid(jnp.broadcast_to(array, (len(other), *jnp.shape(array))), (first, *rest))
 
 
+def once(array: jax.Array) -> jax.Array:
+    """The array that `repeated` repeats."""
+    return by_compiler(lambda array: array[0], array, layouts=lambda: [layout(array)[1:]])
+
+
 def merged(array: jax.Array, axes: int) -> jax.Array:
     """The last so many axes as one, over which nothing is spread."""
     first, shape = layout(array)[:-axes], array.shape

@@ -30,8 +30,21 @@ def _scaled(x, s):
 _scaled.defvjp(
     lambda x, s: (s * x**3, (x, s)), lambda kept, u: (u * kept[1] * 3 * kept[0] ** 2, (u * kept[0] ** 3).sum(0))
 )
-ANYONES = layers.chain(layers.linear(4), layers.of(_scaled, s=jax.nn.initializers.ones), layers.linear(3))
+
+
+@jax.custom_vjp
+def _shifted(x, b):
+    return jnp.sin(x + 2 * b)
+
+
+_shifted.defvjp(
+    lambda x, b: (jnp.sin(x + 2 * b), (x, 2 * b)),
+    lambda kept, u: (u * jnp.cos(kept[0] + kept[1]), (2 * u * jnp.cos(kept[0] + kept[1])).sum(0)),
+)
+SCALED, SHIFTED = layers.of(_scaled, s=jax.nn.initializers.ones), layers.of(_shifted, b=layers.normal())
+ANYONES = layers.chain(layers.linear(4), SCALED, layers.linear(3))
 RULE = LayerCase("anyone's rule", ANYONES, (5,))
+KEPT = LayerCase("anyone's rule, twice the parameter kept", layers.chain(SHIFTED, layers.linear(3)), (5,))
 FRAMES = layers.map_over_time(layers.chain(layers.conv(4, (3, 3)), layers.global_avg_pool()))
 FILMS = LayerCase("films", layers.chain(FRAMES, layers.gru(3, output="last")), (3, 5, 4, 2))
 QUANTITIES = {
@@ -51,6 +64,37 @@ def assert_same_when_spread(case, of):
     with jax.set_mesh(MESH):
         got = jax.jit(of)(params, *jax.device_put((x, y), NamedSharding(MESH, PartitionSpec("data"))))
     chex.assert_trees_all_close(jax.device_get(got), wanted, rtol=1e-4, atol=1e-5)
+
+
+LAST = layers.flatten(), layers.linear(3)
+OF_ANYONES = [
+    RULE,
+    KEPT,
+    LayerCase("stack", layers.chain(layers.stack(layers.chain(SCALED, SHIFTED), 2), *LAST), (5,)),
+    LayerCase("map_over_time", layers.chain(layers.map_over_time(layers.chain(SCALED, SHIFTED)), *LAST), (6, 5)),
+    LayerCase("shared", layers.shared(layers.chain(SCALED, SHIFTED, SCALED, *LAST), ("0.s", "2.s")), (5,)),
+    LayerCase("checkpoint", layers.chain(layers.checkpoint(layers.chain(SCALED, SHIFTED)), *LAST), (5,)),
+]
+
+
+@pytest.mark.parametrize("case", OF_ANYONES, ids=lambda case: case.name)
+def test_gradients_of_anyones_rule_for_a_batch_that_is_spread(case):
+    loss = rules.softmax_cross_entropy
+    factored = signals.factored_gradient(case.layer, loss)
+
+    def every(params, x, y):
+        factors = factored(params, x, y).factors
+        clipped = signals.clipped_gradient(case.layer, loss, 0.1)(params, x, y)
+        of_factors = case.layer.gradient(params, *_passed(case.layer, loss, params, x, y))
+        return jb.backprop(case.layer, loss)(params, x, y), of_factors, clipped, signals.per_example(factors)
+
+    assert_same_when_spread(case, every)
+
+
+def _passed(net, loss, params, x, y):
+    """A cache and deltas."""
+    output, cache = net.forward(params, x)
+    return cache, net.backward(params, cache, jax.grad(lambda z: loss(z, y).mean())(output))[1]
 
 
 @pytest.mark.parametrize("cell", [layers.rnn, layers.gru, layers.lstm])

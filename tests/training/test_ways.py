@@ -206,6 +206,32 @@ def test_steps_on_a_mesh(name, kind, sharded):
         assert all(leaf.is_fully_replicated != sharded for leaf in jax.tree.leaves(state.params))
 
 
+@jax.custom_vjp
+def _scaled(x, s):
+    return s * x
+
+
+_scaled.defvjp(lambda x, s: (s * x, (x, s)), lambda kept, dy: (dy * kept[1], (dy * kept[0]).sum(0)))
+
+
+@pytest.mark.parametrize("sharded", [False, True], ids=["whole", "sharded"])
+def test_steps_on_a_mesh_of_anyones_rule(sharded):
+    mesh = MESHES["Explicit"]
+    net = layers.chain(layers.linear(WIDTH), layers.of(_scaled, s=layers.normal(1.0)), layers.linear(3))
+    params, _ = net.init(jax.random.key(0), (5,))
+    x, y = jax.random.normal(jax.random.key(1), (EXAMPLES, 5)), jnp.arange(EXAMPLES) % 3
+    step = training.step(jb.backprop(net, rules.softmax_cross_entropy), optax.sgd(0.1))
+    wanted, alone = step(training.init(params, optax.sgd(0.1)), x, y)
+    state = training.init(params, optax.sgd(0.1))
+    state = (
+        training.fully_sharded(state, mesh) if sharded else jax.device_put(state, NamedSharding(mesh, PartitionSpec()))
+    )
+    with jax.set_mesh(mesh):
+        state, metrics = step(state, *jax.device_put((x, y), NamedSharding(mesh, BATCHES)))
+    assert_close(jax.device_get(state.params), wanted.params)
+    chex.assert_trees_all_close(jax.device_get(metrics), alone, rtol=1e-4)
+
+
 def test_an_epoch_on_a_mesh():
     mesh, net = MESHES["Explicit"], network()
     params, x, y = problem(net)
