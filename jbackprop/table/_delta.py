@@ -10,9 +10,8 @@
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 
-from ._passes import Automatic, ByHand, leaves, named
+from ._passes import Automatic, ByHand, leaves, named, rounded
 from ._places import Step
 from ._row import agree
 
@@ -51,8 +50,8 @@ def _per_example(step, x, twin, name):
         _, pull = jax.vjp(lambda params: step.apply(params, x), step.params)
         return [leaves(pull(dy)[0])[name] for dy in cotangents]
 
-    delta, rounded = jax.vmap(one)(x, twin.dy, jax.tree.map(jnp.add, twin.dy, twin.dy_noise))
-    return delta, rounded - delta
+    delta, again = jax.vmap(one)(x, twin.dy, rounded(twin.dy, twin.dy_noise))
+    return delta, again - delta
 
 
 def automatic_delta(hand: ByHand, twin: Automatic, evidence: Evidence, length: int) -> tuple[Any, Any]:

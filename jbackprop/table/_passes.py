@@ -114,7 +114,12 @@ def automatically_inside(steps: Sequence[Step], x: Any, dy: Any, noise: Any) -> 
     Raises:
       ValueError: a layer refuses what it is given.
     """
-    return _back(steps, *_forward(steps, x), dy, jax.tree.map(jnp.add, dy, noise))
+    return _back(steps, *_forward(steps, x), dy, rounded(dy, noise))
+
+
+def rounded(dy: Any, noise: Any) -> Any:
+    """∂C/∂y with what rounding does to it."""
+    return jax.tree.map(lambda d, more: d if _is_void(d) else d + more, dy, noise)
 
 
 def _forward(steps, x):
@@ -128,11 +133,11 @@ def _forward(steps, x):
     return xs, pulls
 
 
-def _back(steps, xs, pulls, dy, rounded) -> Pass:
+def _back(steps, xs, pulls, dy, dy_rounded) -> Pass:
     """Back from ∂C/∂output, and once more from the same after rounding."""
     arrived, gradients = _pulled(steps, pulls, dy, lambda d, size: d)
     signs = np.random.default_rng(0)
-    again = _pulled(steps, pulls, rounded, lambda d, size: _rounded(d, size, signs))
+    again = _pulled(steps, pulls, dy_rounded, lambda d, size: _rounded(d, size, signs))
     arrived_noise, gradients_noise = jax.tree.map(_difference, (arrived, gradients), again)
     layers = map(Automatic, xs, xs[1:], arrived[1:], gradients, arrived_noise[1:], gradients_noise)
     return Pass(list(layers), arrived[0], arrived_noise[0])

@@ -124,6 +124,45 @@ def test_integers_as_input():
     assert kinds(table) <= {"exact", "rounding"}
 
 
+@dataclasses.dataclass(frozen=True, repr=False)
+class Numbered(layers.Layer):
+    """(x, n) ↦ (x + b, n), n integers."""
+
+    def init(self, key, shape):
+        return {"b": jax.random.normal(key, shape[0])}, shape
+
+    def forward(self, params, x, key=None):
+        return (x[0] + params["b"], x[1]), ()
+
+    def backward(self, params, cache, dy):
+        return (dy[0], None), dy[0]
+
+    def factors(self, params, cache, delta):
+        return {"b": Summed(delta, params["b"].shape)}
+
+
+LENGTHS = layers.lstm(4, lengths=True)
+BESIDE_LENGTHS = {
+    "a branch": layers.chain(layers.parallel(layers.linear(3), layers.identity(), split=True), LENGTHS),
+    "a branch of one layer": layers.parallel(layers.chain(layers.linear(4)), layers.identity(), split=True),
+    "a branch inside another": layers.checkpoint(
+        layers.parallel(layers.residual(layers.linear(N)), layers.chain(layers.identity()), split=True), LENGTHS
+    ),
+    "a layer": layers.chain(Numbered(), LENGTHS),
+}
+
+
+@pytest.mark.parametrize("name", BESIDE_LENGTHS)
+def test_integers_beside_another_input(name):
+    net, x, n = BESIDE_LENGTHS[name], draw(3, 6, N), jnp.array([4, 6, 1])
+    params, _ = net.init(jax.random.key(0), ((6, N), ()))
+    table = jb.explain(net, lambda z, y: rules.squared_error(jax.tree.leaves(z)[0], y))(params, (x, n), draw(3, 6, 4))
+    assert table.first_difference is None
+    alone = [(row.role, row.source) for row in table.rows if row.verdict.kind == "alone"]
+    assert all(role == "delta" and "lstm" in source for role, source in alone)
+    assert "Every row agrees" in str(table)
+
+
 BLOCK = layers.residual(layers.chain(layers.linear(N), layers.tanh()))
 HALF = layers.chain(layers.linear(N), layers.tanh())
 TWO = (layers.tanh(), layers.relu())
