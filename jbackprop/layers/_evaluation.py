@@ -113,14 +113,14 @@ def initial_statistics(net: Layer, params: Params, shape: Shape) -> Any:
 
 
 def example_like(net: Layer, params: Params, shape: Shape) -> Any:
-    """What a batch of one example looks like: floating point numbers, or integers where the network wants those."""
+    """What a batch of one example looks like: floating point numbers, or what else the network wants of an input."""
     sizes, tree = jax.tree.flatten(shape, is_leaf=is_shape)
 
     def batch(dtypes):
         each = zip(sizes, dtypes, strict=True)
         return tree.unflatten([jax.ShapeDtypeStruct((1, *size), dtype) for size, dtype in each])
 
-    batches = list(map(batch, itertools.product((jnp.result_type(float), jnp.int32), repeat=len(sizes))))
+    batches = list(map(batch, itertools.product((jnp.result_type(float), jnp.int32, jnp.bool_), repeat=len(sizes))))
     return next((each for each in batches if _takes(net, params, each)), batches[0])
 
 

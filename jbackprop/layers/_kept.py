@@ -59,6 +59,7 @@ class Kept:
       places: for each residual in order, how it is spread if it is one of these, or what it is instead.
       tree: the structure of the residuals.
       mixed: whether some can not be taken apart into those of single examples.
+      inputs: how many of its arguments were the layer's input.
     """
 
     arrays: tuple[jax.Array, ...]
@@ -66,16 +67,23 @@ class Kept:
     places: tuple[Given | Empty | Plain | Spread, ...] = static()
     tree: Any = static()
     mixed: bool = static(default=False)
+    inputs: int = static(default=1)
 
     @classmethod
-    def of(cls, residuals: Any, params: Mapping[str, jax.Array], spread: tuple[Spread, ...] | None = None) -> "Kept":
+    def of(
+        cls,
+        residuals: Any,
+        params: Mapping[str, jax.Array],
+        spread: tuple[Spread, ...] | None = None,
+        inputs: int = 1,
+    ) -> "Kept":
         """The residuals less these parameters; each has the examples first, unless `spread` tells otherwise."""
         leaves, tree = jax.tree.flatten(residuals)
         every: tuple[Spread, ...] = spread or ("apart",) * len(leaves)
         places = tuple(_place(leaf, params) or how for leaf, how in zip(leaves, every, strict=True))
         arrays = tuple(leaf for leaf, place in zip(leaves, places, strict=True) if place in ("apart", "mixed"))
         whole = tuple(leaf for leaf, place in zip(leaves, places, strict=True) if place == "whole")
-        return cls(arrays, whole, places, tree, "mixed" in every)
+        return cls(arrays, whole, places, tree, "mixed" in every, inputs)
 
     def residuals(self, params: Mapping[str, jax.Array]) -> Any:
         """The residuals again."""

@@ -34,7 +34,8 @@ class Of(Layer):
       parameters: how to draw those of its arrays that are parameters, by name.
       constants: numbers for those that are the same for every example, by name.
       inputs: the names of the others, in order: the layer takes a tuple where there are several, or the first alone.
-      integers: whether the inputs are integers.
+      integers: the names of those that hold integers.
+      booleans: the names of those that hold booleans.
       axes: how many axes an example has, None where any number will do.
       mixes_examples: whether an example's output depends on the others.
       written: how the layer prints, if it was made by a function of its own.
@@ -46,7 +47,8 @@ class Of(Layer):
     parameters: tuple[tuple[str, Parameter], ...] = ()
     constants: tuple[tuple[str, float], ...] = ()
     inputs: tuple[str, ...] = ("x",)
-    integers: bool = False
+    integers: tuple[str, ...] = ()
+    booleans: tuple[str, ...] = ()
     axes: int | None = None
     mixes_examples: bool = False
     written: str = dataclasses.field(default="", compare=False)
@@ -72,7 +74,8 @@ class Of(Layer):
         check_shape(self.name, shape)
         shapes = shape if len(self.inputs) > 1 and shape and not isinstance(shape[0], int) else (shape,)
         self._check_axes(shapes)
-        features = shapes[0][-1] if shapes[0] else 0
+        first = self._numbers(shapes)[0]
+        features = first[-1] if first else 0
         keys = jax.random.split(key, len(self.parameters))
         drawn = zip(self.parameters, keys, strict=True)
         params = {name: parameter.draw(own_key, features) for (name, parameter), own_key in drawn}
@@ -84,19 +87,18 @@ class Of(Layer):
         y, residuals = self.halves.forward(**inputs, **fixed)
         names_none = self.parameters and pieces(self.rule) is None
         how = spread(self.halves.forward, inputs, fixed, residuals) if names_none else None
-        return y, Kept.of(residuals, fixed, how)
+        return y, Kept.of(residuals, fixed, how, len(inputs))
 
     def backward(self, params: Params, cache: Kept, dy: Any) -> tuple[Any, Any]:
         """The rule's backward half, or the piece of it that travels on."""
         residuals, two = cache.residuals(self.fixed(params)), pieces(self.rule)
         if two is None:
-            gradients = dict(zip(self.halves.arrays, self.halves.backward(residuals, dy), strict=True))
-            each = tuple(gradients[name] for name in self.inputs)
-            each = each if any(dx is not None for dx in each[1:]) else each[:1]
-            dx, delta = each if len(each) > 1 else each[0], dy
+            named, delta = dict(zip(self.halves.arrays, self.halves.backward(residuals, dy), strict=True)), dy
         else:
             dx, delta = two.travel(*self.halves.static, residuals, dy)
-        return dx, delta if self.parameters else ()
+            named = self._travelled(dx)
+        each = tuple(named.get(name) for name in self.inputs[: cache.inputs])
+        return each if len(each) > 1 else each[0], delta if self.parameters else ()
 
     def factors(self, params: Params, cache: Kept, delta: Any) -> Any:
         """The rule's other piece; for a rule without, its backward half, not yet run."""
@@ -125,17 +127,32 @@ class Of(Layer):
             return dict(zip(self.inputs, x, strict=True))
         return {self.inputs[0]: x}
 
+    def _travelled(self, dx):
+        """By names: that of the input, or those of the rule's first array and of the ones behind its parameters."""
+        if not isinstance(dx, tuple):
+            return {self.inputs[0]: dx}
+        first, *last = self.halves.arrays
+        return dict(zip((first, *last[len(last) + 1 - len(dx) :]), dx, strict=True))
+
+    def _numbers(self, shapes):
+        """The shapes of the inputs that hold floating point numbers; all where none does."""
+        named = zip(self.inputs, shapes, strict=False)
+        return [shape for name, shape in named if name not in (*self.integers, *self.booleans)] or shapes
+
     def _check_axes(self, shapes):
-        for shape in shapes:
+        if len(shapes) not in (1, len(self.inputs)):
+            raise ValueError(f"{self.name}: shape, wanted one for each of {', '.join(self.inputs)}, got {shapes}")
+        for shape in self._numbers(shapes):
             if self.axes is not None and len(shape) != self.axes:
                 wanted = f"wanted {self.axes} axes (of one example, without the batch)"
                 raise ValueError(f"{self.name}: shape, {wanted}, got {tuple(shape)}")
-            if not shape and any(parameter.shape for _, parameter in self.parameters) and not self.integers:
+            if not shape and any(parameter.shape for _, parameter in self.parameters) and self.integers != self.inputs:
                 raise ValueError(f"{self.name}: shape, wanted at least one axis (the features), got ()")
 
     def _out_shape(self, params, shapes):
-        dtype = jnp.int32 if self.integers else jnp.result_type(float)
-        batch = [jax.ShapeDtypeStruct((1, *shape), dtype) for shape in shapes]
+        dtypes = dict.fromkeys(self.integers, jnp.int32) | dict.fromkeys(self.booleans, jnp.bool_)
+        named = zip(self.inputs, shapes, strict=False)
+        batch = [jax.ShapeDtypeStruct((1, *shape), dtypes.get(name, jnp.result_type(float))) for name, shape in named]
         try:
             y = jax.eval_shape(lambda *x: self.forward(params, x if len(x) > 1 else x[0])[0], *batch)
         except (TypeError, ValueError) as error:
@@ -190,7 +207,8 @@ def of(
     /,
     *,
     inputs: Sequence[str] | None = None,
-    integers: bool = False,
+    integers: bool | Sequence[str] = False,
+    booleans: bool | Sequence[str] = False,
     axes: int | None = None,
     mixes_examples: bool = False,
     says: About = NOTHING,
@@ -203,8 +221,10 @@ def of(
         Gradients of single examples want them first in its residuals too, those that are the same for all aside.
       inputs: the names of the arguments that are the layer's input, several for a tuple; those that are no parameter
         and have no default, unless given.
-      integers: whether the input holds integers.
-      axes: how many axes an example has, for a rule that must not be given a batch by mistake.
+      integers: the names of the inputs that hold integers, such as ("labels",); True for all.
+      booleans: the names of the inputs that hold booleans, such as ("mask",); True for all.
+      axes: how many axes an example has, for a rule that must not be given a batch by mistake; of inputs of floating
+        point numbers, where there are such.
       mixes_examples: whether an example's output depends on the others; then there is no gradient of one example.
       says: equations, for `jbackprop.explain`.
       **parameters: for each argument of the rule that is a parameter, what draws it: an initializer of
@@ -221,8 +241,8 @@ def of(
       >>> layers.of(rules.layer_norm, scale=jax.nn.initializers.ones).init(jax.random.key(0), (3,))
       ({'scale': Array([1., 1., 1.], dtype=float32)}, (3,))
     """
-    settings = {"inputs": inputs, "integers": integers, "axes": axes, "mixes_examples": mixes_examples, "says": says}
-    return layer_from(rule, parameters, **settings)
+    settings = {"axes": axes, "mixes_examples": mixes_examples, "says": says}
+    return layer_from(rule, parameters, inputs=inputs, integers=integers, booleans=booleans, **settings)
 
 
 def layer_from(
@@ -230,6 +250,8 @@ def layer_from(
     parameters: Mapping[str, Initialize | Parameter | float],
     *,
     inputs: Sequence[str] | None = None,
+    integers: bool | Sequence[str] = False,
+    booleans: bool | Sequence[str] = False,
     **settings: Any,
 ) -> Of:
     """`of` with the parameters in a dictionary."""
@@ -247,6 +269,8 @@ def layer_from(
         parameters=tuple((name, _parameter(value)) for name, value in parameters.items() if name not in constants),
         constants=tuple(constants.items()),
         inputs=inputs,
+        integers=_among("integers", integers, inputs),
+        booleans=_among("booleans", booleans, inputs),
         **settings,
     )
 
@@ -262,6 +286,15 @@ def _check_names(rule, arrays, names, left, inputs):
             raise ValueError(f"of: {name}, wanted the name of an array argument of {rule} ({', '.join(arrays)})")
     if not inputs or set(left) - set(inputs):
         raise ValueError(f"of: inputs, wanted those of {rule} that have no default, {left}, got {inputs}")
+
+
+def _among(argument, given, inputs):
+    """The inputs that were named, all for True."""
+    if isinstance(given, bool):
+        return inputs if given else ()
+    if isinstance(given, str) or set(given) - set(inputs):
+        raise ValueError(f"of: {argument}, wanted names among the inputs {inputs}, got {given!r}")
+    return tuple(name for name in inputs if name in given)
 
 
 def _parameter(given):

@@ -71,7 +71,7 @@ class Recurrent(Layer):
             biases["b_n"] = Parameter(zeros, (self.hidden,))
         rule = functools.partial(getattr(rules, self.cell), **dict(self.options))
         inputs = ("x", "seq_lengths") if self.lengths else ("x",)
-        return layer_from(rule, {"w": w, "u": u, **biases}, inputs=inputs)
+        return layer_from(rule, {"w": w, "u": u, **biases}, inputs=inputs, integers=inputs[1:])
 
     def init(self, key: jax.Array, shape: Shape) -> tuple[Params, Shape]:
         """W by LeCun's variance, U orthogonal, biases 0; ValueError where the input has no such shape."""
@@ -95,8 +95,7 @@ class Recurrent(Layer):
         else:
             dlast, dsteps = dy, jnp.repeat(jnp.zeros_like(dy)[..., None, :], cache.steps, axis=-2)
         dcarry = (jnp.zeros_like(dlast), dlast) if self.cell == "lstm" else dlast
-        (dx, *_), delta = self.inner.backward(params, cache.kept, (dcarry, dsteps))
-        return (dx, None) if self.lengths else dx, delta
+        return self.inner.backward(params, cache.kept, (dcarry, dsteps))
 
     def factors(self, params: Params, cache: Recurred, delta: jax.Array) -> Any:
         """xᵀ δ, hᵀ δ and Σ δ over all steps."""

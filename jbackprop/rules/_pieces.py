@@ -20,8 +20,8 @@ class Pieces(NamedTuple):
     """Two functions of a rule's static options, in their order, and of its residuals.
 
     Attributes:
-      travel: (*options, residuals, dy) -> (dx, delta): the gradient of the input, and the error signal of what the
-        parameters enter.
+      travel: (*options, residuals, dy) -> (dx, delta): the gradient of the input, or a tuple of those of the rule's
+        first argument and of the ones behind its parameters; and the error signal of what the parameters enter.
       factors: (*options, residuals, delta) -> what each parameter gets, by its name.
     """
 

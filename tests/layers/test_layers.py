@@ -324,6 +324,21 @@ BAD_CALLS = {
         ValueError,
         r"of: inputs, wanted those of relu that have no default, \(\), got \(\)",
     ),
+    "more shapes than inputs": (
+        lambda: layers.swiglu().init(jax.random.key(0), ((3,), (3,), (4,))),
+        ValueError,
+        r"swiglu: shape, wanted one for each of gate, value, got \(\(3,\), \(3,\), \(4,\)\)",
+    ),
+    "integers of no input": (
+        lambda: layers.of(rules.lstm, inputs=("x", "seq_lengths"), integers=("lengths",), w=layers.ones, u=layers.ones),
+        ValueError,
+        r"of: integers, wanted names among the inputs \('x', 'seq_lengths'\), got \('lengths',\)",
+    ),
+    "booleans that are one name": (
+        lambda: layers.of(rules.dot_product_attention, inputs=("query", "key", "value", "mask"), booleans="mask"),
+        ValueError,
+        r"of: booleans, wanted names among the inputs \('query', 'key', 'value', 'mask'\), got 'mask'",
+    ),
     "a rate that is none": (
         lambda: layers.dropout(1.5),
         ValueError,

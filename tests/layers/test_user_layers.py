@@ -14,7 +14,7 @@ import jbackprop as jb
 from jbackprop import layers, rules
 from jbackprop.functions import count_rules
 from jbackprop.signals import factored_gradient, per_example, squared_norm
-from tests.layers.user_layers import Add, Gate, Scale, Twice, cubed, jitted, of_seven, stretched, turned, warped
+from tests.layers.user_layers import Add, Gate, Scale, Twice, cubed, jitted, of_seven, stretched, turned, warped, where
 from tests.problems import draw
 
 M, N = 7, 5
@@ -95,6 +95,86 @@ def test_the_gradient_of_each_example(name):
 
     each = jax.jit(jax.vmap(jax.grad(cost), in_axes=(None, 0, 0)))(params, x, y)
     assert_close(by_hand(params, x), each)
+
+
+T, CELLS = 4, 3
+ATTENTION = partial(layers.of, rules.dot_product_attention)
+QUERY_KEY_VALUE = "query", "key", "value"
+W, U = (
+    layers.Parameter(layers.normal(1.0), (layers.FEATURES, 4 * CELLS)),
+    layers.Parameter(layers.normal(1.0), (CELLS, 4 * CELLS)),
+)
+OF_SEVERAL = {
+    "lengths": ATTENTION(inputs=(*QUERY_KEY_VALUE, "key_value_seq_lengths"), integers=("key_value_seq_lengths",)),
+    "a mask": ATTENTION(inputs=(*QUERY_KEY_VALUE, "mask"), booleans=("mask",)),
+    "a recurrence of lengths": layers.of(rules.lstm, inputs=("x", "seq_lengths"), integers=("seq_lengths",), w=W, u=U),
+    "a recurrence": layers.of(rules.lstm, w=W, u=U),
+    "labels": layers.of(
+        rules.linear_softmax_cross_entropy,
+        inputs=("x", "labels"),
+        integers=["labels"],
+        w=layers.Parameter(layers.normal(1.0), (layers.FEATURES, 6)),
+        b=layers.Parameter(layers.zeros, (6,)),
+    ),
+    "a mask first": layers.of(where, inputs=("mask", "x"), booleans=("mask",), axes=2, s=layers.normal(1.0)),
+}
+LENGTHS, MASK = jnp.array([2, 4, 1, 3, 4, 1, 2]), jnp.arange(M * T).reshape(M, T) % 3 != 1
+INPUTS = {
+    "lengths": (draw(M, 6, 3, 2), draw(M, T, 3, 2), draw(M, T, 3, N), LENGTHS),
+    "a mask": (draw(M, 6, 3, 2), draw(M, T, 3, 2), draw(M, T, 3, N), MASK[:, None, None]),
+    "a recurrence of lengths": (draw(M, T, N), LENGTHS),
+    "a recurrence": draw(M, T, N),
+    "labels": (draw(M, T, N), jnp.arange(M * T).reshape(M, T) % 6),
+    "a mask first": (MASK[..., None], draw(M, T, N)),
+}
+
+
+def each_squared(output, y):
+    """The squares of all outputs of an example."""
+    squares = [jnp.square(leaf - y).sum(range(1, leaf.ndim)) for leaf in jax.tree.leaves(output)]
+    return jnp.stack(squares).sum(0)
+
+
+@pytest.mark.parametrize("name", OF_SEVERAL)
+def test_a_rule_of_numbers_beside_integers_or_booleans(name):
+    x, layer, shape = INPUTS[name], OF_SEVERAL[name], jax.tree.map(lambda leaf: leaf.shape[1:], INPUTS[name])
+    learns = [
+        layers.linear(leaf.shape[-1], bias=False) if differentiated(leaf) else layers.identity()
+        for leaf in jax.tree.leaves(x)
+    ]
+    before = layers.parallel(*learns, split=True) if isinstance(x, tuple) else learns[0]
+    net = layers.chain(before, layer)
+    params, out_shape = net.init(jax.random.key(0), shape)
+    assert out_shape == jax.tree.map(lambda leaf: leaf.shape[1:], net.apply(params, x))
+    found = jax.jit(jb.backprop(net, each_squared))(params, x, 0.3)[:2]
+    assert_close(found, jax.jit(jb.autodiff(net, each_squared))(params, x, 0.3)[:2])
+    applied = jax.jit(jax.grad(lambda params: each_squared(net.apply(params, x), 0.3).mean()))(params)
+    assert_close(found[1], applied)
+    dx = layer.backward(params[1], *passed(layer, params[1], x))[0]
+    assert jax.tree.structure(dx, is_leaf=lambda d: d is None) == jax.tree.structure(x)
+    assert layers.summary(net, shape).total.parameters == sum(leaf.size for leaf in jax.tree.leaves(params))
+    assert jb.explain(net, each_squared)(params, x, 0.3).first_difference is None
+
+
+def differentiated(leaf):
+    return jnp.issubdtype(leaf.dtype, jnp.floating)
+
+
+def passed(layer, params, x):
+    """A cache and ∂C/∂output."""
+    y, cache = layer.forward(params, x)
+    return cache, jax.tree.map(jnp.ones_like, y)
+
+
+@pytest.mark.parametrize("name", [name for name in OF_SEVERAL if OF_SEVERAL[name].parameters])
+def test_the_gradient_of_each_example_of_several_inputs(name):
+    layer, x = OF_SEVERAL[name], INPUTS[name]
+    params, _ = layer.init(jax.random.key(0), jax.tree.map(lambda leaf: leaf.shape[1:], x))
+    factors = jax.jit(lambda params, x: factored_gradient(layer, each_squared)(params, x, 0.3).factors)(params, x)
+    cost = jb.automatic(
+        lambda params, x: each_squared(layer.apply(params, jax.tree.map(lambda leaf: leaf[None], x)), 0.3).sum()
+    )
+    assert_close(per_example(factors), jax.jit(jax.vmap(jax.grad(cost), in_axes=(None, 0)))(params, x))
 
 
 @pytest.mark.parametrize("count", [N - 1, N])

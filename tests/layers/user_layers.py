@@ -168,6 +168,27 @@ warped.defvjp(_warped_fwd, _warped_bwd)
 
 
 @jax.custom_vjp
+def where(mask, x, s):
+    """y = s ⊙ x where a mask is true, else 0: a rule whose first input holds booleans."""
+    if mask.dtype != jnp.bool_:
+        raise TypeError(f"where: mask, wanted booleans, got {mask.dtype}")
+    return jnp.where(mask, s * x, 0)
+
+
+def _where_fwd(mask, x, s):
+    return where.fun(mask, x, s), (mask, x, s)
+
+
+def _where_bwd(residuals, dy):
+    mask, x, s = residuals
+    d = jnp.where(mask, dy, 0)
+    return None, d * s, jnp.sum(d * x, axis=tuple(range(x.ndim - 1)))
+
+
+where.defvjp(_where_fwd, _where_bwd)
+
+
+@jax.custom_vjp
 def stretched(x, s):
     """y = exp(s) ⊙ x: a rule that keeps what it made of its parameter, and a number."""
     return jnp.exp(s) * x
