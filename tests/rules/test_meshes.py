@@ -1,4 +1,4 @@
-"""On a mesh that is left to the compiler no rule asks for what another device has, but for sums of gradients."""
+"""On a mesh no rule asks for what another device has, but for sums of gradients, which are those of one device."""
 
 import re
 from functools import partial
@@ -22,6 +22,10 @@ def normal(*shape):
 
 def numbers(*shape, below):
     return jax.random.randint(jax.random.key(below), shape, 0, below)
+
+
+def padding(size, counts):
+    return (jnp.arange(size) >= counts).astype(int)
 
 
 ATTENTION = partial(rules.dot_product_attention, is_causal=True)
@@ -53,10 +57,29 @@ PROGRAMS = {
         (normal(8, 3), normal(3, 10), normal(10), numbers(8, below=10)),
         {0: 0, 3: 0},
     ),
+    "ctc": (
+        rules.ctc,
+        (
+            normal(8, 6, 5),
+            padding(6, 4 + numbers(8, 1, below=3)),
+            1 + numbers(8, 2, below=4),
+            padding(2, 1 + numbers(8, 1, below=2)),
+        ),
+        {0: 0, 1: 0, 2: 0, 3: 0},
+    ),
     "layer_norm": (rules.layer_norm, (normal(8, 3, 6), normal(6), normal(6)), {0: 0}),
     "embedding": (rules.embedding, (normal(9, 4), numbers(8, 3, below=9)), {1: 0}),
     "rnn": (rules.rnn, (normal(8, 5, 4), normal(4, 3), normal(3, 3), normal(3), normal(8, 3)), {0: 0, 4: 0}),
 }
+
+
+def placed(arguments, spread, mesh):
+    """The arguments over the devices, those that are spread along one axis."""
+    places = [PartitionSpec(*[None] * spread[i], "data") if i in spread else None for i in range(len(arguments))]
+    return [
+        jax.device_put(array, NamedSharding(mesh, place or PartitionSpec()))
+        for array, place in zip(arguments, places, strict=True)
+    ]
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
@@ -67,18 +90,34 @@ def test_gradients_on_a_mesh_gather_nothing_and_are_those_of_one_device(name):
     def total(*arrays):
         return sum(jnp.sin(out).sum() for out in jax.tree.leaves(rule(*arrays)))
 
-    on_mesh = [
-        jax.device_put(
-            array, NamedSharding(MESH, PartitionSpec(*[None] * spread[i], "data") if i in spread else PartitionSpec())
-        )
-        for i, array in enumerate(arguments)
-    ]
+    on_mesh = placed(arguments, spread, MESH)
     program = jax.jit(jax.grad(total, places)).lower(*on_mesh).compile()
     assert not re.findall("|".join(GATHERING), str(program.as_text()))
     wanted = jax.jit(jax.grad(total, places))(*arguments)
     for i, got, right in zip(places, program(*on_mesh), wanted, strict=True):
         assert jnp.allclose(got, right, rtol=1e-4, atol=1e-5), arguments[i].shape
         assert got.sharding.is_equivalent_to(on_mesh[i].sharding, got.ndim)
+
+
+EXPLICIT = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Explicit,))
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_gradients_on_an_explicit_mesh_are_those_of_one_device(name):
+    rule, arguments, spread = PROGRAMS[name]
+    places = tuple(i for i, array in enumerate(arguments) if jnp.issubdtype(array.dtype, jnp.floating))
+
+    def total(*arrays):
+        return sum(jnp.sin(out).sum() for out in jax.tree.leaves(rule(*arrays)))
+
+    with jax.set_mesh(EXPLICIT):
+        on_mesh = placed(arguments, spread, EXPLICIT)
+        got = jax.jit(jax.value_and_grad(total, places))(*on_mesh)
+    wanted = jax.jit(jax.value_and_grad(total, places))(*arguments)
+    for found, right in zip(jax.tree.leaves(got), jax.tree.leaves(wanted), strict=True):
+        assert jnp.allclose(jax.device_get(found), right, rtol=1e-4, atol=1e-5)
+    for i, gradient in zip(places, got[1], strict=True):
+        assert gradient.sharding.is_equivalent_to(on_mesh[i].sharding, gradient.ndim)
 
 
 ONE = jax.make_mesh((1,), ("data",), axis_types=(AxisType.Explicit,), devices=jax.devices()[:1])

@@ -37,7 +37,7 @@ from jaxtyping import Array, Float, Integer, Num
 
 from jbackprop.rules._arrays import beside, check_floating, check_integers, check_real, cotangent, whole, widen
 from jbackprop.rules._compiled import compiled_once, over_steps
-from jbackprop.rules._meshes import laid, layout, varied_like, whole_on_one
+from jbackprop.rules._meshes import by_compiler, layout, varied_like
 from jbackprop.rules._softmax import exponentials
 
 from ._classes import check_class_numbers
@@ -82,7 +82,16 @@ def _ctc_fwd(logits, logit_paddings, labels, label_paddings, blank_id):
 @compiled_once(static_argnames="blank_id")
 def _forward(logits, logit_paddings, labels, label_paddings, blank_id):
     arguments, batch = (logits, logit_paddings, labels, label_paddings), layout(logits)[:-2]
-    logits, logit_paddings, labels, label_paddings = whole_on_one(*arguments)
+    values, *kept = by_compiler(
+        partial(_values, blank_id),
+        *arguments,
+        layouts=lambda: [batch, *[(*batch, None, None)] * 2, (None, *batch, None), (*batch, None)],
+    )
+    return values, (*arguments, *kept)
+
+
+def _values(blank_id, logits, logit_paddings, labels, label_paddings):
+    """The costs, and what is kept besides the arguments."""
     z = _frames(logits, logit_paddings)
     largest, total = exponentials(z, axis=-1)
     states, skips, ends = _states(labels, label_paddings, blank_id)
@@ -99,13 +108,19 @@ def _forward(logits, logit_paddings, labels, label_paddings, blank_id):
     last, before = over_steps(step, start, (jnp.moveaxis(emitted, -2, 0), _padded(logit_paddings)))
     most, count = exponentials(jnp.where(ends, last, -jnp.inf), axis=-1)
     values = -(most + _log(count))[..., 0] - jnp.where(logit_paddings > 0, 0, likeliest).sum(axis=-1)
-    return laid(values.astype(logits.dtype), batch), (*arguments, largest, total, before, last)
+    return values.astype(logits.dtype), largest, total, before, last
 
 
 @compiled_once(static_argnames="blank_id")
 def _ctc_bwd(blank_id, residuals, dvalues):
-    arguments, (residuals, dvalues) = residuals[:4], whole_on_one(residuals, dvalues)
-    logits, logit_paddings, labels, label_paddings, largest, total, before, last = residuals
+    logits, logit_paddings, _, label_paddings, *_ = residuals
+    dz = by_compiler(partial(_gradient, blank_id), *residuals, dvalues, layouts=lambda: [layout(logits)])
+    of_frames, of_labels = (cotangent(array, jnp.zeros(array.shape)) for array in (logit_paddings, label_paddings))
+    return cotangent(logits, dz), of_frames, None, of_labels
+
+
+def _gradient(blank_id, logits, logit_paddings, labels, label_paddings, largest, total, before, last, dvalues):
+    """∂C/∂z."""
     states, skips, ends = _states(labels, label_paddings, blank_id)
     last, padded = jnp.where(ends, last, -jnp.inf), _padded(logit_paddings)
 
@@ -120,9 +135,7 @@ def _ctc_bwd(blank_id, residuals, dvalues):
     _, gamma = over_steps(step, gamma, (_shares(*_sources(before, skips)), padded), reverse=True)
     gamma = jnp.moveaxis(jnp.where(padded, 0, gamma), 0, -2)
     p = jnp.exp(_frames(logits, logit_paddings) - largest) / _divisor(total)
-    dz = p * gamma.sum(axis=-1, keepdims=True) - _by_class(gamma, states, logits.shape[-1])
-    of_frames, of_labels = (cotangent(array, jnp.zeros(array.shape)) for array in arguments[1::2])
-    return cotangent(arguments[0], dz), of_frames, None, of_labels
+    return p * gamma.sum(axis=-1, keepdims=True) - _by_class(gamma, states, logits.shape[-1])
 
 
 ctc.defvjp(_ctc_fwd, _ctc_bwd)
