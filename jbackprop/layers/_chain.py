@@ -15,6 +15,7 @@ from typing import Any
 
 import jax
 
+from ._given import check_entries
 from ._layer import Layer, Params, Shape, Swept, check_layer, settings, snake_case
 
 _WIDTH = 100
@@ -49,6 +50,7 @@ class Several(Layer):
 
     def in_order(self, params: Params, key: jax.Array | None) -> Iterator[tuple[Layer, Params, jax.Array | None]]:
         """Each part with its own parameters and its own key."""
+        check_entries(snake_case(type(self).__name__), params, len(self.parts))
         keys = [None] * len(self.parts) if key is None else jax.random.split(key, len(self.parts))
         return zip(self.parts, params, keys, strict=True)
 

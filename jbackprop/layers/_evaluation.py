@@ -16,6 +16,7 @@ import jax.numpy as jnp
 
 from jbackprop.rules import factored
 
+from ._given import check_entries
 from ._layer import Layer, Params, Shape, check_layer, is_shape
 
 
@@ -49,6 +50,7 @@ class Evaluation(Layer):
 
     def forward(self, params: Params, x: Any, key: jax.Array | None = None) -> tuple[Any, Any]:
         """The network's, without random numbers."""
+        check_entries("evaluation", params, 2)
         return self.inner.forward(_merged(*params), x)
 
     def backward(self, params: Params, cache: Any, dy: Any) -> tuple[Any, Any]:

@@ -13,6 +13,7 @@ import jax
 from jbackprop import rules
 from jbackprop.functions import Halves, halves
 
+from ._given import check_named_params
 from ._kept import Kept
 from ._layer import About, Layer, Params, Shape, Swept, check_positive
 from ._parameters import FEATURES, Initialize, Parameter, he_normal, zeros
@@ -49,6 +50,7 @@ class LinearSoftmaxCrossEntropy(Layer):
 
     def forward(self, params: Params, x: Any, key: jax.Array | None = None) -> tuple[jax.Array, Kept]:
         """The losses, one for each label."""
+        self._check(params)
         features, labels = x
         losses, residuals = self._rule.forward(features, params["w"], params.get("b"), labels)
         return losses, Kept.of(residuals, params)
@@ -72,6 +74,7 @@ class LinearSoftmaxCrossEntropy(Layer):
         sweep = rules.sweep_of(rules.linear_softmax_cross_entropy)
         if not self.sweeps or sweep is None:
             return super().sweep(params, x, dy, key)
+        self._check(params)
         features, labels = x
         arguments = features, params["w"], params.get("b"), labels
         losses, (dx, *gradients, _) = sweep(*self._rule.static, *arguments, dy)
@@ -81,6 +84,9 @@ class LinearSoftmaxCrossEntropy(Layer):
     def about(self) -> About:
         """−log softmax."""
         return About(_NAME, "−log softmax({x} W{l} + b{l})", delta="{dy} (ŷ − y)", input="{delta} W{l}ᵀ")
+
+    def _check(self, params):
+        check_named_params(_NAME, params, ("w", "b") if self.bias else ("w",))
 
     @property
     def _pieces(self) -> rules.Pieces:

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 from jbackprop.functions import Halves, halves
 from jbackprop.rules import Factored, Mixed, factored, once, pieces, repeated, static
 
+from ._given import check_named_params
 from ._kept import Kept, spread
 from ._layer import NOTHING, About, Layer, Params, Shape, check_shape
 from ._parameters import Initialize, Parameter
@@ -83,6 +84,7 @@ class Of(Layer):
 
     def forward(self, params: Params, x: Any, key: jax.Array | None = None) -> tuple[Any, Kept]:
         """The rule's forward half."""
+        check_named_params(self.name, params, dict(self.parameters))
         inputs, fixed = self._named(x), self.fixed(params)
         y, residuals = self.halves.forward(**inputs, **fixed)
         names_none = self.parameters and pieces(self.rule) is None

@@ -20,6 +20,7 @@ import jax
 from ._blocks import over_blocks
 from ._branches import added
 from ._chain import with_gradients, without_gradients
+from ._given import check_blocks, check_entries
 from ._layer import Layer, Params, Shape, check_layer, check_positive, is_factored
 from ._stack import Stacked
 
@@ -61,6 +62,8 @@ class Reversible(Layer):
 
     def forward(self, params: Params, x: Pair, key: jax.Array | None = None) -> tuple[Pair, Any]:
         """From the first block to the last; kept are the outputs, the keys, and statistics that somebody may want."""
+        check_entries("reversible", params, 2)
+        check_blocks("reversible", params, self.n)
         keys = None if key is None else jax.random.split(key, (self.n, 2))
         y, statistics = over_blocks(_forward, self, x, (params, keys), self.n)
         return y, (y, keys, statistics)

@@ -15,6 +15,7 @@ from jbackprop.rules import Factored, factored, static
 
 from ._blocks import over_blocks
 from ._chain import with_gradients, without_gradients
+from ._given import check_blocks
 from ._layer import Layer, Params, Shape, check_layer, check_positive, is_factored
 
 
@@ -79,6 +80,7 @@ class Stack(Layer):
 
     def forward(self, params: Params, x: Any, key: jax.Array | None = None) -> tuple[Any, Any]:
         """From the first block to the last."""
+        check_blocks("stack", params, self.n)
         keys = None if key is None else jax.random.split(key, self.n)
         return over_blocks(_forward, self.block, x, (params, keys), self.n, unroll=self.unroll)
 

@@ -388,5 +388,81 @@ def test_bad_input(case):
 def test_the_wrong_number_of_parameters_is_not_cut_short():
     net = layers.chain(layers.linear(5), layers.linear(3))
     params, _ = net.init(jax.random.key(0), (6,))
-    with pytest.raises(ValueError, match="shorter"):
+    with pytest.raises(ValueError, match="chain: params, wanted 2 entries, got 1 entry"):
         net.forward(params[:1], draw(7, 6))
+
+
+def drawn(*parts):
+    return layers.chain(*parts).init(jax.random.key(0), (6,))[0]
+
+
+LINEAR, FALL = layers.linear(4), layers.residual(layers.linear(6))
+NETWORK, PARAMS = layers.chain(LINEAR, layers.relu(), layers.linear(3)), drawn(LINEAR, layers.relu(), layers.linear(3))
+W, B = PARAMS[0]["w"], PARAMS[0]["b"]
+OTHERS_PARAMETERS = {
+    "a pair as of init": (
+        NETWORK,
+        NETWORK.init(jax.random.key(0), (6,)),
+        "chain: params, wanted 3 entries, got a pair",
+    ),
+    "such a pair for a layer": (LINEAR, (PARAMS[0], (4,)), "linear: params, wanted w, b, got a pair"),
+    "more layers": (NETWORK, (*PARAMS, ()), "chain: params, wanted 3 entries, got 4 entries"),
+    "none of a chain": (NETWORK, None, "chain: params, wanted 3 entries, got None"),
+    "those of a layer for a chain": (NETWORK, PARAMS[0], "chain: params, wanted 3 entries, got b, w"),
+    "a chain's for a layer": (LINEAR, PARAMS, "linear: params, wanted w, b, got 3 entries"),
+    "a convolution's": (LINEAR, {"kernel": W, "bias": B}, "linear: params, wanted w, b, got bias, kernel"),
+    "no bias": (NETWORK, ({"w": W}, *PARAMS[1:]), "linear: params, wanted w, b, got w"),
+    "a bias too many": (layers.linear(4, bias=False), PARAMS[0], "linear: params, wanted w, got b, w"),
+    "nothing": (LINEAR, (), r"linear: params, wanted w, b, got \(\)"),
+    "an array": (LINEAR, W, r"linear: params, wanted w, b, got an array of shape \(6, 4\)"),
+    "of an activation": (layers.relu(), PARAMS[0], r"relu: params, wanted \(\), got b, w"),
+    "of a recurrence": (layers.gru(3), {"w": W}, "gru: params, wanted w, u, b, b_n, got w"),
+    "of a normalisation": (layers.batch_norm(), PARAMS[0], "batch_norm: params, wanted scale, offset, got b, w"),
+    "of one branch": (layers.parallel(LINEAR, LINEAR), PARAMS[:1], "parallel: params, wanted 2 entries, got 1 entry"),
+    "of a residual": (FALL, (), r"linear: params, wanted w, b, got \(\)"),
+    "of a checkpoint": (layers.checkpoint(LINEAR), PARAMS, "linear: params, wanted w, b, got 3 entries"),
+    "of fewer blocks": (
+        layers.stack(FALL, 3),
+        layers.stack(FALL, 2).init(jax.random.key(0), (6,))[0],
+        r"stack: params, wanted arrays of 3 blocks, the first axis theirs, got b of shape \(2, 6\)",
+    ),
+    "blocks in a list": (
+        layers.stack(FALL, 2),
+        list(drawn(FALL, FALL)),
+        r"stack: params, wanted arrays of 2 blocks, the first axis theirs, got 0\.b of shape \(6,\)",
+    ),
+    "of a network before it is evaluated": (
+        layers.evaluation(NETWORK),
+        PARAMS,
+        "evaluation: params, wanted 2 entries, got 3 entries",
+    ),
+    "with one parameter for two": (
+        layers.chain(layers.linear(6), layers.linear(6)),
+        layers.shared(layers.chain(layers.linear(6), layers.linear(6)), ("0.w", "1.w")).init(jax.random.key(0), (6,))[
+            0
+        ],
+        "linear: params, wanted w, b, got b, w=None",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", OTHERS_PARAMETERS)
+def test_parameters_of_another_network(case):
+    net, params, message = OTHERS_PARAMETERS[case]
+    x = draw(7, 4, 6) if isinstance(net, layers.Layer) and "recurrence" in case else draw(7, 6)
+    for call in (
+        net.forward,
+        net.apply,
+        jax.jit(net.apply),
+        lambda params, x: jax.grad(lambda x: net.apply(params, x).sum())(x),
+    ):
+        with pytest.raises(ValueError, match=message) as caught:
+            call(params, x)
+        _, _, more = str(caught.value).partition("\n")
+        assert not more or more.startswith("-----")  # JAX's own, of what it left out of the traceback
+
+
+def test_a_pair_as_of_init_for_a_chain_of_two():
+    net = layers.chain(LINEAR, layers.relu())
+    with pytest.raises(ValueError, match=r"chain: params, wanted 2 entries, got a pair \(params, shape\), as init"):
+        net.forward(net.init(jax.random.key(0), (6,)), draw(7, 6))
