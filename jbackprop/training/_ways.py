@@ -93,7 +93,8 @@ def in_parts(backpropagate: Backpropagate, parts: int) -> InParts:
       ValueError: parts is not positive; the function raises it where they do not divide the batch.
 
     The function's deltas are those of each part's own cost, with an axis of parts in front.  A network that normalises
-    by its batch does so by each part, and its statistics are the means over the parts.
+    by its batch does so by each part, and its statistics are the means over the parts.  A loss that is one number for a
+    whole batch is taken of each part and averaged: another cost, unless that number is a mean over the examples.
     """
     _check("in_parts", backpropagate)
     if parts < 1 or parts != int(parts):
