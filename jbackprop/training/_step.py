@@ -42,7 +42,7 @@ def step(
     Args:
       backpropagate: from `jbackprop.backprop` or `jbackprop.autodiff`, or any function (params, x, y) -> cost,
         gradients, deltas.
-      optimizer: any optax optimizer.
+      optimizer: any optax optimizer of the parameters themselves (`optax.lookahead` wants pairs of them).
       averaging: how much of a running average of statistics stays at each step.
 
     Returns:
@@ -146,7 +146,12 @@ def with_statistics(backpropagate: Gradients, state: State, x: Any, y: Any) -> S
       state: of `init`.
       x: inputs, or their shapes and dtypes.
       y: targets, or the same of them.
+
+    Raises:
+      TypeError: state is none.
     """
+    if not isinstance(state, State):
+        raise TypeError(f"training: state, wanted a State, as init makes it, got {type(state).__name__}")
     dynamic = dynamic_scale(backpropagate)
     if dynamic is not None and not state.loss_scale:
         state = state._replace(loss_scale=dynamic.first())

@@ -367,3 +367,9 @@ def test_epoch_refuses(batch_size, examples, labels, message):
     with pytest.raises(ValueError, match=message):
         one_pass = training.epoch(backpropagation(), optimizer, batch_size)
         one_pass(training.init(params, optimizer), jax.random.key(2), x[:examples], y[:labels])
+
+
+def test_parameters_are_no_state():
+    params, x, y = problem()
+    with pytest.raises(TypeError, match="training: state, wanted a State, as init makes it, got tuple"):
+        training.step(backpropagation(), optax.sgd(RATE))(params, x, y)
