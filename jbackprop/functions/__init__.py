@@ -54,6 +54,7 @@ from ._timing import calls_per_sample as calls_per_sample
 from ._timing import interleaved as interleaved
 from ._timing import quartiles as quartiles
 from ._timing import time_sample as time_sample
+from ._traced import arrays_that_matter as arrays_that_matter
 from ._traced import computed_in as computed_in
 from ._traced import count_rules as count_rules
 from ._traced import draws_random_numbers as draws_random_numbers

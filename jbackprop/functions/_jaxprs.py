@@ -34,10 +34,10 @@ def inner_jaxprs(equation: core.JaxprEqn) -> Iterator[Any]:
         yield from filter(is_jaxpr, value if isinstance(value, tuple) else (value,))
 
 
-def needed(jaxpr: core.ClosedJaxpr) -> core.Jaxpr:
-    """A jaxpr less what no output of floating point depends on."""
+def needed(jaxpr: core.ClosedJaxpr) -> tuple[core.Jaxpr, Sequence[bool]]:
+    """A jaxpr less what no output of floating point depends on; and which of its inputs one does."""
     used = [jnp.issubdtype(atom.aval.dtype, jnp.inexact) for atom in jaxpr.jaxpr.outvars]
-    return partial_eval.dce_jaxpr(jaxpr.jaxpr, used)[0]
+    return partial_eval.dce_jaxpr(jaxpr.jaxpr, used)
 
 
 def called_jaxpr(equation: core.JaxprEqn) -> Any:

@@ -38,10 +38,15 @@ def computed_in(function: Callable, *args: Any) -> str:
     `jax.nn.dot_product_attention` takes float64 and computes its softmax in float32: no gradient of it can be better.
     What no output depends on does not count.
     """
-    equations = every_equation(needed(jax.make_jaxpr(function)(*args)))
+    equations = every_equation(needed(jax.make_jaxpr(function)(*args))[0])
     single = (equation for equation in equations if not any(inner_jaxprs(equation)))
     rounded_to = [dtype for equation in single for dtype in _rounded_to(equation)]
     return max(rounded_to, key=_spacing, default="float64")
+
+
+def arrays_that_matter(function: Callable, *args: Any) -> tuple[bool, ...]:
+    """Of each array among the arguments, whether an output of floating point depends on it."""
+    return tuple(needed(jax.make_jaxpr(function)(*args))[1])
 
 
 def draws_random_numbers(function: Callable, *args: Any) -> bool:

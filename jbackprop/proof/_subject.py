@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Sequence
+from itertools import compress
 from typing import Any
 
 import jax
@@ -14,6 +15,7 @@ from jbackprop.functions import (
     STEPS,
     Allowance,
     Arrays,
+    arrays_that_matter,
     as_float64,
     automatic,
     cast,
@@ -258,12 +260,21 @@ class Subject(Applied):
 
     @functools.cached_property
     def finest_of_gradients(self) -> str:
-        """The same of the automatic gradient; where there is none, of the values.
+        """The same of the automatic gradient, and of the values that have one; where there is none, of all values.
 
         Of the rule's too, unless somebody wants it in float64: a backward pass in float32 is right for the others.
         """
-        of_twin = self.finest if self.irreversible else self._finest_of(self.twin)
+        of_twin = self.finest if self.irreversible else _coarser(self._finest_of(self.twin), self._finest_that_move)
         return of_twin if "float64" in self.dtypes else _coarser(of_twin, self._finest_of(self.function))
+
+    @functools.cached_property
+    def _finest_that_move(self):
+        """Of the outputs of which any gradient comes: no figure for a log."""
+        values, pull, cotangents = self.meant or self._plain, pull_back(self.twin, self.wrt), self.cotangents()
+        with precision("float64"):
+            used = arrays_that_matter(lambda leaves, u: pull(leaves, u)[1], self.leaves, cotangents)
+            moving = used[len(used) - len(cotangents) :]
+            return computed_in(lambda *leaves: tuple(compress(filter(is_real, values(*leaves)), moving)), *self.leaves)
 
     @property
     def judged_in(self) -> str:
