@@ -51,13 +51,12 @@ def arrays_that_matter(function: Callable, *args: Any) -> tuple[bool, ...]:
 
 def draws_random_numbers(function: Callable, *args: Any) -> bool:
     """Whether function(*args) draws random numbers: then it draws other ones in another dtype."""
-    return any(equation.primitive.name in _RANDOM for equation in every_equation(jax.make_jaxpr(function)(*args)))
+    return _calls(_RANDOM, function, args)
 
 
 def stops_gradients(function: Callable, *args: Any) -> bool:
     """Whether function(*args) calls `jax.lax.stop_gradient`."""
-    equations = every_equation(jax.make_jaxpr(function)(*args))
-    return any(equation.primitive.name == "stop_gradient" for equation in equations)
+    return _calls({"stop_gradient"}, function, args)
 
 
 def count_rules(function: Callable, *args: Any, custom_jvp: bool = False) -> int:
@@ -73,6 +72,10 @@ def count_rules(function: Callable, *args: Any, custom_jvp: bool = False) -> int
 
 
 _RANDOM = {"random_bits", "random_gamma", "rng_bit_generator", "rng_uniform", "threefry2x32"}
+
+
+def _calls(primitives, function, args):
+    return any(equation.primitive.name in primitives for equation in every_equation(jax.make_jaxpr(function)(*args)))
 
 
 def _rounded_to(equation) -> Iterator[str]:

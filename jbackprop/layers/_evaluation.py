@@ -122,8 +122,9 @@ def example_like(net: Layer, params: Params, shape: Shape) -> Any:
         each = zip(sizes, dtypes, strict=True)
         return tree.unflatten([jax.ShapeDtypeStruct((1, *size), dtype) for size, dtype in each])
 
-    batches = list(map(batch, itertools.product((jnp.result_type(float), jnp.int32, jnp.bool_), repeat=len(sizes))))
-    return next((each for each in batches if _takes(net, params, each)), batches[0])
+    floating = jnp.result_type(float)
+    batches = map(batch, itertools.product((floating, jnp.int32, jnp.bool_), repeat=len(sizes)))
+    return next((each for each in batches if _takes(net, params, each)), batch([floating] * len(sizes)))
 
 
 def starting_statistics(statistics: Any) -> Any:

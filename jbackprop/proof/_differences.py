@@ -34,10 +34,7 @@ def finite_differences(subject: Subject) -> Iterator[Failure]:
         raise NotApplicableError("every output is empty")
     if subject.meant is not None:
         raise NotApplicableError("its gradient is another function's by design")
-    failures = list(_against_rule(subject))
-    if failures:
-        subject.need_gradient_of_values()
-    yield from failures
+    yield from subject.unless_stopped(_against_rule(subject))
 
 
 def _against_rule(subject):

@@ -42,8 +42,7 @@ _SLACK = 1e-4
 def with_choices(subject: Subject, leaves: Arrays, cotangents: Arrays, truth: Sequence[Any]) -> list[np.ndarray]:
     """The true gradients, and where they are a choice at a kink the one that the rule takes in float64."""
     _, own = subject.evaluate(subject.pull, "float64", leaves, cotangents)
-    scales = [subject.allowance("float64", largest(wanted)) for wanted in truth]
-    wrong = [scale.units(g, w) > UNITS for scale, g, w in zip(scales, own, truth, strict=True)]
+    wrong = _differ(subject, "float64", own, truth)
     if not any(map(np.any, wrong)) or not is_choice(subject, "float64", leaves, cotangents, own, wrong):
         return list(truth)
     return [np.where(where, g, w) for where, g, w in zip(wrong, own, truth, strict=True)]
@@ -68,10 +67,15 @@ def is_choice(
     if all(map(np.array_equal, positive, cotangents)):
         return False
     got, wanted = (subject.evaluate(pull, dtype, leaves, positive)[1] for pull in (subject.pull, subject.pull_twin))
-    scales = [subject.allowance(dtype, largest(w)) for w in wanted]
-    differ = [scale.units(g, w) > UNITS for scale, g, w in zip(scales, got, wanted, strict=True)]
+    differ = _differ(subject, dtype, got, wanted)
     as_before = all((here | ~there).all() for here, there in zip(differ, suspects, strict=True))
     return as_before and _fits(subject, leaves, positive, got, differ)
+
+
+def _differ(subject, dtype, got, wanted):
+    """Which entries of each gradient differ by more than rounding."""
+    scales = [subject.allowance(dtype, largest(w)) for w in wanted]
+    return [scale.units(g, w) > UNITS for scale, g, w in zip(scales, got, wanted, strict=True)]
 
 
 def _fits(subject, leaves, cotangents, gradients, suspects):

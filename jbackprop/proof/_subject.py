@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import compress
 from typing import Any
 
@@ -36,7 +36,7 @@ from jbackprop.functions import (
 
 from ._applied import Applied
 from ._pull import Flat, Pull, pull_back
-from ._report import NotApplicableError
+from ._report import Failure, NotApplicableError
 from ._together import together
 
 _POINTS = 32
@@ -103,13 +103,20 @@ class Subject(Applied):
             return ""
         return "finite differences contradict it, and not the rule" if wrong and not self._stops_gradients else ""
 
-    def need_gradient_of_values(self) -> None:
-        """Raises NotApplicableError where a `stop_gradient` makes the automatic gradient another than the values'.
+    def unless_stopped(self, failures: Iterable[Failure]) -> Sequence[Failure]:
+        """The failures of a check that takes the gradient for that of the values.
 
-        It is not to blame where a rule of `jax.custom_jvp` may be.
+        Raises NotApplicableError instead where a `stop_gradient` makes the automatic gradient another.
         """
-        if self._stops_gradients and not self.has_custom_jvp and not self._is_along(self.truth[1]).all():
+        found = list(failures)
+        if found and self._is_stopped:
             raise NotApplicableError("it has a `stop_gradient`: its gradient is not that of its values, by design")
+        return found
+
+    @property
+    def _is_stopped(self):
+        """Whether the automatic gradient is none of the values', and no rule of `jax.custom_jvp` may be to blame."""
+        return self._stops_gradients and not self.has_custom_jvp and not self._is_along(self.truth[1]).all()
 
     @functools.cached_property
     def _stops_gradients(self):
@@ -270,6 +277,8 @@ class Subject(Applied):
     @functools.cached_property
     def _finest_that_move(self):
         """Of the outputs of which any gradient comes: no figure for a log."""
+        if self.finest == "float64":
+            return self.finest
         values, pull, cotangents = self.meant or self._plain, pull_back(self.twin, self.wrt), self.cotangents()
         with precision("float64"):
             used = arrays_that_matter(lambda leaves, u: pull(leaves, u)[1], self.leaves, cotangents)

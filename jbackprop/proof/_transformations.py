@@ -80,10 +80,7 @@ def second_order(subject: Subject) -> Iterator[Failure]:
     and where a `stop_gradient` makes the gradient another than that of the values, whose derivative nobody means.
     """
     subject.need_twin()
-    failures = list(_against_twin(subject))
-    if failures:
-        subject.need_gradient_of_values()
-    yield from failures
+    yield from subject.unless_stopped(_against_twin(subject))
 
 
 def _against_twin(subject):

@@ -118,4 +118,4 @@ def _second_moment(factored: Factored) -> jax.Array:
 
 def _square(array):
     """|z|² of a complex number."""
-    return jnp.square(jnp.abs(array)) if jnp.iscomplexobj(array) else jnp.square(array)
+    return jnp.square(jnp.abs(array))
