@@ -55,6 +55,8 @@ _gaps = _ruled(
 
 
 def _states(rate, x):
+    """h_t = λ h_{t−1} + x_t, as a linear recurrent unit has it."""
+
     def step(h, x):
         h = rate * h + x
         return h, h
@@ -68,8 +70,8 @@ def _states_bwd(kept, u):
     return (delta[1:] * h[:-1]).sum(0), delta
 
 
-_recurrence = _ruled(_states, lambda rate, x: (_states(rate, x), (rate, _states(rate, x))), _states_bwd)
-_power = _ruled(lambda z: (z * z.conj()).real, lambda z: ((z * z.conj()).real, z), lambda z, u: (2 * u * z.conj(),))
+recurrence = _ruled(_states, lambda rate, x: (_states(rate, x), (rate, _states(rate, x))), _states_bwd)
+power = _ruled(lambda z: (z * z.conj()).real, lambda z: ((z * z.conj()).real, z), lambda z, u: (2 * u * z.conj(),))
 
 
 def _quotient(a, x):
@@ -109,8 +111,8 @@ COMPOSED = (
     _field("positive", _log, normal(4, 3), domain=jnp.exp),
     _field("symmetric", _rayleigh, definite, normal(4), domain=lambda a, x: (a + a.T, x)),
     _field("sorted", _gaps, normal(4, 3), domain=lambda x: jnp.cumsum(jnp.exp(x), axis=-1)),
-    _field("complex recurrence", _recurrence, complex_normal(4), complex_normal(5, 4)),
-    _field("power of a spectrum", lambda x: _power(jnp.fft.rfft(x)), normal(3, 5)),
+    _field("complex recurrence", recurrence, complex_normal(4), complex_normal(5, 4)),
+    _field("power of a spectrum", lambda x: power(jnp.fft.rfft(x)), normal(3, 5)),
     _field("custom_jvp behind a rule", lambda x: nn.silu(rules.gelu(x)), normal(4, 3)),
 )
 """All of them."""

@@ -1,7 +1,6 @@
 """The checker is checked with wrong rules: each fault is found by the check that claims it, and right rules pass."""
 
 import re
-from collections.abc import Callable
 from functools import partial
 
 import jax
@@ -16,19 +15,13 @@ from experiments.detection.faults import FAULTS
 from experiments.detection.mutants import Fault, enlarged, spoilt, stale
 from jbackprop import rules
 from jbackprop.proof import CHECKS
+from tests.proof.ruled import ruled_by
 
 X = jnp.array([[0.5, -1.25, 2.0], [0.75, 1.5, -0.375]])
 FAST = ("float64", "float32")
 
 
-def _ruled(f: Callable, pull: Callable) -> Callable:
-    """f with a rule: pull(arguments, cotangent) -> gradients."""
-    ruled = jax.custom_vjp(f)
-    ruled.defvjp(lambda *arguments: (f(*arguments), arguments), pull)
-    return ruled
-
-
-square = _ruled(lambda x: x**2, lambda arguments, u: (2 * arguments[0] * u,))
+square = ruled_by(lambda x: x**2, lambda arguments, u: (2 * arguments[0] * u,))
 
 
 def _mutant(fault: Fault):
@@ -61,17 +54,17 @@ def _other_value_forward():
 
 
 def _only_compiled():
-    return _ruled(
+    return ruled_by(
         lambda x: x**2, lambda arguments, u: (u * arguments[0] * (2 + isinstance(arguments[0], jax.core.Tracer)),)
     )
 
 
 def _derivative_held():
-    return _ruled(lambda x: x**3, lambda arguments, u: (3 * jax.lax.stop_gradient(arguments[0]) ** 2 * u,))
+    return ruled_by(lambda x: x**3, lambda arguments, u: (3 * jax.lax.stop_gradient(arguments[0]) ** 2 * u,))
 
 
 def _outputs_confused():
-    return _ruled(lambda x: (x, x**2), lambda arguments, u: (u[1] + 2 * arguments[0] * u[0],))
+    return ruled_by(lambda x: (x, x**2), lambda arguments, u: (u[1] + 2 * arguments[0] * u[0],))
 
 
 def _other_on_recomputation():
@@ -98,7 +91,7 @@ def _never_summed_over_devices():
         return mesh, lambda u: u.sum(axis=0), whole, tuple(argument.sharding for argument in arguments)
 
     column_sums.def_partition(partition, sharding_rule="i j -> j")
-    return _ruled(lambda x, b: x + b, lambda arguments, u: (u, column_sums(u)))
+    return ruled_by(lambda x, b: x + b, lambda arguments, u: (u, column_sums(u)))
 
 
 def _spoilt_at_infinity():
@@ -170,14 +163,14 @@ def test_the_report_is_a_table():
     assert re.fullmatch(r"every check passed in [\d.]+ m?s", lines[-3])
     assert report.seconds == sum(result.seconds for result in report.results) > 0
     assert lines[-1] == "keeps 24 bytes: argument x float32[2,3]"
-    wrong = jb.check(_ruled(lambda x: x**2, lambda a, u: (u,)), X, raises=False, only=["gradient", "linearity"])
+    wrong = jb.check(ruled_by(lambda x: x**2, lambda a, u: (u,)), X, raises=False, only=["gradient", "linearity"])
     assert [result.passed for result in wrong.results] == [False, True]
     assert re.search(r"gradient +FAILED .*\n    gradient of x\[\d, \d\], float64: got", str(wrong))
     assert "WRONG: gradient\n" in str(wrong)
 
 
 def test_the_report_is_a_page_and_a_file(tmp_path):
-    wrong = jb.check(_ruled(lambda x: x**2, lambda a, u: (u,)), X, raises=False, only=["gradient", "linearity"])
+    wrong = jb.check(ruled_by(lambda x: x**2, lambda a, u: (u,)), X, raises=False, only=["gradient", "linearity"])
     for suffix in (".txt", ".md", ".html"):
         wrong.save(tmp_path / f"report{suffix}")
     assert (tmp_path / "report.txt").read_text() == f"{wrong}\n"
@@ -190,7 +183,7 @@ def test_the_report_is_a_page_and_a_file(tmp_path):
 
 
 def test_only_what_is_asked_for_is_differentiated():
-    half = _ruled(lambda x, y: x * y, lambda arguments, u: (u * arguments[1], jnp.zeros_like(u)))
+    half = ruled_by(lambda x, y: x * y, lambda arguments, u: (u * arguments[1], jnp.zeros_like(u)))
     for wrt in (["x"], [0]):
         jb.check(half, X, X + 1, wrt=wrt, only=["gradient"])
     with pytest.raises(jb.GradientError, match="gradient of y"):
@@ -198,7 +191,7 @@ def test_only_what_is_asked_for_is_differentiated():
 
 
 def test_dtypes_only_and_skip():
-    coarse = _ruled(
+    coarse = ruled_by(
         lambda x: x**2, lambda arguments, u: (2 * arguments[0] * u * (1 + 0.2 * (u.dtype == jnp.bfloat16)),)
     )
     jb.check(coarse, X, dtypes=FAST, only=["gradient"])
@@ -210,7 +203,7 @@ def test_dtypes_only_and_skip():
 
 def test_a_seed_repeats_the_numbers():
     def worst(seed):
-        report = jb.check(_ruled(lambda x: x**2, lambda a, u: (u,)), X, only=["gradient"], raises=False, seed=seed)
+        report = jb.check(ruled_by(lambda x: x**2, lambda a, u: (u,)), X, only=["gradient"], raises=False, seed=seed)
         return [(failure.entry, failure.got, failure.wanted) for failure in report.results[0].failures]
 
     assert worst(0) == worst(0) != worst(1)
@@ -242,7 +235,7 @@ def test_a_rule_that_raises_is_wrong():
         raise RuntimeError("not today")
 
     with pytest.raises(jb.GradientError, match="structure: call: got RuntimeError: not today"):
-        jb.check(_ruled(lambda x: x**2, pull), X)
+        jb.check(ruled_by(lambda x: x**2, pull), X)
 
 
 def test_trees_options_keys_and_shapes():
@@ -267,7 +260,7 @@ def test_mixed_dtypes_are_tried_as_given():
         same = x.dtype == w.dtype
         return (u @ w.T).astype(x.dtype), (x.T @ u).astype(w.dtype) * (1 if same else 2)
 
-    mixed = _ruled(lambda x, w: x @ w, pull)
+    mixed = ruled_by(lambda x, w: x @ w, pull)
     w = jnp.arange(12.0).reshape(3, 4)
     jb.check(mixed, X, w, only=["structure", "gradient"])
     with pytest.raises(jb.GradientError, match=r"in the dtypes as given"):
@@ -297,7 +290,7 @@ def test_a_function_that_draws_other_numbers_in_float64_is_judged_in_its_own_dty
     def masked(x):
         return jnp.where(jax.random.normal(jax.random.key(3), x.shape, x.dtype) > 0, x, 0)
 
-    half_wrong = _ruled(
+    half_wrong = ruled_by(
         masked, lambda arguments, u: (jax.vjp(masked, *arguments)[1](u)[0] * (1 + (u.dtype == jnp.bfloat16) / 10),)
     )
     jb.check(half_wrong, X, dtypes=["float32"])
@@ -325,7 +318,7 @@ def _relu(slope_at_zero):
         (x,) = arguments
         return (u * jnp.where(x == 0, slope_at_zero, (x > 0).astype(x.dtype)),)
 
-    return _ruled(lambda x: jnp.where(x > 0, x, 0), pull)
+    return ruled_by(lambda x: jnp.where(x > 0, x, 0), pull)
 
 
 @pytest.mark.parametrize(("slope", "right"), [(0.0, True), (0.3, True), (1.0, True), (1.5, False), (jnp.nan, False)])
@@ -341,7 +334,7 @@ def _maximum(first, second):
         a, b = arguments
         return u * jnp.where(a == b, first, a > b), u * jnp.where(a == b, second, b > a)
 
-    return _ruled(jnp.maximum, pull)
+    return ruled_by(jnp.maximum, pull)
 
 
 @pytest.mark.parametrize(("first", "second", "right"), [(0.5, 0.5, True), (1, 0, True), (1, 1, False), (0, 0, False)])
@@ -414,7 +407,7 @@ def test_products_of_float32_are_computed_in_float32_on_every_platform():
         found.add("precision=(Precision.HIGHEST" in str(jax.make_jaxpr(jnp.dot)(x, x)))
         return x * x
 
-    jb.check(_ruled(square, lambda arguments, u: (2 * arguments[0] * u,)), X[0])
+    jb.check(ruled_by(square, lambda arguments, u: (2 * arguments[0] * u,)), X[0])
     assert found == {True}
 
 
@@ -431,4 +424,4 @@ def test_a_gradient_that_is_wrong_in_shard_map_alone_is_found():
 
     x, b = jax.random.normal(jax.random.key(0), (4, 3)), jnp.arange(3.0)
     with pytest.raises(jb.GradientError, match=r"sharding: gradient of b\[\d\], .* \(shard_map\)"):
-        jb.check(_ruled(shared, pull), x, b, dtypes=("float64", "float32"))
+        jb.check(ruled_by(shared, pull), x, b, dtypes=("float64", "float32"))

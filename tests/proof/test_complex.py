@@ -7,47 +7,19 @@ import jax.numpy as jnp
 import pytest
 
 import jbackprop as jb
+from experiments.detection.composed import power, recurrence
 from jbackprop.command_line import main
+from tests.proof.ruled import ruled_by
 
 FAST = ("structure", "gradient", "finite differences", "special inputs")
 Z = jax.random.normal(jax.random.key(0), (3, 4), dtype="complex64")
 U = jax.random.normal(jax.random.key(1), (3, 4), dtype="complex64")
 
 
-def _ruled(f, pull):
-    """f with a rule: pull(arguments, cotangent) -> gradients."""
-    ruled = jax.custom_vjp(f)
-    ruled.defvjp(lambda *arguments: (f(*arguments), arguments), pull)
-    return ruled
-
-
-def _power(z):
-    return z.real**2 + z.imag**2
-
-
-def _recurrence(rate, x):
-    """h_t = λ h_{t−1} + x_t, as a linear recurrent unit has it."""
-
-    def step(h, x):
-        h = rate * h + x
-        return h, h
-
-    return jax.lax.scan(step, jnp.zeros_like(x[0]), x)[1]
-
-
-def _of_recurrence(kept, u):
-    rate, x = kept
-    h = _recurrence(rate, x)
-    delta = _recurrence(rate, u[::-1])[::-1]
-    return (delta[1:] * h[:-1]).sum(0), delta
-
-
-power = _ruled(_power, lambda kept, u: (2 * u * kept[0].conj(),))
-phase = _ruled(
+phase = ruled_by(
     lambda t: jnp.exp(1j * t), lambda kept, u: ((u * 1j * jnp.exp(1j * kept[0])).real.astype(kept[0].dtype),)
 )
-product = _ruled(lambda z, w: z * w, lambda kept, u: (u * kept[1], u * kept[0]))
-recurrence = _ruled(_recurrence, _of_recurrence)
+product = ruled_by(lambda z, w: z * w, lambda kept, u: (u * kept[1], u * kept[0]))
 
 RIGHT = {
     "complex to real": (power, Z),
@@ -73,20 +45,20 @@ def test_every_check_takes_complex_numbers():
 
 
 WRONG = {
-    "no conjugate": (_ruled(_power, lambda kept, u: (2 * u * kept[0],)), (Z,), r"z\.imag.*the other sign"),
+    "no conjugate": (ruled_by(power.fun, lambda kept, u: (2 * u * kept[0],)), (Z,), r"z\.imag.*the other sign"),
     "its own conjugate": (
-        _ruled(lambda z, w: z * w, lambda kept, u: (u * kept[1].conj(), u * kept[0].conj())),
+        ruled_by(lambda z, w: z * w, lambda kept, u: (u * kept[1].conj(), u * kept[0].conj())),
         (Z, U),
         r"gradient of z\.",
     ),
     "the imaginary part lost": (
-        _ruled(lambda z: z**2, lambda kept, u: (2 * u.real * kept[0],)),
+        ruled_by(lambda z: z**2, lambda kept, u: (2 * u.real * kept[0],)),
         (Z,),
         r"gradient of z\.",
     ),
-    "half of it": (_ruled(_power, lambda kept, u: (u * kept[0].conj(),)), (Z,), r"z\.real.*0\.5 times"),
+    "half of it": (ruled_by(power.fun, lambda kept, u: (u * kept[0].conj(),)), (Z,), r"z\.real.*0\.5 times"),
     "NaN at 0": (
-        _ruled(jnp.abs, lambda kept, u: (u * kept[0].conj() / jnp.abs(kept[0]),)),
+        ruled_by(jnp.abs, lambda kept, u: (u * kept[0].conj() / jnp.abs(kept[0]),)),
         (Z,),
         r"special inputs: .*got nan",
     ),
@@ -101,7 +73,7 @@ def test_a_wrong_one_fails(name):
 
 
 def test_a_reference_and_a_domain_are_of_complex_numbers_too():
-    turned = _ruled(lambda z: z / jnp.sqrt(_power(z)), lambda kept, u: (_pulled_turn(kept[0], u),))
+    turned = ruled_by(lambda z: z / jnp.sqrt(power.fun(z)), lambda kept, u: (_pulled_turn(kept[0], u),))
     options = {"domain": lambda z: z + 3, "only": ("reference", *FAST)}
     jb.assert_gradients(turned, Z, reference=lambda z: jnp.exp(1j * jnp.angle(z)), **options)
     with pytest.raises(jb.GradientError, match="reference"):
@@ -110,7 +82,7 @@ def test_a_reference_and_a_domain_are_of_complex_numbers_too():
 
 def _pulled_turn(z, u):
     """Of z / |z|: u / |z| − z̄ Re(u z) / |z|³."""
-    size = jnp.sqrt(_power(z))
+    size = jnp.sqrt(power.fun(z))
     return u / size - z.conj() * (u * z).real / size**3
 
 
@@ -121,7 +93,7 @@ def test_shapes_are_filled_and_the_shell_takes_them(capsys):
 
 
 def test_a_gradient_that_is_meant_is_of_complex_numbers_too():
-    reversed_one = _ruled(lambda z: z, lambda kept, u: (-u,))
+    reversed_one = ruled_by(lambda z: z, lambda kept, u: (-u,))
     jb.assert_gradients(reversed_one, Z, gradient_of=jnp.negative, only=["gradient"])
     with pytest.raises(ValueError, match="gradient_of, wanted a function with outputs like those of f"):
         jb.check(reversed_one, Z, gradient_of=partial(jnp.real))

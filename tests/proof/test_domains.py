@@ -5,15 +5,10 @@ import jax.numpy as jnp
 import pytest
 
 import jbackprop as jb
+from tests.proof.ruled import ruled
 
 X = jax.random.normal(jax.random.key(0), (4, 3))
 FAST = ("float64", "float32")
-
-
-def _ruled(f, fwd, bwd):
-    rule = jax.custom_vjp(f)
-    rule.defvjp(fwd, bwd)
-    return rule
 
 
 def _bisected(a):
@@ -35,7 +30,7 @@ def _implicit(share):
         y = root(a)
         return y, y
 
-    root = _ruled(_bisected, fwd, lambda y, u: (share * u / (2 * y),))
+    root = ruled(_bisected, fwd, lambda y, u: (share * u / (2 * y),))
     return root
 
 
@@ -64,7 +59,7 @@ def _of_gaps(sign):
         nothing = jnp.zeros_like(du[..., :1])
         return (jnp.concatenate([nothing, du], -1) + sign * jnp.concatenate([du, nothing], -1),)
 
-    return _ruled(_widths, lambda x: (_widths(x), x), bwd)
+    return ruled(_widths, lambda x: (_widths(x), x), bwd)
 
 
 def test_a_domain_of_sorted_numbers():
@@ -84,7 +79,7 @@ def _of_probabilities(constant):
     def bwd(p, u):
         return (-u[..., None] * (jnp.log(p) + constant),)
 
-    return _ruled(_surprise, lambda p: (_surprise(p), p), bwd)
+    return ruled(_surprise, lambda p: (_surprise(p), p), bwd)
 
 
 def test_a_domain_of_normalised_numbers():

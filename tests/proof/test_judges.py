@@ -7,15 +7,10 @@ from jax.experimental import pallas as pl
 from jax.lax import stop_gradient
 
 import jbackprop as jb
+from tests.proof.ruled import ruled
 
 X = jax.random.normal(jax.random.key(0), (4, 3))
 FAST = ("float64", "float32")
-
-
-def _ruled(f, fwd, bwd):
-    rule = jax.custom_vjp(f)
-    rule.defvjp(fwd, bwd)
-    return rule
 
 
 def _narrow_silu(x):
@@ -35,12 +30,12 @@ def _logged(factor):
     def bwd(x, u):
         return (factor * u[0] * (1 - jnp.tanh(x) ** 2),)
 
-    return _ruled(_logged_tanh, lambda x: (_logged_tanh(x), x), bwd)
+    return ruled(_logged_tanh, lambda x: (_logged_tanh(x), x), bwd)
 
 
 def test_a_rounding_that_no_gradient_depends_on_excuses_none():
     """A residual in bfloat16, computed where the value is too, and a figure for the log."""
-    narrow = _ruled(lambda x: _narrow_silu(x)[0], _narrow_silu, _narrow_silu_bwd)
+    narrow = ruled(lambda x: _narrow_silu(x)[0], _narrow_silu, _narrow_silu_bwd)
     with pytest.raises(jb.GradientError, match="gradient of x"):
         jb.check(narrow, X, only=["gradient"])
     assert jb.check(_logged(1), X, only=["gradient"], dtypes=FAST).passed
@@ -49,7 +44,7 @@ def test_a_rounding_that_no_gradient_depends_on_excuses_none():
 
 
 def test_what_the_automatic_gradient_is_computed_in_is_told():
-    in_half = _ruled(
+    in_half = ruled(
         lambda x: jnp.sin(x.astype("bfloat16")).astype(x.dtype),
         lambda x: (jnp.sin(x.astype("bfloat16")).astype(x.dtype), x),
         lambda x, u: ((u.astype("bfloat16") * jnp.cos(x.astype("bfloat16"))).astype(x.dtype),),
@@ -73,7 +68,7 @@ def _pair_energy(factor):
         pulled = jnp.where(square > 0, -jnp.exp(-size) / size, 0)
         return (factor(x.dtype) * u * (pulled[..., None] * apart).sum(1),)
 
-    return _ruled(_energy, lambda x: (_energy(x), x), bwd)
+    return ruled(_energy, lambda x: (_energy(x), x), bwd)
 
 
 @pytest.mark.parametrize("quick", [False, True])
@@ -91,14 +86,14 @@ def test_the_quick_tier_takes_differences_where_nothing_else_judges():
     def root(a):
         return jax.lax.while_loop(lambda s: s[1] < 60, lambda s: (0.5 * (s[0] + a / s[0]), s[1] + 1), (1 + a, 0))[0]
 
-    right, wrong = (_ruled(root, lambda a: (root(a),) * 2, lambda y, u, n=n: (u / (n * y),)) for n in (2, 7))
+    right, wrong = (ruled(root, lambda a: (root(a),) * 2, lambda y, u, n=n: (u / (n * y),)) for n in (2, 7))
     jb.assert_gradients(right, X, domain=jnp.exp, quick=True)
     with pytest.raises(jb.GradientError, match="finite differences: gradient of a"):
         jb.assert_gradients(wrong, X, domain=jnp.exp, quick=True)
 
 
 def test_of_nan_nothing_is_proved():
-    determinant = _ruled(
+    determinant = ruled(
         lambda a: jnp.log(jnp.diagonal(jnp.linalg.cholesky(a))).sum(),
         lambda a: (jnp.log(jnp.diagonal(jnp.linalg.cholesky(a))).sum(), a),
         lambda a, u: (-3 * u * jnp.linalg.inv(a),),
@@ -123,7 +118,7 @@ def _alike(detached):
         of_target = u * (a - b * (a * b).sum(-1, keepdims=True)) / size_of_b
         return u * (b - a * (a * b).sum(-1, keepdims=True)) / size, of_target * (0 if detached else 1)
 
-    return _ruled(_likeness, lambda x, target: (_likeness(x, target), (x, target)), bwd)
+    return ruled(_likeness, lambda x, target: (_likeness(x, target), (x, target)), bwd)
 
 
 def test_a_gradient_that_stops_is_judged_by_the_automatic_one():
@@ -151,7 +146,7 @@ def _cosine(x, u, dx):
 
 
 def test_a_kernel_backward_has_no_second_order_and_refuses_no_batch_that_it_takes():
-    kernel = _ruled(_of_kernel(_sine), lambda x: (_of_kernel(_sine)(x), x), lambda x, u: (_of_kernel(_cosine)(x, u),))
+    kernel = ruled(_of_kernel(_sine), lambda x: (_of_kernel(_sine)(x), x), lambda x, u: (_of_kernel(_cosine)(x, u),))
     report = jb.check(kernel, X, reference=jnp.sin, only=["gradient", "batches", "second order"], dtypes=FAST)
     assert [result.check for result in report.results if result.skipped] == ["batches", "second order"]
 
@@ -164,7 +159,7 @@ def test_an_output_of_a_fixed_size_is_no_batch():
     def bwd(kept, u):
         return (jnp.stack([u[2, 1] - u[1, 2], u[0, 2] - u[2, 0], u[1, 0] - u[0, 1]]),)
 
-    assert jb.check(_ruled(cross, lambda w: (cross(w), None), bwd), X[0], only=["batches"]).passed
+    assert jb.check(ruled(cross, lambda w: (cross(w), None), bwd), X[0], only=["batches"]).passed
 
 
 def _running_maximum(x):
@@ -186,7 +181,7 @@ def _every_tie(x, u):
 
 def test_each_of_several_outputs_may_choose_one_of_its_ties():
     last, every = (
-        _ruled(_running_maximum, lambda x: (_running_maximum(x), x), bwd) for bwd in (_last_of_ties, _every_tie)
+        ruled(_running_maximum, lambda x: (_running_maximum(x), x), bwd) for bwd in (_last_of_ties, _every_tie)
     )
     x = X.ravel()[:7]
     assert jb.check(last, x, only=["special inputs"]).passed
@@ -195,5 +190,5 @@ def test_each_of_several_outputs_may_choose_one_of_its_ties():
 
 
 def test_a_domain_may_name_its_one_argument_in_a_tuple():
-    log = _ruled(jnp.log, lambda x: (jnp.log(x), x), lambda x, u: (u / x,))
+    log = ruled(jnp.log, lambda x: (jnp.log(x), x), lambda x, u: (u / x,))
     assert jb.check(log, X, domain=lambda x: (jnp.exp(x),), only=["gradient"]).passed

@@ -11,21 +11,16 @@ import pytest
 
 import jbackprop as jb
 from jbackprop.proof._guess import guess
+from tests.proof.ruled import ruled_by
 
 X = jax.random.normal(jax.random.key(0), (5, 4))
 WIDE = ["float64"]
 NO_FUNCTION: Any = 3
 
 
-def _ruled(f, pull):
-    ruled = jax.custom_vjp(f)
-    ruled.defvjp(lambda *arguments: (f(*arguments), arguments), pull)
-    return ruled
-
-
 def _square(factor):
     """x² with a gradient that many times as large as it should be, for a factor of x."""
-    return _ruled(lambda x: x**2, lambda arguments, u: (2 * arguments[0] * u * factor(arguments[0]),))
+    return ruled_by(lambda x: x**2, lambda arguments, u: (2 * arguments[0] * u * factor(arguments[0]),))
 
 
 def _error(f, *args, check="gradient", **options):
@@ -62,14 +57,14 @@ def test_random_inputs_tell_where_it_begins_to_be_wrong():
 
 def test_a_transpose_and_a_missing_term_are_guessed():
     w = jax.random.normal(jax.random.key(1), (4, 4))
-    turned = _ruled(lambda x, w: x @ w, lambda arguments, u: (u @ arguments[1].T, u.T @ arguments[0]))
+    turned = ruled_by(lambda x, w: x @ w, lambda arguments, u: (u @ arguments[1].T, u.T @ arguments[0]))
     assert "it is the transpose of what is wanted" in _error(turned, X, w)
-    centred = _ruled(lambda x: x - x.mean(axis=1, keepdims=True), lambda arguments, u: (u,))
+    centred = ruled_by(lambda x: x - x.mean(axis=1, keepdims=True), lambda arguments, u: (u,))
     assert "off by the same number all along axis 1: a term is missing" in _error(centred, X)
 
 
 def test_a_single_wrong_entry_is_counted():
-    wrong = _ruled(lambda x: x**2, lambda arguments, u: ((2 * arguments[0] * u).at[2, 1].multiply(1.5),))
+    wrong = ruled_by(lambda x: x**2, lambda arguments, u: ((2 * arguments[0] * u).at[2, 1].multiply(1.5),))
     assert _error(wrong, X).splitlines()[1] == "    1 of 20 entries are wrong"
 
 
@@ -103,15 +98,15 @@ _half.defjvp(lambda x, dx: (x[0] * x[0], x[0] * dx[0]))
 
 
 def test_finite_differences_say_where_autodiff_agrees_and_where_a_kink_is():
-    half = _ruled(_half, lambda arguments, u: (arguments[0] * u,))
+    half = ruled_by(_half, lambda arguments, u: (arguments[0] * u,))
     assert "automatic differentiation agrees with the rule here" in _error(half, X, check="finite differences")
     wrong = _error(_square(lambda x: 1.5), X, check="finite differences")
     assert "automatic differentiation" not in wrong and "kink" not in wrong
-    steep = _ruled(jnp.abs, lambda arguments, u: (jnp.where(arguments[0] == 0, 3, jnp.sign(arguments[0])) * u,))
+    steep = ruled_by(jnp.abs, lambda arguments, u: (jnp.where(arguments[0] == 0, 3, jnp.sign(arguments[0])) * u,))
     kinked = X.at[1, 2].set(0)
     for check in ("gradient", "finite differences"):
         assert "x is at a kink there" in _error(steep, kinked, check=check)
-    assert "kink" not in _error(_ruled(jnp.abs, lambda arguments, u: (2 * u,)), X)
+    assert "kink" not in _error(ruled_by(jnp.abs, lambda arguments, u: (2 * u,)), X)
 
 
 def test_a_function_has_the_name_that_it_is_given():

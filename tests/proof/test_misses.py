@@ -5,18 +5,13 @@ import jax.numpy as jnp
 import pytest
 
 import jbackprop as jb
+from tests.proof.ruled import ruled
 
 X = jax.random.normal(jax.random.key(0), (4, 3))
 
 
-def _ruled(f, fwd, bwd, **options):
-    rule = jax.custom_vjp(f)
-    rule.defvjp(fwd, bwd, **options)
-    return rule
-
-
 def _sine(of_cotangent):
-    return _ruled(jnp.sin, lambda x: (jnp.sin(x), x), lambda x, u: (of_cotangent(u) * jnp.cos(x),))
+    return ruled(jnp.sin, lambda x: (jnp.sin(x), x), lambda x, u: (of_cotangent(u) * jnp.cos(x),))
 
 
 @pytest.mark.parametrize(
@@ -62,7 +57,7 @@ def _norm_with(at_zero):
         y = _norm(x)[..., None]
         return (jnp.where(y == 0, at_zero, u[..., None] * x / jnp.where(y == 0, 1, y)),)
 
-    return _ruled(_norm, lambda x: (_norm(x), x), bwd)
+    return ruled(_norm, lambda x: (_norm(x), x), bwd)
 
 
 def test_where_automatic_differentiation_is_nan_the_reference_judges():
@@ -85,7 +80,7 @@ def _product(alone):
         share = alone if a is None or b is None else 1
         return tuple(jnp.zeros_like(u) if other is None else share * u * other for other in (b, a))
 
-    return _ruled(jnp.multiply, fwd, bwd, symbolic_zeros=True)
+    return ruled(jnp.multiply, fwd, bwd, symbolic_zeros=True)
 
 
 def _both(unused):
@@ -99,7 +94,7 @@ def _both(unused):
     def both(x):
         return jnp.sin(x), jnp.cos(x)
 
-    return _ruled(both, lambda x: (both(x.value), x.value), bwd, symbolic_zeros=True)
+    return ruled(both, lambda x: (both(x.value), x.value), bwd, symbolic_zeros=True)
 
 
 @pytest.mark.parametrize(
@@ -223,7 +218,7 @@ def test_a_rule_that_is_wrong_at_one_number_of_one_dtype(dtype):
         return jnp.where((x == 12) & (x.dtype == dtype), 1.5, 1)
 
     def squared(spoilt):
-        return _ruled(lambda x: x * x, lambda x: (x * x, x), lambda x, u: (spoilt(x) * 2 * x * u,))
+        return ruled(lambda x: x * x, lambda x: (x * x, x), lambda x, u: (spoilt(x) * 2 * x * u,))
 
     assert jb.check(squared(jnp.ones_like), X, only=["random inputs"]).passed
     with pytest.raises(jb.GradientError, match=rf"random inputs: gradient of x.*, {dtype}: .*whole numbers and halves"):
@@ -253,7 +248,7 @@ def test_a_number_that_is_hard_to_meet(f, arguments):
             *others, last = jax.vjp(f, *arguments)[1](u)
             return *others, last * factor(arguments[-1]).astype(last.dtype)
 
-        return _ruled(f, lambda *arguments: (f(*arguments), arguments), pull)
+        return ruled(f, lambda *arguments: (f(*arguments), arguments), pull)
 
     def wrong(x):
         return jnp.where((x == 12) & (x.dtype == jnp.float16), 2, 1)
@@ -269,7 +264,7 @@ def test_a_small_gradient_that_is_wrong_at_one_number():
         def pull(x, u):
             return (jnp.where(x == 12, at_twelve, 1) * 2e-12 * x * u,)
 
-        return _ruled(lambda x: 1e-12 * x * x, lambda x: (1e-12 * x * x, x), pull)
+        return ruled(lambda x: 1e-12 * x * x, lambda x: (1e-12 * x * x, x), pull)
 
     options = {"only": ["random inputs"], "dtypes": ["float64"]}
     assert jb.check(squared(1), X, **options).passed

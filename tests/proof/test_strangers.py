@@ -12,16 +12,11 @@ from jax.scipy.special import logsumexp
 from jax.scipy.stats import norm
 
 import jbackprop as jb
+from tests.proof.ruled import ruled
 
 X = jax.random.normal(jax.random.key(0), (4, 3))
 POSITIVE = jnp.abs(X) + 0.5
 FAST = ("float64", "float32")
-
-
-def _ruled(f, fwd, bwd):
-    rule = jax.custom_vjp(f)
-    rule.defvjp(fwd, bwd)
-    return rule
 
 
 def _newton(a):
@@ -35,7 +30,7 @@ def _root(derivative):
         y = _newton(a)
         return y, y
 
-    return _ruled(_newton, fwd, lambda y, u: (u * derivative(y),))
+    return ruled(_newton, fwd, lambda y, u: (u * derivative(y),))
 
 
 def _wrong_from_3_on(y):
@@ -66,7 +61,7 @@ def test_a_callback_is_judged_by_finite_differences():
     def sine(x):
         return jax.pure_callback(np.sin, jax.ShapeDtypeStruct(x.shape, x.dtype), x, vmap_method="expand_dims")
 
-    right = _ruled(sine, lambda x: (sine(x), x), lambda x, u: (u * jnp.cos(x),))
+    right = ruled(sine, lambda x: (sine(x), x), lambda x, u: (u * jnp.cos(x),))
     assert jb.check(right, X, dtypes=FAST, skip=["sharding"]).passed
 
 
@@ -75,7 +70,7 @@ def _straight_through(x):
 
 
 def _rounded(slope):
-    return _ruled(lambda x: jnp.round(x), lambda x: (jnp.round(x), x), lambda x, u: (slope(x) * u,))
+    return ruled(lambda x: jnp.round(x), lambda x: (jnp.round(x), x), lambda x, u: (slope(x) * u,))
 
 
 def test_a_gradient_that_is_another_by_design_is_held_against_that():
@@ -102,7 +97,7 @@ def test_a_softmax_recomputed_from_its_logarithm_passes():
         y = _kept_logarithm(x)
         return y, (x, y)
 
-    rule = _ruled(_kept_logarithm, fwd, lambda kept, u: (u[..., None] * jnp.exp(kept[0] - kept[1][..., None]),))
+    rule = ruled(_kept_logarithm, fwd, lambda kept, u: (u[..., None] * jnp.exp(kept[0] - kept[1][..., None]),))
     jb.check(rule, jax.random.normal(jax.random.key(1), (8, 16)), dtypes=FAST)
 
 
@@ -123,7 +118,7 @@ def test_an_infinite_logit_spoils_its_own_row_alone():
     labels, checks = jnp.array([0, 2, 1, 2]), ["non-finite inputs"]
 
     def rule(spoil):
-        return _ruled(_cross_entropy, lambda x, y: (_cross_entropy(x, y), (x, y)), _cross_entropy_bwd(spoil))
+        return ruled(_cross_entropy, lambda x, y: (_cross_entropy(x, y), (x, y)), _cross_entropy_bwd(spoil))
 
     jb.check(rule(jnp.ones_like), X, labels, only=checks)
     with pytest.raises(jb.GradientError, match=r"wanted .* \(∞ at logits\[0, 0\]\)"):
@@ -134,7 +129,7 @@ def test_half_precision_is_not_asked_of_a_function_that_has_none():
     def spectrum(x):
         return jnp.abs(jnp.fft.rfft(square(x)))
 
-    square = _ruled(jnp.square, lambda x: (x * x, x), lambda x, u: (2 * x * u,))
+    square = ruled(jnp.square, lambda x: (x * x, x), lambda x, u: (2 * x * u,))
     report = jb.check(spectrum, X[0], only=["structure", "gradient"])
     assert report.passed and "note: the function takes no bfloat16 and no float16" in str(report)
     with pytest.raises(jb.GradientError, match="structure: call: got ValueError: RFFT"):
@@ -145,7 +140,7 @@ def test_a_rule_may_refuse_more_batch_axes():
     def dense(w, b, x):
         return x @ w + b
 
-    rule = _ruled(dense, lambda w, b, x: (dense(w, b, x), (w, x)), lambda r, u: (r[1].T @ u, u.sum(0), u @ r[0].T))
+    rule = ruled(dense, lambda w, b, x: (dense(w, b, x), (w, x)), lambda r, u: (r[1].T @ u, u.sum(0), u @ r[0].T))
     report = jb.check(rule, X.T, jnp.ones(4), X[:2], only=["batches"])
     assert report.passed and "refuses two more batch axes" in report.results[0].skipped
 
@@ -156,7 +151,7 @@ def test_a_backward_half_may_not_refuse_alone():
     def dense(x, w, b):
         return x @ w + b
 
-    rule = _ruled(dense, lambda x, w, b: (dense(x, w, b), (x, w)), lambda r, u: (u @ r[1].T, r[0].T @ u, u.sum(0)))
+    rule = ruled(dense, lambda x, w, b: (dense(x, w, b), (x, w)), lambda r, u: (u @ r[1].T, r[0].T @ u, u.sum(0)))
     with pytest.raises(jb.GradientError, match=r"batches: call, .* wanted a gradient: the value has one \(two more"):
         jb.check(rule, X[:2], X.T, jnp.ones(4), only=["batches"])
 
@@ -166,7 +161,7 @@ def test_a_forward_half_may_call_the_rule_itself():
         y = tanh(x)
         return y, y
 
-    tanh = _ruled(jnp.tanh, fwd, lambda y, u: (u * (1 - y * y),))
+    tanh = ruled(jnp.tanh, fwd, lambda y, u: (u * (1 - y * y),))
     report = jb.check(tanh, X, only=["gradient", "second order"])
     assert report.passed and "forward over reverse" in report.results[1].skipped
 
@@ -182,7 +177,7 @@ def test_a_function_without_a_gradient_is_refused():
 
 
 def test_numbers_are_told_with_the_digits_that_differ():
-    rule = _ruled(jnp.square, lambda x: (x * x, x), lambda x, u: ((2 + 1e-12) * x * u,))
+    rule = ruled(jnp.square, lambda x: (x * x, x), lambda x, u: ((2 + 1e-12) * x * u,))
     with pytest.raises(jb.GradientError) as caught:
         jb.check(rule, X, only=["gradient"])
     match = re.search(r"got (\S+), wanted (\S+),", str(caught.value))
@@ -206,7 +201,7 @@ def _greeks(kept, u):
 
 @pytest.mark.parametrize("seed", range(6))
 def test_what_conditioning_explains_is_no_fault(seed):
-    price = _ruled(_price, lambda *market: (_price(*market), market), _greeks)
+    price = ruled(_price, lambda *market: (_price(*market), market), _greeks)
     market = map(
         jnp.array, ([100.0, 90.0, 80.0], [95.0, 100.0, 85.0], [0.5, 1.0, 2.0], [0.03, 0.02, 0.01], [0.2, 0.3, 0.25])
     )
@@ -214,7 +209,7 @@ def test_what_conditioning_explains_is_no_fault(seed):
 
 
 def _log_with_slope(slope):
-    return _ruled(jnp.log, lambda x: (jnp.log(x), x), lambda x, u: (u * slope(x),))
+    return ruled(jnp.log, lambda x: (jnp.log(x), x), lambda x, u: (u * slope(x),))
 
 
 def test_a_function_of_positive_numbers_is_tried_on_what_its_domain_makes():
@@ -241,7 +236,7 @@ def test_a_domain_of_several_arguments():
         (a, x), size = kept, kept[1] @ kept[1]
         return u * jnp.outer(x, x) / size, 2 * u * (a @ x - quotient(a, x) * x) / size
 
-    rule, given = _ruled(quotient, fwd, bwd), (jax.random.normal(jax.random.key(2), (3, 3)), X[0])
+    rule, given = ruled(quotient, fwd, bwd), (jax.random.normal(jax.random.key(2), (3, 3)), X[0])
     checks = ["gradient", "finite differences", "random inputs"]
     jb.check(rule, *given, domain=lambda a, x: (a + a.T, x), dtypes=FAST, only=checks)
     with pytest.raises(jb.GradientError, match="gradient of x"):
@@ -262,7 +257,7 @@ def _coarse_root(a):
 
 def test_the_tolerance_of_a_solver_is_an_argument():
     def rule(share):
-        return _ruled(_coarse_root, lambda a: (_coarse_root(a),) * 2, lambda y, u: (share * u / (2 * y),))
+        return ruled(_coarse_root, lambda a: (_coarse_root(a),) * 2, lambda y, u: (share * u / (2 * y),))
 
     options = {"reference": jnp.sqrt, "dtypes": FAST, "only": ["reference", "gradient", "finite differences"]}
     assert jb.check(rule(1), POSITIVE, tolerance=1e-3, **options).passed
@@ -273,9 +268,7 @@ def test_the_tolerance_of_a_solver_is_an_argument():
 
 
 def test_a_backward_half_in_float32_is_right_where_float64_is_not_asked_for():
-    rule = _ruled(
-        jnp.sin, lambda x: (jnp.sin(x), x), lambda x, u: ((u * jnp.cos(x.astype("float32"))).astype(x.dtype),)
-    )
+    rule = ruled(jnp.sin, lambda x: (jnp.sin(x), x), lambda x, u: ((u * jnp.cos(x.astype("float32"))).astype(x.dtype),))
     assert jb.check(rule, X, dtypes=["float32", "bfloat16"]).passed
     with pytest.raises(jb.GradientError, match="gradient of x"):
         jb.check(rule, X)
@@ -290,7 +283,7 @@ def test_a_callback_that_takes_no_half_precision_is_not_asked_for_it():
     def sine(x):
         return jax.pure_callback(host, jax.ShapeDtypeStruct(x.shape, x.dtype), x, vmap_method="expand_dims")
 
-    rule = _ruled(sine, lambda x: (sine(x), x), lambda x, u: (u * jnp.cos(x),))
+    rule = ruled(sine, lambda x: (sine(x), x), lambda x, u: (u * jnp.cos(x),))
     report = jb.check(rule, X, only=["structure", "primal"])
     assert report.passed and "the function takes no bfloat16 and no float16" in str(report)
 
@@ -307,7 +300,7 @@ def test_a_check_that_does_not_end_has_a_limit():
         y = jax.pure_callback(slow, jax.ShapeDtypeStruct(x.shape, x.dtype), x, vmap_method="expand_dims")
         return jnp.where(x > 0, x, y)
 
-    rule = _ruled(lambda x: x, lambda x: (x, x), lambda x, u: (u * endless(x),))
+    rule = ruled(lambda x: x, lambda x: (x, x), lambda x, u: (u * endless(x),))
     report = jb.check(rule, X, only=["gradient"], dtypes=FAST, time_limit=1, raises=False)
     stop.append(True)
     (goes_on,) = (thread for thread in threading.enumerate() if thread.name == "check: gradient")

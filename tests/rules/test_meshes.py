@@ -73,6 +73,13 @@ PROGRAMS = {
 }
 
 
+def problem(name):
+    """A number that a rule's outputs make, by which of its arguments to differentiate, these, and how they lie."""
+    rule, arguments, spread = PROGRAMS[name]
+    places = tuple(i for i, array in enumerate(arguments) if jnp.issubdtype(array.dtype, jnp.floating))
+    return lambda *arrays: sum(jnp.sin(out).sum() for out in jax.tree.leaves(rule(*arrays))), places, arguments, spread
+
+
 def placed(arguments, spread, mesh):
     """The arguments over the devices, those that are spread along one axis."""
     places = [PartitionSpec(*[None] * spread[i], "data") if i in spread else None for i in range(len(arguments))]
@@ -84,12 +91,7 @@ def placed(arguments, spread, mesh):
 
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_gradients_on_a_mesh_gather_nothing_and_are_those_of_one_device(name):
-    rule, arguments, spread = PROGRAMS[name]
-    places = tuple(i for i, array in enumerate(arguments) if jnp.issubdtype(array.dtype, jnp.floating))
-
-    def total(*arrays):
-        return sum(jnp.sin(out).sum() for out in jax.tree.leaves(rule(*arrays)))
-
+    total, places, arguments, spread = problem(name)
     on_mesh = placed(arguments, spread, MESH)
     program = jax.jit(jax.grad(total, places)).lower(*on_mesh).compile()
     assert not re.findall("|".join(GATHERING), str(program.as_text()))
@@ -104,12 +106,7 @@ EXPLICIT = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Explicit,))
 
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_gradients_on_an_explicit_mesh_are_those_of_one_device(name):
-    rule, arguments, spread = PROGRAMS[name]
-    places = tuple(i for i, array in enumerate(arguments) if jnp.issubdtype(array.dtype, jnp.floating))
-
-    def total(*arrays):
-        return sum(jnp.sin(out).sum() for out in jax.tree.leaves(rule(*arrays)))
-
+    total, places, arguments, spread = problem(name)
     with jax.set_mesh(EXPLICIT):
         on_mesh = placed(arguments, spread, EXPLICIT)
         got = jax.jit(jax.value_and_grad(total, places))(*on_mesh)

@@ -13,6 +13,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 import jbackprop as jb
 from jbackprop import layers, rules, signals, training
+from tests.layers.user_layers import cubed
 
 EXAMPLES, TIME, WIDTH, WORDS = 16, 6, 8, 24
 BACKWARD = {"manual": jb.backprop, "automatic": jb.autodiff}
@@ -206,18 +207,10 @@ def test_steps_on_a_mesh(name, kind, sharded):
         assert all(leaf.is_fully_replicated != sharded for leaf in jax.tree.leaves(state.params))
 
 
-@jax.custom_vjp
-def _scaled(x, s):
-    return s * x
-
-
-_scaled.defvjp(lambda x, s: (s * x, (x, s)), lambda kept, dy: (dy * kept[1], (dy * kept[0]).sum(0)))
-
-
 @pytest.mark.parametrize("sharded", [False, True], ids=["whole", "sharded"])
 def test_steps_on_a_mesh_of_anyones_rule(sharded):
     mesh = MESHES["Explicit"]
-    net = layers.chain(layers.linear(WIDTH), layers.of(_scaled, s=layers.normal(1.0)), layers.linear(3))
+    net = layers.chain(layers.linear(WIDTH), layers.of(cubed, s=layers.normal(1.0)), layers.linear(3))
     params, _ = net.init(jax.random.key(0), (5,))
     x, y = jax.random.normal(jax.random.key(1), (EXAMPLES, 5)), jnp.arange(EXAMPLES) % 3
     step = training.step(jb.backprop(net, rules.softmax_cross_entropy), optax.sgd(0.1))
