@@ -1,7 +1,8 @@
 """Arrays in one floating point type or another, and 64 bits switched on where they are needed."""
 
 import contextlib
-from collections.abc import Sequence
+import contextvars
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
@@ -17,9 +18,30 @@ Arrays = tuple[Any, ...]
 
 
 def precision(*dtypes: Any) -> contextlib.AbstractContextManager:
-    """A context in which JAX has these dtypes: 64 bits need their own switch, else the user's stays as it is."""
-    wide = any(str(dtype) in ("float64", "complex128", "int64", "uint64") for dtype in dtypes)
-    return jax.enable_x64(True) if wide else contextlib.nullcontext()
+    """A context in which JAX has these dtypes: 64 bits need their own switch, else it stands as the user has it.
+
+    Also inside a context of 64 bits: what makes arrays of no dtype in particular, as `jnp.zeros(3)` does for the start
+    of a scan, would mix float64 with float32 there.
+    """
+    if any(str(dtype) in ("float64", "complex128", "int64", "uint64") for dtype in dtypes):
+        return _wide()
+    users = _USERS.get()
+    return contextlib.nullcontext() if users is None else jax.enable_x64(users)
+
+
+_USERS: contextvars.ContextVar[bool | None] = contextvars.ContextVar("_USERS", default=None)
+"""How the user has the switch of 64 bits, where it is ours at the moment."""
+
+
+@contextlib.contextmanager
+def _wide() -> Iterator[None]:
+    users = _USERS.get()
+    token = _USERS.set(jnp.result_type(float) == np.float64 if users is None else users)
+    try:
+        with jax.enable_x64(True):
+            yield
+    finally:
+        _USERS.reset(token)
 
 
 def cast(dtype: Any, tree: Any) -> Any:

@@ -27,6 +27,16 @@ def test_the_switch_of_the_user_stays_as_it_is_otherwise(dtypes):
         assert has_float64()
 
 
+@pytest.mark.parametrize("users", [False, True])
+def test_the_switch_stands_as_the_user_has_it_inside_64_bits_too(users):
+    with jax.enable_x64(users):
+        with precision("float64"), precision("float64"):
+            with precision("float32"):
+                assert has_float64() == users
+            assert has_float64()
+        assert has_float64() == users
+
+
 def test_a_tree_is_cast_where_it_is_of_floating_point():
     key = jax.random.key(0)
     tree = {

@@ -92,6 +92,17 @@ def test_the_quick_tier_takes_differences_where_nothing_else_judges():
         jb.assert_gradients(wrong, X, domain=jnp.exp, quick=True)
 
 
+def _sum_of_squares(x):
+    return jax.lax.scan(lambda total, row: (total + row * row * jnp.ones(3), None), jnp.zeros_like(x[0]), x)[0]
+
+
+def test_the_automatic_gradient_is_found_in_whatever_order_it_is_asked_for():
+    """What is made of no dtype in particular is of float32 beside such arguments, of float64 beside those."""
+    rule = ruled(_sum_of_squares, lambda x: (_sum_of_squares(x), x), lambda x, u: (2 * x * u,))
+    report = jb.check(rule, X, only=["primal", "linearity"], dtypes=["float64", "float32"])
+    assert report.notes == ()
+
+
 def test_of_nan_nothing_is_proved():
     determinant = ruled(
         lambda a: jnp.log(jnp.diagonal(jnp.linalg.cholesky(a))).sum(),
