@@ -4,8 +4,9 @@ With S±(d) the slopes of ⟨u, f⟩ ahead of x and behind it, along a direction
 
     along each axis     S⁻(eₖ) ≤ gₖ ≤ S⁺(eₖ), or the other way round
 
-where the two differ, so that there is a kink, and if its entries fit together.  Kinks that have nothing to do with
-each other, as those of single entries, add up:
+where the two differ, so that there is a kink, and if its entries fit together.  (At a kink they may be equal too, of a
+u with equal entries; the slopes of another u tell.)  Kinks that have nothing to do with each other, as those of single
+entries, add up:
 
     S±(Σₖ eₖ) = Σₖ S±(eₖ)                                then every choice of each is a choice of all
 
@@ -37,6 +38,7 @@ _MEMORY = 2**23
 """How many numbers all directions may be."""
 _STEP = 1e-6
 _SLACK = 1e-4
+_ROUNDINGS = 32 * float(np.finfo(np.float64).eps)
 
 
 def with_choices(subject: Subject, leaves: Arrays, cotangents: Arrays, truth: Sequence[Any]) -> list[np.ndarray]:
@@ -88,10 +90,21 @@ def _fits(subject, leaves, cotangents, gradients, suspects):
     low, high = np.minimum(behind, ahead) - slack, np.maximum(behind, ahead) + slack
     got = directions @ flat
     inside = (low <= got) & (got <= high)
+    if not inside[:-1][wrong[axes]].all():
+        return False
     is_kink = np.abs(ahead - behind) > 2 * slack
-    if not (inside & is_kink)[:-1][wrong[axes]].all():
+    if not is_kink[:-1][wrong[axes]].all():
+        is_kink |= _has_kink(subject, leaves, directions)
+    if not is_kink[:-1][wrong[axes]].all():
         return False
     return all(adds_up(side, slack.sum()) for side in (behind, ahead)) or bool(inside[-1])
+
+
+def _has_kink(subject, leaves, directions):
+    """Along which directions the outputs have a kink, whatever u is: of some u their slopes cancel."""
+    generic = tuple(subject.rng(17, i).normal(size=u.shape) for i, u in enumerate(subject.cotangents()))
+    behind, ahead, slack = slopes(subject, leaves, generic, directions)
+    return np.abs(ahead - behind) > 2 * slack
 
 
 def adds_up(side: np.ndarray, slack: float) -> bool:
@@ -126,24 +139,33 @@ def slopes(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The slopes of ⟨u, f⟩ behind the leaves and ahead of them, along directions, and what each may be off.
 
-    A direction goes through the entries of all leaves that are differentiated, one after the other.
+    A direction goes through the entries of all leaves that are differentiated, one after the other.  A slope may be off
+    a share of itself, and of the largest where that is less than 1: the slopes of a mean over many are all small.
+    Besides what it differs by from that of twice the step, for f may be curved, and the rounding of differences.
     """
-    behind, ahead = _one_sided(subject, leaves, cotangents, directions)
-    return behind, ahead, _SLACK * np.maximum(1, np.maximum(np.abs(behind), np.abs(ahead)))
+    coarse, fine, rounding = _one_sided(subject, leaves, cotangents, directions)
+    largest_at = np.abs(fine).max(axis=0)
+    bent = np.abs(fine - coarse).max(axis=0)
+    return *fine, _SLACK * np.maximum(min(1, largest(largest_at)), largest_at) + 2 * bent + rounding
 
 
 def _one_sided(subject, leaves, cotangents, directions):
     function = subject.meant or subject.function
     step = _STEP * magnitude([leaves[position] for position in subject.wrt])
 
-    def total(leaves, u, by):
+    def terms(leaves, u, by):
         outputs = filter(is_real, function(*moved_by(leaves, subject.wrt, by)))
-        return sum((a * out).sum() for a, out in zip(u, outputs, strict=True))
+        return jnp.concatenate([jnp.ravel(a * out) for a, out in zip(u, outputs, strict=True)])
 
     def slopes(leaves, u, directions):
-        here = total(leaves, u, jnp.zeros(directions.shape[1:]))
-        behind, ahead = (jax.lax.map(lambda d, s=s: total(leaves, u, s * d), directions) for s in (-step, step))
-        return (here - behind) / step, (ahead - here) / step
+        here = terms(leaves, u, jnp.zeros(directions.shape[1:]))
+
+        def along(direction):
+            return jax.lax.map(lambda s: (terms(leaves, u, s * direction) - here).sum() / s, steps)
+
+        return jax.lax.map(along, directions).T.reshape(2, 2, -1), _ROUNDINGS * jnp.abs(here).sum() / steps.max()
 
     with precision("float64"):
-        return as_float64(jax.jit(slopes)(cast("float64", leaves), cotangents, directions))
+        steps = step * jnp.array([-1, 1, -0.5, 0.5])
+        (coarse, fine), rounding = as_float64(jax.jit(slopes)(cast("float64", leaves), cotangents, directions))
+    return coarse, fine, rounding

@@ -99,6 +99,46 @@ def test_what_lies_outside_the_slopes_at_a_kink_is_wrong(slope):
         jb.check(wrong, AT_KINKS, only=["gradient"], dtypes=["float64"])
 
 
+@pytest.mark.parametrize(("slope", "right"), [(0, True), (0.3, True), (1, True), (1.001, False), (-0.001, False)])
+def test_a_kink_counts_however_small_its_slopes(slope, right):
+    """As those of a mean over many are; beside it a curve at its top, where the slope is 0 and not a kink."""
+    share = 2.0**-17
+
+    def f(x):
+        return share * (jnp.maximum(x[0], 0) + jnp.cos(x[1]))
+
+    def bwd(x, u):
+        return (u * share * jnp.stack([jnp.where(x[0] == 0, slope, x[0] > 0), -jnp.sin(x[1])]),)
+
+    rule = jax.custom_vjp(f)
+    rule.defvjp(lambda x: (f(x), x), bwd)
+    report = jb.check(rule, jnp.zeros(2), only=["gradient"], dtypes=["float64"], raises=False)
+    assert report.passed == right
+
+
+def sparsemax(z):
+    """The nearest probabilities, as in Martins and Astudillo (2016)."""
+    sorted_down, count = -jnp.sort(-z), jnp.arange(1, len(z) + 1)
+    largest = (1 + count * sorted_down > jnp.cumsum(sorted_down)).sum()
+    return jnp.maximum(z - (jnp.cumsum(sorted_down)[largest - 1] - 1) / largest, 0)
+
+
+@pytest.mark.parametrize("among", ["its support", "all"])
+def test_a_kink_counts_though_the_slopes_of_one_cotangent_cancel_in_it(among):
+    """At 2 and 1 the support is about to grow, which changes nothing for equal u; half the slope of a maximum would."""
+
+    def bwd(p, u):
+        inside = p > 0
+        count = inside.sum(-1, keepdims=True) if among == "its support" else p.shape[-1]
+        return (jnp.where(inside, u - (inside * u).sum(-1, keepdims=True) / count, 0),)
+
+    f = jax.vmap(sparsemax)
+    rule = jax.custom_vjp(f)
+    rule.defvjp(lambda z: (f(z),) * 2, bwd)
+    report = jb.check(rule, draw(3, 5), only=["special inputs"], dtypes=["float64"], raises=False)
+    assert report.passed == (among == "its support")
+
+
 def test_ties_do_not_all_get_the_whole():
     """Of three equal maxima each alone may have it; together they are moved once."""
 
