@@ -16,13 +16,15 @@ from ._of import Of, layer_from
 from ._parameters import ones, zeros
 from ._written import written
 
-_ABOUT = About(output="γ{l} ⊙ x̂ + β{l}", delta="{dy}")
+
+def _about(scale, offset):
+    return About(output=("γ{l} ⊙ " if scale else "") + "x̂" + (" + β{l}" if offset else ""), delta="{dy}")
 
 
 def _of(rule, scale, offset, axes=None):
     """The layer of a normalisation with the parameters that are wanted."""
     parameters = {name: draw for name, draw, wanted in (("scale", ones, scale), ("offset", zeros, offset)) if wanted}
-    return layer_from(rule, parameters, axes=axes, says=_ABOUT)
+    return layer_from(rule, parameters, axes=axes, says=_about(scale, offset))
 
 
 @written
@@ -132,7 +134,7 @@ class BatchNorm(Layer):
         """The same with statistics that are given, as parameters besides."""
         rule = partial(rules.batch_norm_evaluation, eps=self.eps, keep=self.keep)
         drawn = {name: parameter.initializer for name, parameter in self.inner.parameters}
-        return layer_from(rule, {"mean": zeros, "variance": ones, **drawn}, says=_ABOUT)
+        return layer_from(rule, {"mean": zeros, "variance": ones, **drawn}, says=_about(self.scale, self.offset))
 
     def about(self) -> About:
         """As the others of the family."""

@@ -219,6 +219,19 @@ def test_each_part_of_a_tuple_has_its_own_equation():
     assert equations["∂C/∂x"] == "δ¹ W¹ᵀ + δ² W²ᵀ"
 
 
+@pytest.mark.parametrize(
+    ("norm", "equation"),
+    [
+        (layers.layer_norm(), "γ¹ ⊙ x̂ + β¹"),
+        (layers.rms_norm(), "γ¹ ⊙ x̂"),
+        (layers.batch_norm(scale=False), "x̂ + β¹"),
+        (layers.batch_norm(scale=False, offset=False), "x̂"),
+    ],
+)
+def test_the_equation_of_a_normalisation_has_the_parameters_that_it_has(norm, equation):
+    assert explained(norm, draw(M, N)).rows[0].equation == equation
+
+
 def test_a_parameter_with_two_uses_has_a_row_for_each_and_one_for_their_sum():
     table = explained(*_with_input(COMBINED["shared"]))
     sums = {row.symbol: row.equation for block in table.blocks for row in block.rows if row.role == "gradient"}
