@@ -22,6 +22,7 @@ import itertools
 from collections.abc import Iterator
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jbackprop.functions import UNITS, as_float64, cast, error_line, is_real, precision, replaced, rounded_to
@@ -93,7 +94,8 @@ def batches(subject: Subject) -> Iterator[Failure]:
 
     In float64.  The leading axis of the first argument is taken for a batch axis, and those of equal size with it.  A
     rule that refuses, by raising, is not wrong, unless its backward half alone does, of a batch with which the outputs
-    begin too.
+    begin too.  No batch is tried that whole numbers of other shapes may point beyond, as the rows of a table that are
+    looked up or the ends of a graph's edges.
     """
     subject.need_twin()
     if not np.ndim(subject.leaves[subject.wrt[0]]):
@@ -149,15 +151,24 @@ def _batch_leads(subject, leaves):
 
 
 def _of_batch(subject, change):
-    """Leaves with another batch and cotangents that fit, None where the twin refuses them."""
+    """Leaves with another batch and cotangents that fit, None where the twin refuses them or others point beyond it."""
     first = np.shape(subject.leaves[subject.wrt[0]])[:1]
-    changed = (change(leaf) if np.shape(leaf)[:1] == first else leaf for leaf in subject.leaves)
-    leaves = cast("float64", tuple(changed))
+    changed = tuple(change(leaf) if np.shape(leaf)[:1] == first else leaf for leaf in subject.leaves)
+    (before,), (after, *_) = first, np.shape(changed[subject.wrt[0]])
+    others = (leaf for leaf in subject.leaves if np.ndim(leaf) and np.shape(leaf)[:1] != first)
+    if any(_points_beyond(leaf, after, before) for leaf in others):
+        return None
+    leaves = cast("float64", changed)
     try:
         outputs = filter(is_real, jax.eval_shape(subject.twin, *leaves))
     except Exception:
         return None
     return leaves, tuple(subject.rng(8, i).normal(size=out.shape) for i, out in enumerate(outputs))
+
+
+def _points_beyond(leaf, after, before):
+    """Whether an array may hold places along an axis as long as before, some of them beyond one as long as after."""
+    return jnp.issubdtype(leaf.dtype, jnp.integer) and after <= int(np.max(leaf, initial=-1)) < before
 
 
 def _by_policy(subject, leaves, note, kinks):

@@ -173,6 +173,23 @@ def test_an_output_of_a_fixed_size_is_no_batch():
     assert jb.check(ruled(cross, lambda w: (cross(w), None), bwd), X[0], only=["batches"]).passed
 
 
+@pytest.mark.parametrize("scatter", ["add", "set"])
+def test_no_batch_is_so_small_that_others_point_beyond_it(scatter):
+    """What is added beyond an array JAX drops, and of what is read there it takes the last."""
+    start, end = jnp.array([3, 0, 3, 1, 1]), jnp.array([0, 0, 2, 3, 1])
+
+    def passed_on(x, start, end):
+        return jax.ops.segment_sum(x[start], end, len(x))
+
+    def bwd(kept, u):
+        start, end = kept
+        return getattr(jnp.zeros_like(u).at[start], scatter)(u[end]), None, None
+
+    rule = ruled(passed_on, lambda x, start, end: (passed_on(x, start, end), (start, end)), bwd)
+    report = jb.check(rule, X, start, end, only=["gradient", "batches"], raises=False)
+    assert report.passed == (scatter == "add")
+
+
 def _running_maximum(x):
     return jax.lax.cummax(x)
 
