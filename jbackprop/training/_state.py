@@ -64,7 +64,12 @@ def init(
     """
     key = jax.random.key(0) if key is None else key
     state = State(params, optimizer.init(params), jnp.zeros((), jnp.int32), key, statistics)
-    return jax.tree.map(jnp.copy, state)
+    return jax.tree.map(_copied, state)
+
+
+def _copied(array):
+    """Of no weak type, for a step leaves none."""
+    return jnp.array(array, jnp.result_type(array))
 
 
 def norms(tree):

@@ -148,6 +148,14 @@ def test_second_call_does_not_compile():
     assert len(traces) == 2
 
 
+def test_state_starts_as_a_step_leaves_it():
+    """L-BFGS starts with numbers of weak types, which a step makes strong: the second would be another program."""
+    params, x, y = problem()
+    optimizer = optax.lbfgs(RATE)
+    step, state = training.step(backpropagation(), optimizer), training.init(params, optimizer)
+    assert jax.eval_shape(lambda state: step(state, x, y)[0], state) == jax.eval_shape(lambda state: state, state)
+
+
 def test_clipping_bounds_the_step():
     params, x, y = problem()
     optimizer = optax.chain(optax.clip_by_global_norm(1e-3), optax.sgd(1.0))
