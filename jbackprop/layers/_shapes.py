@@ -123,8 +123,9 @@ def reshape(*shape: int) -> Reshape:
     Raises:
       ValueError: two sizes are unknown, or one is 0; `init` raises it where the numbers do not fit.
     """
-    if shape.count(-1) > 1 or any(size < 1 and size != -1 for size in shape):
-        raise ValueError(f"reshape: shape, wanted positive sizes, one of them perhaps -1, got {shape}")
+    if shape.count(-1) > 1 or any(isinstance(size, tuple | list) or (size < 1 and size != -1) for size in shape):
+        wanted = "wanted positive sizes, one of them perhaps -1, such as reshape(4, 9)"
+        raise ValueError(f"reshape: shape, {wanted}, got {shape}")
     return Reshape(shape)
 
 

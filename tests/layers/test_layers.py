@@ -352,7 +352,12 @@ BAD_CALLS = {
     "two sizes unknown": (
         lambda: layers.reshape(-1, -1),
         ValueError,
-        r"reshape: shape, wanted positive sizes, one of them perhaps -1, got \(-1, -1\)",
+        r"reshape: shape, wanted positive sizes, one of them perhaps -1, such as reshape\(4, 9\), got \(-1, -1\)",
+    ),
+    "sizes in a tuple": (
+        lambda: layers.reshape(wrong((4, 9))),
+        ValueError,
+        r"reshape: shape, wanted positive sizes, one of them perhaps -1, such as reshape\(4, 9\), got \(\(4, 9\),\)",
     ),
     "no recurrence": (
         lambda: layers.bidirectional(wrong(layers.relu())),
