@@ -36,6 +36,7 @@ from ._on_purpose import reverse_gradient as reverse_gradient
 from ._on_purpose import scale_gradient as scale_gradient
 from ._on_purpose import stop_gradient as stop_gradient
 from ._on_purpose import straight_through as straight_through
+from ._options import check_within as check_within
 from ._pieces import Pieces as Pieces
 from ._pieces import Sweep as Sweep
 from ._pieces import in_one_sweep as in_one_sweep

@@ -95,22 +95,22 @@ def _fitted(number, arrays):
 
 def check_positive(rule: str, **options: Scalar) -> None:
     """Raises ValueError unless each option (a keyword is its name) is above 0, TypeError unless it is a number."""
-    _check(rule, "a positive number", lambda number: number > 0, options)
+    check_within(rule, "a positive number", lambda number: number > 0, **options)
 
 
 def check_not_negative(rule: str, **options: Scalar) -> None:
     """Raises ValueError unless each option is 0 or more, TypeError unless it is a number."""
-    _check(rule, "a number that is not negative", lambda number: number >= 0, options)
+    check_within(rule, "a number that is not negative", lambda number: number >= 0, **options)
 
 
 def check_share(rule: str, **options: Scalar) -> None:
     """Raises ValueError unless each option is in [0, 1], TypeError unless it is a number."""
-    _check(rule, "a number in [0, 1]", lambda number: 0 <= number <= 1, options)
+    check_within(rule, "a number in [0, 1]", lambda number: 0 <= number <= 1, **options)
 
 
 def check_number(rule: str, **options: Scalar) -> None:
     """Raises ValueError unless each option is one number and not an array of them, TypeError unless it is a number."""
-    _check(rule, "a number", lambda number: True, options)
+    check_within(rule, "a number", lambda number: True, **options)
 
 
 def number(option: Scalar, other: jax.Array) -> jax.Array:
@@ -118,7 +118,11 @@ def number(option: Scalar, other: jax.Array) -> jax.Array:
     return jnp.asarray(option).astype(other.dtype)
 
 
-def _check(rule: str, wanted: str, within: Callable, options):
+def check_within(rule: str, wanted: str, within: Callable[[Any], Any], /, **options: Any) -> None:
+    """Raises ValueError unless each option is one number within what is wanted, TypeError unless it is a number.
+
+    What is traced is not known, and taken as it is.
+    """
     for name, number in options.items():
         if not isinstance(number, int | float | np.ndarray | np.generic | jax.Array):
             raise TypeError(f"{rule}: {name}, wanted {wanted}, got {number!r}")

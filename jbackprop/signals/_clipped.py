@@ -21,8 +21,10 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jbackprop.layers import Backpropagate, Layer, Loss, Params, Pass, check_parts, in_turn, is_factored, like
+from jbackprop.rules import check_within
 
 from ._forms import reduced
 from ._passed import Factored, check_network
@@ -53,9 +55,9 @@ class ClippedGradient(Backpropagate):
     `training.step` takes it in place of `backprop`.
     """
 
-    max_norm: float = math.inf
+    max_norm: float | jax.Array = math.inf
     by_layer: bool = False
-    stability: float | None = None
+    stability: float | jax.Array | None = None
     micro_batches: int = 1
     mean: bool = True
 
@@ -64,8 +66,8 @@ class ClippedGradient(Backpropagate):
     ) -> Clipped:
         """Cost, clipped gradients and the examples' norms."""
         examples = len(jax.tree.leaves(x)[0])
-        self._check_batch(examples, weights)
         weights = jnp.ones(examples) if weights is None else jnp.asarray(weights)
+        self._check_batch(examples, weights)
         share = 1 / examples if self.mean else 1.0
         take = self._sum if self.micro_batches == 1 else self._scanned
         gradients, losses, norms = take(params, (x, y, key, weights), share)
@@ -126,17 +128,17 @@ class ClippedGradient(Backpropagate):
 
     def _check_batch(self, examples, weights):
         check_parts(_NAME, examples, self.micro_batches, "micro-batches")
-        if weights is not None and jnp.shape(weights) != (examples,):
-            raise ValueError(f"{_NAME}: weights, wanted one for each of {examples} examples, got {jnp.shape(weights)}")
+        if weights.shape != (examples,):
+            raise ValueError(f"{_NAME}: weights, wanted one for each of {examples} examples, got {weights.shape}")
 
 
 def clipped_gradient(
     net: Layer,
     loss: Loss,
-    max_norm: float,
+    max_norm: float | jax.Array,
     *,
     by_layer: bool = False,
-    stability: float | None = None,
+    stability: float | jax.Array | None = None,
     micro_batches: int = 1,
     mean: bool = True,
 ) -> ClippedGradient:
@@ -147,7 +149,8 @@ def clipped_gradient(
     Args:
       net: a layer, usually a `layers.chain`; none that mixes its examples, as batch normalisation does.
       loss: (output, target) -> C_i, one value for each example.
-      max_norm: the longest that an example's gradient, over all parameters, may be; `math.inf` clips nothing.
+      max_norm: the longest that an example's gradient, over all parameters, may be; `math.inf` clips nothing.  Where it
+        moves from step to step, make the function under `jit`, of a traced number.
       by_layer: clip each of K layers by itself to max_norm / √K, so that the whole is no longer than max_norm.
       stability: for automatic clipping, c_i = max_norm / (‖g_i‖ + stability), such as 0.01; None clips.
       micro_batches: in how many parts, one after the other, the batch is taken; a scan, for less memory.
@@ -173,13 +176,13 @@ def clipped_gradient(
       >>> step = training.step(clipped, optax.chain(noise, optax.sgd(0.5)))
     """
     check_network(_NAME, net, loss)
-    for name, number in {"max_norm": max_norm, "stability": stability, "micro_batches": micro_batches}.items():
-        if number is not None and not number > 0:
-            raise ValueError(f"{_NAME}: {name}, wanted a positive number, got {number}")
+    given = {"max_norm": max_norm, "stability": stability, "micro_batches": micro_batches}
+    positive = {name: number for name, number in given.items() if number is not None}
+    check_within(_NAME, "a positive number", lambda number: number > 0, **positive)
     if micro_batches != int(micro_batches):
         raise ValueError(f"{_NAME}: micro_batches, wanted a whole number, got {micro_batches}")
-    if stability is not None and math.isinf(max_norm):
-        raise ValueError(f"{_NAME}: max_norm, wanted a finite number for automatic clipping, got {max_norm}")
+    if stability is not None:
+        check_within(_NAME, "a finite number for automatic clipping", np.isfinite, max_norm=max_norm)
     return ClippedGradient(net, loss, max_norm, by_layer, stability, micro_batches, mean)
 
 

@@ -16,6 +16,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jbackprop.rules import check_within
+
 from ._kronecker import Kronecker
 
 _LEAST = 1e-30
@@ -37,14 +39,14 @@ class KfacState(NamedTuple):
 
 
 def kfac(
-    like: Any, damping: float = 1e-3, decay: float = 0.95, inverse_every: int = 1
+    like: Any, damping: float | jax.Array = 1e-3, decay: float | jax.Array = 0.95, inverse_every: int | jax.Array = 1
 ) -> optax.GradientTransformationExtraArgs:
     """Gradients over curvature, before a learning rate: `optax.chain(kfac(like), optax.sgd(0.1))`.
 
     Args:
       like: a tree of `Kronecker` of the network's, or of their shapes by `jax.eval_shape`; a parameter that has none
         keeps its gradient.
-      damping: λ.
+      damping: λ; as the others, it may be what `optax.inject_hyperparams` makes of a schedule.
       decay: how much of the curvature of the past stays at each step.
       inverse_every: after how many steps the inverses are computed anew; so they are in each of the first as many, for
         those of one batch alone do not last.
@@ -56,11 +58,10 @@ def kfac(
     Raises:
       ValueError: the damping or inverse_every is not positive, or decay is not in [0, 1).
     """
-    for name, number in {"damping": damping, "inverse_every": inverse_every}.items():
-        if not number > 0:
-            raise ValueError(f"kfac: {name}, wanted a positive number, got {number}")
-    if not 0 <= decay < 1:
-        raise ValueError(f"kfac: decay, wanted a number in [0, 1), got {decay}")
+    positive = {"damping": damping, "inverse_every": inverse_every}
+    check_within("kfac", "a positive number", lambda number: number > 0, **positive)
+    check_within("kfac", "a number in [0, 1)", lambda number: 0 <= number < 1, decay=decay)
+    always = isinstance(inverse_every, int) and inverse_every == 1
 
     def init(params):
         zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), like)
@@ -77,7 +78,7 @@ def kfac(
             return jax.tree.map(partial(_inverses, damping), means, is_leaf=_is_kronecker)
 
         due = (state.count < inverse_every) | (state.count % inverse_every == 0)
-        inverses = inverted() if inverse_every == 1 else jax.lax.cond(due, inverted, lambda: state.inverses)
+        inverses = inverted() if always else jax.lax.cond(due, inverted, lambda: state.inverses)
         return jax.tree.map(_preconditioned, updates, inverses), KfacState(count, sums, inverses)
 
     return optax.GradientTransformationExtraArgs(init, update)

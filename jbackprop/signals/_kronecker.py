@@ -104,7 +104,7 @@ def _moment(side):
         seen = jnp.zeros(side.size, jnp.float32)
         return seen.at[side.ids].add(1.0, mode="drop", wrap_negative_indices=False)
     rows = side.reshape(-1, side.shape[-1])
-    return jnp.matmul(rows.T, rows, preferred_element_type=jnp.promote_types(side.dtype, jnp.float32))
+    return jnp.matmul(rows.T, rows, preferred_element_type=jnp.result_type(side, jnp.float32))
 
 
 def _dense(side):

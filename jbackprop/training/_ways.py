@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from jbackprop.layers import Backpropagate, Loss, Params, Pass, check_parts, in_turn, norm
+from jbackprop.rules import check_within
 
 from ._scale import DynamicScale
 
@@ -135,7 +136,7 @@ class MixedPrecision(Around):
 
 
 def mixed_precision(
-    backpropagate: Backpropagate, dtype: DTypeLike = jnp.bfloat16, scale: float | DynamicScale = 1.0
+    backpropagate: Backpropagate, dtype: DTypeLike = jnp.bfloat16, scale: float | DynamicScale | jax.Array = 1.0
 ) -> MixedPrecision:
     """Gradients by arithmetic in half precision, for parameters and an optimizer that stay in float32.
 
@@ -160,8 +161,8 @@ def mixed_precision(
     _check("mixed_precision", backpropagate)
     if not jnp.issubdtype(dtype, jnp.floating):
         raise TypeError(f"mixed_precision: dtype, wanted a floating point, got {dtype}")
-    if not isinstance(scale, DynamicScale) and not 0 < scale < math.inf:
-        raise ValueError(f"mixed_precision: scale, wanted a positive number, got {scale}")
+    if not isinstance(scale, DynamicScale):
+        check_within("mixed_precision", "a positive number", lambda number: 0 < number < math.inf, scale=scale)
     return MixedPrecision(backpropagate.net, backpropagate.loss, backpropagate, dtype, scale)
 
 

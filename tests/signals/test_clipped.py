@@ -158,6 +158,27 @@ def test_random_numbers_come_from_the_key():
     assert a != b
 
 
+def test_the_longest_norm_may_be_traced():
+    """As it is where it follows a quantile of the norms."""
+    net, params, x, labels = classifier()
+
+    @jax.jit
+    def clipped(longest, stability):
+        each = signals.clipped_gradient(net, rules.softmax_cross_entropy, longest, by_layer=True, stability=stability)
+        return each(params, x, labels)
+
+    known = signals.clipped_gradient(net, rules.softmax_cross_entropy, 0.3, by_layer=True, stability=0.02)
+    assert_trees_close(clipped(0.3, 0.02), known(params, x, labels))
+
+
+def test_weights_may_be_a_list():
+    net, params, x, labels = classifier()
+    clipped = jax.jit(signals.clipped_gradient(net, rules.softmax_cross_entropy, 0.3))
+    weights = [1, 0.5, 0, 1, 2, 1, 1, 0.25]
+    got, wanted = (clipped(params, x, labels, weights=each) for each in (weights, np.array(weights)))
+    assert_trees_close(got, wanted)
+
+
 def test_training_takes_it():
     net, params, x, labels = classifier()
     clipped = signals.clipped_gradient(net, rules.softmax_cross_entropy, 0.1)
@@ -271,7 +292,7 @@ def test_a_layer_that_names_no_factors(layer):
     ("clipped", "weights", "message"),
     [
         (make(1.0, micro_batches=3), None, "x, wanted a number of examples that 3 micro-batches divide, got 8"),
-        (make(1.0), np.ones(7), r"weights, wanted one for each of 8 examples, got \(7,\)"),
+        (make(1.0), [1.0] * 7, r"weights, wanted one for each of 8 examples, got \(7,\)"),
         (
             signals.clipped_gradient(NET, one_number, 1.0),
             None,

@@ -97,6 +97,14 @@ def test_mixed_precision(name, dtype, scale):
         np.testing.assert_allclose(one, other, rtol=0, atol=share * np.abs(other).max())
 
 
+def test_a_scale_may_be_traced():
+    net = network()
+    params, x, y = problem(net)
+    got = jax.jit(lambda scale: training.mixed_precision(way("manual", net), jnp.float16, scale)(params, x, y))(2.0**10)
+    wanted = jax.jit(training.mixed_precision(way("manual", net), jnp.float16, 2.0**10))(params, x, y)
+    chex.assert_trees_all_close(got, wanted, rtol=1e-6)
+
+
 def test_a_scale_saves_what_float16_cannot_hold():
     net = layers.linear(1, bias=False)
     params, x, y = {"w": jnp.ones((1, 1))}, jnp.full((2, 1), 1e-4), jnp.zeros((2, 1))
