@@ -37,7 +37,8 @@ def hessian_vector_product(net: Layer, loss: Loss, params: Params, x: Any, y: An
       TypeError: net is not a `Layer`, or the loss is not a function.
     """
     gradient = backprop(net, loss)
-    return jax.jvp(lambda params: gradient(params, x, y)[1], (params,), (vector,))[1]
+    plain = automatic(lambda params: gradient(params, x, y)[1])  # a half may call a rule, its own too: that refuses jvp
+    return jax.jvp(plain, (params,), (vector,))[1]
 
 
 def ggn_vector_product(net: Layer, loss: Loss, params: Params, x: Any, y: Any, vector: Params) -> Params:

@@ -53,6 +53,38 @@ def test_hessian_vector_product():
     assert_close(in_row(got), np.asarray(jax.jit(jax.hessian(f))(row)) @ in_row(vector))
 
 
+@jax.custom_vjp
+def swelled(x, s):
+    return x + s * jnp.sin(x) ** 2
+
+
+def swelled_fwd(x, s):
+    return swelled(x, s), (x, s)
+
+
+def swelled_bwd(kept, dy):
+    x, s = kept
+    return dy * (1 + s * jnp.sin(2 * x)), (dy * jnp.sin(x) ** 2).reshape(-1, s.size).sum(0)
+
+
+swelled.defvjp(swelled_fwd, swelled_bwd)
+
+
+def test_curvature_of_a_rule_whose_forward_half_calls_it():
+    """As JAX's own guide writes rules; forward mode refuses the call."""
+    net = layers.chain(layers.linear(4), layers.of(swelled, s=jax.nn.initializers.ones), layers.linear(CLASSES))
+    params = parameters(jax.eval_shape(lambda: net.init(KEY, (5,))[0]))
+    x, y = draw(M, 5), draw(M, CLASSES)
+
+    def loss(output, y):
+        return ((swelled(output, y[0]) - y) ** 2).sum(-1)
+
+    f, row = in_a_row(jb.automatic(lambda params: loss(net.forward(params, x)[0], y).mean()), params)
+    vector = jax.tree.map(lambda p: draw(*p.shape), params)
+    got = jax.jit(lambda vector: signals.hessian_vector_product(net, loss, params, x, y, vector))(vector)
+    assert_close(in_row(got), np.asarray(jax.jit(jax.hessian(f))(row)) @ in_row(vector))
+
+
 def gauss_newton(net, params, x):
     """1/m Σ JᵀHJ of the softmax, from whole Jacobians."""
     f, row = in_a_row(jb.automatic(lambda params: net.forward(params, x)[0]), params)
@@ -129,6 +161,15 @@ def test_a_tree_like_the_parameters(case):
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(moved))
 
 
+def test_arrays_of_numpy_that_are_longer_than_jax_computes():
+    net, params, x, labels = classifier()
+    with jax.enable_x64(False):
+        single = jax.tree.map(lambda p: p.astype(jnp.float32), params)
+        found = signals.factored_gradient(net, rules.softmax_cross_entropy)(single, x, labels)
+        curvature = signals.kronecker_factors(found.factors)
+    np.testing.assert_allclose(curvature[0]["w"].a, x.T @ x / M, rtol=1e-5)
+
+
 def test_one_example_with_one_position_is_exact():
     """A ⊗ B = gᵀ g, of weights and biases."""
     net, params, x, labels = classifier()
@@ -183,6 +224,21 @@ def test_the_damped_inverse_and_the_running_average():
     ratio = np.sqrt(np.trace(a) / 4 / (np.trace(b) / 3))
     damped = a + ratio * np.sqrt(0.1) * np.eye(4), b + np.sqrt(0.1) / ratio * np.eye(3)
     assert_close(got.reshape(-1), np.linalg.solve(np.kron(*damped), gradient.reshape(-1)))
+
+
+def test_hyperparameters_that_are_traced():
+    """As `optax.inject_hyperparams` makes them of a schedule."""
+    a, b = draw(9, 4), draw(9, 3)
+    curvature = {"w": signals.Kronecker(a.T @ a, b.T @ b)}
+    gradients = {"w": draw(4, 3)}
+    injected = optax.inject_hyperparams(signals.kfac)(curvature, damping=lambda count: 0.1 / (1 + count))
+    plain = [signals.kfac(curvature, damping=damping) for damping in (0.1, 0.05)]
+    got, state = [], plain[0].init(gradients)
+    into = injected.init(gradients)
+    for transform in plain:
+        wanted, state = updated(transform, gradients, state, curvature)
+        got, into = updated(injected, gradients, into, curvature)
+        assert_close(got["w"], wanted["w"])
 
 
 def course(count):
