@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 
 from jbackprop.layers import is_factored, total
-from jbackprop.rules import Factored, Outer
+from jbackprop.rules import Factored, Outer, by_compiler, layout
 
 from ._dot import inner_products, sum_of
 from ._per_example import check_apart, leaves
@@ -96,9 +96,7 @@ def cosines(factors: Any) -> jax.Array:
       ValueError: one mixes its examples, or there is no parameter.
     """
     products = inner_products(factors)
-    norms = jnp.sqrt(jnp.maximum(jnp.diagonal(products), 0))
-    lengths = norms[:, None] * norms
-    return jnp.where(lengths > 0, products / jnp.where(lengths > 0, lengths, 1), 0)
+    return by_compiler(_cosines, products, layouts=lambda: [layout(products)])
 
 
 def count(quantity: str, factors: Any, least: int = 1) -> int:
@@ -108,6 +106,12 @@ def count(quantity: str, factors: Any, least: int = 1) -> int:
     if examples < least:
         raise ValueError(f"{quantity}: factors, wanted those of at least {least} examples, got {examples}")
     return examples
+
+
+def _cosines(products):
+    norms = jnp.sqrt(jnp.maximum(jnp.diagonal(products), 0))
+    lengths = norms[:, None] * norms
+    return jnp.where(lengths > 0, products / jnp.where(lengths > 0, lengths, 1), 0)
 
 
 def _second_moment(factored: Factored) -> jax.Array:

@@ -51,6 +51,10 @@ QUANTITIES = {
     "per_example": signals.per_example,
     "squared_norm": signals.squared_norm,
     "inner_products": signals.inner_products,
+    "cosines": signals.cosines,
+    "second_moment": signals.second_moment,
+    "variance": signals.variance,
+    "noise_scale": signals.noise_scale,
     "kronecker_factors": signals.kronecker_factors,
     "kronecker_factors, reduced": lambda factors: signals.kronecker_factors(factors, "reduce"),
 }
