@@ -16,6 +16,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jbackprop.layers import like
+
 Quantity = Callable[[jax.Array, jax.Array], Any]
 """(x, δ) -> an array, or a tree of them."""
 
@@ -31,7 +33,7 @@ def tap(x: jax.Array, sink: Any, quantity: Quantity = delta) -> jax.Array:
 
     Args:
       x: any floating point array.
-      sink: zeros, shaped as the quantity; `sink` makes them.
+      sink: zeros, shaped as the quantity; `sink` makes them.  On an explicit mesh the quantity comes to lie as they do.
       quantity: what to tell of x and δ = ∂C/∂x, δ itself unless given.
 
     Raises:
@@ -61,15 +63,15 @@ def _tap_fwd(x, sink, quantity):
 
 def _tap_bwd(quantity, residuals, dy):
     x, sink = residuals
-    return dy, jax.tree.map(lambda told, into: told.astype(into.dtype), quantity(x, dy), sink)
+    return dy, like(quantity(x, dy), sink)
 
 
 tap.defvjp(_tap_fwd, _tap_bwd)
 
 
 def sink(quantity: Quantity, x: jax.Array) -> Any:
-    """Zeros, shaped as a quantity of x, for `tap`."""
-    return jax.tree.map(lambda told: jnp.zeros(told.shape, told.dtype), jax.eval_shape(quantity, x, x))
+    """Zeros, shaped as a quantity of x, and on an explicit mesh spread as it is, for `tap`."""
+    return jax.tree.map(jnp.zeros_like, jax.eval_shape(quantity, x, x))
 
 
 def _check(x, sink, quantity):

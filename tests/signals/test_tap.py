@@ -14,8 +14,17 @@ from tests.signals.problems import assert_close
 pytestmark = pytest.mark.usefixtures("float64")
 
 
+def delta(x, delta):
+    return delta
+
+
 def square(x, delta):
     return jnp.square(delta).sum()
+
+
+def places(array):
+    """The mesh axes over which an array is spread."""
+    return jax.typeof(array).sharding.spec
 
 
 def both(x, delta):
@@ -92,6 +101,25 @@ def test_sharded_over_devices():
     sharded = jax.device_put(x, NamedSharding(mesh, PartitionSpec("data")))
     told = jax.jit(jax.grad(cost, argnums=1))
     assert_close(told(sharded, jnp.zeros(())), told(x, jnp.zeros(())))
+
+
+@pytest.mark.parametrize("quantity", [delta, both])
+def test_a_sink_on_an_explicit_mesh(quantity):
+    """Spread as the quantity is, or whole on every device."""
+    x = jnp.asarray(np.random.default_rng(1).normal(size=(16, 3)))
+    whole = jax.tree.map(lambda like: jnp.zeros(like.shape, like.dtype), jax.eval_shape(quantity, x, x))
+
+    @jax.jit
+    def told(x, into):
+        return jax.grad(lambda into: cost(x, into, lambda h, into: tap(h, into, quantity)))(into)
+
+    wanted = told(x, whole)
+    with jax.set_mesh(jax.make_mesh((8,), ("data",), axis_types=(jax.sharding.AxisType.Explicit,))):
+        spread = jax.device_put(x, PartitionSpec("data"))
+        for into in (whole, sink(quantity, spread)):
+            found = told(spread, into)
+            jax.tree.map(assert_close, jax.device_get(found), wanted)
+            assert jax.tree.map(places, found) == jax.tree.map(places, into)
 
 
 def test_delta_of_our_rules_inside_anybodys_function():
