@@ -25,6 +25,7 @@ from jbackprop.layers import Backpropagate, Pass, like, moved, starting_statisti
 from ._finite import all_finite, overflowed
 from ._mesh import put_together, taken
 from ._state import Metrics, State, lost, norms
+from ._taken import chosen, where_taken
 from ._ways import at_scale, dynamic_scale
 
 AVERAGING = 0.9
@@ -164,45 +165,40 @@ def with_statistics(backpropagate: Gradients, state: State, x: Any, y: Any) -> S
 def _step(backpropagate, optimizer, averaging):
     """(state, going, x, y) -> the next state, metrics, whether an epoch goes on; where it does not, nothing moves."""
     dynamic = dynamic_scale(backpropagate)
-    move = _move(backpropagate, optimizer, averaging)
-
-    def take_step(state, going, x, y):
-        moved, metrics = move(state, x, y)
-        finite = all_finite(metrics)
-        if dynamic is not None:
-            scale = _chosen(going, dynamic.after(state.loss_scale, finite), state.loss_scale)
-            state, moved = state._replace(loss_scale=scale), moved._replace(loss_scale=scale)
-        return _chosen(going & finite, moved, state), metrics, going & (finite | overflowed(metrics))
-
-    return take_step
-
-
-def _move(backpropagate, optimizer, averaging):
-    """(state, x, y) -> the state after a step, whatever becomes of it, and its metrics."""
     update = optax.with_extra_args_support(optimizer).update
-    if isinstance(backpropagate, Backpropagate):
+    tells_norms = isinstance(backpropagate, Backpropagate)
+    if tells_norms:
         backpropagate = backpropagate.telling_norms()
 
-    def move(state, x, y):
+    def take_step(state, going, x, y):
         key = jax.random.fold_in(state.key, state.step)
         way = at_scale(backpropagate, state.loss_scale)
         found = _passed(way, put_together(state.params), x, y, key)
         found = found._replace(gradients=jax.tree.map(_descent, like(found.gradients, state.params)))
-        # What a line search or a plateau's schedule asks for besides; the others ignore it.
-        search = {"value": found.cost, "grad": found.gradients}
-        search["value_fn"] = lambda params: _passed(way, put_together(params), x, y, key).cost
-        updates, optimizer_state = update(found.gradients, state.optimizer, state.params, **search)
-        statistics = moved(state.statistics, found.statistics, averaging) if state.statistics else state.statistics
-        params = optax.apply_updates(state.params, updates)
-        after = State(params, optimizer_state, state.step + 1, state.key, statistics, state.loss_scale)
-        return after, metrics_of(found, state, params)
 
-    def metrics_of(found, state, params):
-        delta_norms = found.deltas if isinstance(backpropagate, Backpropagate) else norms(found.deltas)
+        @jax.jit
+        def move(found, state):
+            # What a line search or a plateau's schedule asks for besides; the others ignore it.
+            search = {"value": found.cost, "grad": found.gradients}
+            search["value_fn"] = lambda params: _passed(way, put_together(params), x, y, key).cost
+            updates, optimizer_state = update(found.gradients, state.optimizer, state.params, **search)
+            statistics = moved(state.statistics, found.statistics, averaging) if state.statistics else state.statistics
+            params = optax.apply_updates(state.params, updates)
+            return state._replace(params=params, optimizer=optimizer_state, step=state.step + 1, statistics=statistics)
+
+        delta_norms = found.deltas if tells_norms else norms(found.deltas)
         scale = state.loss_scale.scale if state.loss_scale else ()
-        return Metrics(found.cost, delta_norms, norms(found.gradients), state.step, lost(params), scale)
+        found = found._replace(deltas=())
+        after = move(found, state)
+        metrics = Metrics(found.cost, delta_norms, norms(found.gradients), state.step, lost(after.params), scale)
+        finite = all_finite(metrics)
+        state = where_taken(going & finite, move, found, state, after)
+        if dynamic is not None:
+            scale = chosen(going, dynamic.after(state.loss_scale, finite), state.loss_scale)
+            state = state._replace(loss_scale=scale)
+        return state, metrics, going & (finite | overflowed(metrics))
 
-    return move
+    return take_step
 
 
 def _passed(backpropagate, params, x, y, key) -> Pass:
@@ -215,11 +211,6 @@ def _passed(backpropagate, params, x, y, key) -> Pass:
 def _descent(gradient):
     """What an optimizer subtracts: of a complex parameter ∂C/∂x + i ∂C/∂y, where a gradient is ∂C/∂x − i ∂C/∂y."""
     return gradient.conj() if jnp.iscomplexobj(gradient) else gradient
-
-
-def _chosen(condition, tree, other):
-    """Keys too: that of an optimizer's noise moves with every step."""
-    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), tree, other)
 
 
 def _examples(x, y):

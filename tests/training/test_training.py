@@ -156,6 +156,44 @@ def test_state_starts_as_a_step_leaves_it():
     assert jax.eval_shape(lambda state: step(state, x, y)[0], state) == jax.eval_shape(lambda state: state, state)
 
 
+@pytest.mark.parametrize("optimizer", [optax.adam(RATE), optax.sgd(RATE, momentum=0.9)], ids=["adam", "momentum"])
+def test_a_step_holds_no_second_state(optimizer):
+    """Beside the gradients, of which a product's is the largest, neither new parameters nor new moments."""
+    net = layers.chain(layers.linear(300), layers.tanh(), layers.linear(CLASSES))
+    params, _ = net.init(jax.random.key(1), (200,))
+    state, x, y = training.init(params, optimizer), jnp.ones((3, 200)), jnp.arange(3)
+    step = training.step(jb.backprop(net, rules.softmax_cross_entropy), optimizer).lower(state, x, y).compile()
+    size = sum(array.nbytes for array in jax.tree.leaves(params))
+    analysis = step.memory_analysis()
+    assert analysis is not None and analysis.temp_size_in_bytes < 1.5 * size
+
+
+def test_an_update_that_takes_long_is_computed_once():
+    params, x, y = problem()
+    calls = []
+
+    def slowly(gradient):
+        calls.append(gradient.shape)
+        return gradient
+
+    optimizer = optax.stateless_with_tree_map(lambda gradient, _: jax.pure_callback(slowly, gradient, gradient))
+    state, _ = training.step(backpropagation(), optimizer)(training.init(params, optimizer), x, y)
+    jax.block_until_ready(state)
+    assert sorted(calls) == sorted(leaf.shape for leaf in jax.tree.leaves(params))
+
+
+def test_an_optimizer_may_change_the_dtype_of_its_state():
+    params, x, y = problem()
+    optimizer = optax.GradientTransformation(
+        lambda params: jax.tree.map(lambda p: jnp.zeros(p.shape, jnp.bfloat16), params),
+        lambda updates, state, params=None: (jax.tree.map(lambda g: -RATE * g, updates), updates),
+    )
+    step = training.step(backpropagation(), optimizer)
+    state, _ = step(training.init(params, optimizer), x, y)
+    assert_close(state.params, descend(params, x, y))
+    assert {leaf.dtype for leaf in jax.tree.leaves(state.optimizer)} == {jnp.dtype(jnp.float32)}
+
+
 def test_clipping_bounds_the_step():
     params, x, y = problem()
     optimizer = optax.chain(optax.clip_by_global_norm(1e-3), optax.sgd(1.0))
