@@ -61,6 +61,7 @@ from ._evaluation import initial_statistics as initial_statistics
 from ._evaluation import moved as moved
 from ._evaluation import rebuilt as rebuilt
 from ._evaluation import starting_statistics as starting_statistics
+from ._given import keys_for as keys_for
 from ._gradients import clip_gradient as clip_gradient
 from ._gradients import clip_gradient_norm as clip_gradient_norm
 from ._gradients import cosine_distance as cosine_distance

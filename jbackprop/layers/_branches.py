@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from jbackprop.rules import factored, static
 
 from ._chain import Several, apart, chain, check_layers, with_gradients, without_gradients
+from ._given import keys_for
 from ._layer import Layer, Params, Shape
 
 
@@ -94,7 +95,7 @@ class Parallel(Several):
         """Each branch for its input; ValueError where their outputs do not fit together."""
         if self.split and (not isinstance(shape, tuple | list) or len(shape) != len(self.parts)):
             raise ValueError(f"parallel: shape, wanted {len(self.parts)} shapes (one for each layer), got {shape}")
-        keys = jax.random.split(key, len(self.parts))
+        keys = keys_for("parallel", key, len(self.parts))
         drawn = [part.init(*each) for part, *each in zip(self.parts, keys, self.inputs(shape), strict=True)]
         params, shapes = zip(*drawn, strict=True)
         return params, self._joined_shape(shapes)

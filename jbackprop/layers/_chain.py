@@ -15,7 +15,7 @@ from typing import Any
 
 import jax
 
-from ._given import check_entries
+from ._given import check_entries, keys_for
 from ._layer import Layer, Params, Shape, Swept, check_layer, settings, snake_case
 
 _WIDTH = 100
@@ -50,8 +50,9 @@ class Several(Layer):
 
     def in_order(self, params: Params, key: jax.Array | None) -> Iterator[tuple[Layer, Params, jax.Array | None]]:
         """Each part with its own parameters and its own key."""
-        check_entries(snake_case(type(self).__name__), params, len(self.parts))
-        keys = [None] * len(self.parts) if key is None else jax.random.split(key, len(self.parts))
+        name = snake_case(type(self).__name__)
+        check_entries(name, params, len(self.parts))
+        keys = [None] * len(self.parts) if key is None else keys_for(name, key, len(self.parts))
         return zip(self.parts, params, keys, strict=True)
 
     def scope(self, i: int) -> AbstractContextManager:
@@ -66,7 +67,7 @@ class Chain(Several):
     def init(self, key: jax.Array, shape: Shape) -> tuple[Params, Shape]:
         """Each part for the output of the one before."""
         params = []
-        for part, part_key in zip(self.parts, jax.random.split(key, len(self.parts)), strict=True):
+        for part, part_key in zip(self.parts, keys_for("chain", key, len(self.parts)), strict=True):
             drawn, shape = part.init(part_key, shape)
             params.append(drawn)
         return tuple(params), shape

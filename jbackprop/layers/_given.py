@@ -1,4 +1,4 @@
-"""Parameters that are not a layer's: said before Python or JAX says it in words of their own."""
+"""Parameters that are not a layer's, keys that are none: said before Python or JAX says it in words of their own."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -6,7 +6,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jbackprop.rules import check_key
+
 from ._layer import Params
+
+
+def keys_for(who: str, key: Any, count: int | tuple[int, ...]) -> jax.Array:
+    """So many keys of one; TypeError where it is none, such as a seed."""
+    check_key(who, key)
+    return jax.random.split(key, count)
 
 
 def check_named_params(layer: str, params: Params, names: Iterable[str]) -> None:

@@ -267,4 +267,5 @@ def is_shape(node: Any) -> bool:
 def check_shape(layer: str, shape: Any) -> None:
     """Raises ValueError unless the shape is a tuple of sizes, or of such shapes."""
     if not isinstance(shape, tuple | list) or not all(isinstance(size, int | tuple | list) for size in shape):
-        raise ValueError(f"{layer}: shape, wanted a tuple of sizes without the batch, such as (784,), got {shape!r}")
+        got = f"an array of shape {shape.shape}" if hasattr(shape, "shape") else repr(shape)
+        raise ValueError(f"{layer}: shape, wanted a tuple of sizes without the batch, such as (784,), got {got}")

@@ -45,6 +45,7 @@ class LinearSoftmaxCrossEntropy(Layer):
         features, labels = map(tuple, shape)
         if not features or features[:-1] != labels:
             raise ValueError(f"{_NAME}: shape, wanted labels for the rows of {features}, got {labels}")
+        rules.check_key(_NAME, key)
         params = {"w": Parameter(self.weights, (FEATURES, self.classes)).draw(key, features[-1])}
         return {**params, "b": zeros(key, (self.classes,))} if self.bias else params, labels
 

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from jbackprop.functions import Halves, halves
 from jbackprop.rules import Factored, Mixed, factored, once, pieces, repeated, static
 
-from ._given import check_named_params
+from ._given import check_named_params, keys_for
 from ._kept import Kept, spread
 from ._layer import NOTHING, About, Layer, Params, Shape, check_shape
 from ._parameters import Initialize, Parameter
@@ -77,7 +77,7 @@ class Of(Layer):
         self._check_axes(shapes)
         first = self._numbers(shapes)[0]
         features = first[-1] if first else 0
-        keys = jax.random.split(key, len(self.parameters))
+        keys = keys_for(self.name, key, len(self.parameters))
         drawn = zip(self.parameters, keys, strict=True)
         params = {name: parameter.draw(own_key, features) for (name, parameter), own_key in drawn}
         return params or (), self._out_shape(params, shapes)

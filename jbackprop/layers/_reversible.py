@@ -20,7 +20,7 @@ import jax
 from ._blocks import over_blocks
 from ._branches import added
 from ._chain import with_gradients, without_gradients
-from ._given import check_blocks, check_entries
+from ._given import check_blocks, check_entries, keys_for
 from ._layer import Layer, Params, Shape, check_layer, check_positive, is_factored
 from ._stack import Stacked
 
@@ -58,13 +58,13 @@ class Reversible(Layer):
             one, other = jax.random.split(key)
             return self.f.init(one, second)[0], self.g.init(other, first)[0]
 
-        return jax.vmap(draw)(jax.random.split(key, self.n)), shape
+        return jax.vmap(draw)(keys_for("reversible", key, self.n)), shape
 
     def forward(self, params: Params, x: Pair, key: jax.Array | None = None) -> tuple[Pair, Any]:
         """From the first block to the last; kept are the outputs, the keys, and statistics that somebody may want."""
         check_entries("reversible", params, 2)
         check_blocks("reversible", params, self.n)
-        keys = None if key is None else jax.random.split(key, (self.n, 2))
+        keys = None if key is None else keys_for("reversible", key, (self.n, 2))
         y, statistics = over_blocks(_forward, self, x, (params, keys), self.n)
         return y, (y, keys, statistics)
 

@@ -15,7 +15,7 @@ from jbackprop.rules import Factored, factored, static
 
 from ._blocks import over_blocks
 from ._chain import with_gradients, without_gradients
-from ._given import check_blocks
+from ._given import check_blocks, keys_for
 from ._layer import Layer, Params, Shape, check_layer, check_positive, is_factored
 
 
@@ -76,12 +76,12 @@ class Stack(Layer):
             raise ValueError(
                 f"stack: block, wanted one that keeps the shape {shape}, got {out_shape} from {self.block}"
             )
-        return jax.vmap(lambda key: self.block.init(key, shape)[0])(jax.random.split(key, self.n)), out_shape
+        return jax.vmap(lambda key: self.block.init(key, shape)[0])(keys_for("stack", key, self.n)), out_shape
 
     def forward(self, params: Params, x: Any, key: jax.Array | None = None) -> tuple[Any, Any]:
         """From the first block to the last."""
         check_blocks("stack", params, self.n)
-        keys = None if key is None else jax.random.split(key, self.n)
+        keys = None if key is None else keys_for("stack", key, self.n)
         return over_blocks(_forward, self.block, x, (params, keys), self.n, unroll=self.unroll)
 
     def backward(self, params: Params, cache: Any, dy: Any) -> tuple[Any, Any]:

@@ -3,6 +3,7 @@
 Drop-in functions for Flax, Equinox, Haiku or bare JAX.  The derivation of each family stands at the top of its file.
 """
 
+from ._arrays import check_key as check_key
 from ._dropout import dropout as dropout
 from ._embedding import embedding as embedding
 from ._factors import Factored as Factored

@@ -19,17 +19,25 @@ from ._meshes import by_compiler, gradient_like, layout, may_be_spread, summed_w
 Axis = int | tuple[int, ...] | None
 
 
+def dtype_of(rule: str, name: str, array: Any) -> np.dtype:
+    """The dtype of an array or a number; TypeError for what is neither, as a list, which to JAX is a tree."""
+    if not (hasattr(array, "dtype") or isinstance(array, int | float | complex)):
+        raise TypeError(f"{rule}: {name}, wanted an array, got {'None' if array is None else type(array).__name__}")
+    return jnp.result_type(array)
+
+
 def check_floating(rule: str, **arrays: jax.Array) -> None:
     """Raises TypeError unless every array (a keyword is its argument's name) holds real floating point numbers."""
     for name, array in arrays.items():
-        if not jnp.issubdtype(jnp.result_type(array), jnp.floating):
-            raise TypeError(f"{rule}: {name}, wanted a floating point array, got {jnp.result_type(array)}")
+        dtype = dtype_of(rule, name, array)
+        if not jnp.issubdtype(dtype, jnp.floating):
+            raise TypeError(f"{rule}: {name}, wanted a floating point array, got {dtype}")
 
 
 def check_real(rule: str, **arrays: jax.Array) -> None:
     """Raises TypeError where an array (a keyword is its argument's name) holds complex numbers, or none at all."""
     for name, array in arrays.items():
-        dtype = jnp.result_type(array)
+        dtype = dtype_of(rule, name, array)
         if not any(jnp.issubdtype(dtype, kind) for kind in (jnp.floating, jnp.integer, jnp.bool_)):
             raise TypeError(f"{rule}: {name}, wanted real numbers, got {dtype}")
 
@@ -48,8 +56,18 @@ def given(**arrays: jax.Array | None) -> dict[str, jax.Array]:
 def check_integers(rule: str, **arrays: jax.Array) -> None:
     """Raises TypeError unless every array (a keyword is its argument's name) holds integers."""
     for name, array in arrays.items():
-        if not jnp.issubdtype(array.dtype, jnp.integer):
-            raise TypeError(f"{rule}: {name}, wanted integers, got {array.dtype}")
+        dtype = dtype_of(rule, name, array)
+        if not jnp.issubdtype(dtype, jnp.integer):
+            raise TypeError(f"{rule}: {name}, wanted integers, got {dtype}")
+
+
+def check_key(who: str, key: Any) -> None:
+    """Raises TypeError unless it is one random key, new style or old."""
+    dtype, shape = getattr(key, "dtype", None), getattr(key, "shape", None)
+    new = shape == () and dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key)
+    if not (new or (dtype == jnp.uint32 and shape is not None and len(shape) == 1)):
+        got = int(key) if isinstance(key, int) else key if shape is None else f"{dtype} of shape {shape}"
+        raise TypeError(f"{who}: key, wanted one random key, such as jax.random.key(0), got {got}")
 
 
 def whole(numbers: jax.Array) -> jax.Array:
@@ -103,8 +121,9 @@ def check_where(rule: str, where: jax.Array | None, **array: jax.Array) -> None:
     """Raises TypeError unless it holds booleans, ValueError unless it broadcasts to the array (a keyword: its name)."""
     if where is None:
         return
-    if not jnp.issubdtype(jnp.result_type(where), jnp.bool_):
-        raise TypeError(f"{rule}: where, wanted booleans, got {jnp.result_type(where)}")
+    dtype = dtype_of(rule, "where", where)
+    if not jnp.issubdtype(dtype, jnp.bool_):
+        raise TypeError(f"{rule}: where, wanted booleans, got {dtype}")
     check_broadcasts(rule, "where", where, **array)
 
 

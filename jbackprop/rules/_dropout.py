@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, UInt32
 
-from ._arrays import check_floating, widen
+from ._arrays import check_floating, check_key, widen
 from ._options import Scalar, check_share, of_numbers
 
 
@@ -37,13 +37,14 @@ def dropout(
       rate: the probability that an entry is dropped.
 
     Raises:
-      TypeError: x is not floating point.
+      TypeError: x is not floating point, or key is not one key.
       ValueError: rate is not in [0, 1].
     """
     return _dropout_fwd(key, x, rate)[0]
 
 
 def _dropout_fwd(key, x, rate):
+    check_key("dropout", key)
     check_floating("dropout", x=x)
     check_share("dropout", rate=rate)
     return _masked(key, x, rate), key

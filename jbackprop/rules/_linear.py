@@ -89,7 +89,7 @@ def bias_gradient(delta: Float[Array, "*batch n_out"]) -> Float[Array, " n_out"]
 
 
 def _check(x, w, b):
-    check_floating("linear", **given(x=x, w=w, b=b))
+    check_floating("linear", x=x, w=w, **given(b=b))
     if jnp.ndim(w) != 2:
         raise ValueError(f"linear: w, wanted shape (n_in, n_out), got {jnp.shape(w)}")
     n_in, n_out = w.shape

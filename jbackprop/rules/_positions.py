@@ -29,7 +29,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
-from ._arrays import beside, check_floating, wide_dtype, widen
+from ._arrays import beside, check_floating, check_integers, wide_dtype, widen
 from ._factors import Summed, totals
 from ._options import Scalar, check_positive, of_numbers
 from ._pieces import in_two
@@ -206,10 +206,9 @@ def _check_waves(rule, x, base):
 
 def _check_rotary(x, positions, base):
     check_floating("rotary_embedding", x=x)
+    check_integers("rotary_embedding", positions=positions)
     if jnp.ndim(x) < 3:
         raise ValueError(f"rotary_embedding: x, wanted shape (*batch, time, heads, features), got {jnp.shape(x)}")
-    if not jnp.issubdtype(positions.dtype, jnp.integer):
-        raise TypeError(f"rotary_embedding: positions, wanted integers, got {positions.dtype}")
     if positions.shape not in (x.shape[:-2], x.shape[-3:-2]):
         raise ValueError(
             f"rotary_embedding: positions, wanted shape {x.shape[-3:-2]} or {x.shape[:-2]}, got {positions.shape}"

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from jbackprop.layers import Params, norm
+from jbackprop.rules import check_key
 
 
 class State(NamedTuple):
@@ -61,8 +62,13 @@ def init(
       key: for dropout and its like; `jax.random.key(0)` unless given.
       statistics: running averages to go on from, such as `layers.initial_statistics`; means of 0 and variances of 1
         where the network wants some and none are given.
+
+    Raises:
+      TypeError: optimizer is none, or key is not one key.
     """
+    check_optimizer("init", optimizer)
     key = jax.random.key(0) if key is None else key
+    check_key("init", key)
     state = State(params, optimizer.init(params), jnp.zeros((), jnp.int32), key, statistics)
     return jax.tree.map(_copied, state)
 
@@ -70,6 +76,12 @@ def init(
 def _copied(array):
     """Of no weak type, for a step leaves none."""
     return jnp.array(array, jnp.result_type(array))
+
+
+def check_optimizer(who: str, optimizer: Any) -> None:
+    """Raises TypeError unless it is one of optax, or made as they are."""
+    if not callable(getattr(optimizer, "init", None)) or not callable(getattr(optimizer, "update", None)):
+        raise TypeError(f"{who}: optimizer, wanted one of optax, got {optimizer!r}")
 
 
 def norms(tree):

@@ -21,10 +21,11 @@ import jax.numpy as jnp
 import optax
 
 from jbackprop.layers import Backpropagate, Pass, like, moved, starting_statistics
+from jbackprop.rules import check_key
 
 from ._finite import all_finite, overflowed
 from ._mesh import put_together, taken
-from ._state import Metrics, State, lost, norms
+from ._state import Metrics, State, check_optimizer, lost, norms
 from ._taken import chosen, where_taken
 from ._ways import at_scale, dynamic_scale
 
@@ -49,6 +50,7 @@ def step(
     Returns:
       (state, x, y) -> (state, metrics); x and y are arrays or trees of them, examples first.
     """
+    check_optimizer("step", optimizer)
     take_step = _step(backpropagate, optimizer, averaging)
 
     def run(state, x, y):
@@ -100,9 +102,11 @@ def epoch(
     """
     if batch_size is not None and batch_size < 1:
         raise ValueError(f"epoch: batch_size, wanted a positive number or None, got {batch_size}")
+    check_optimizer("epoch", optimizer)
     take_step = jax.jit(_step(backpropagate, optimizer, averaging))  # traced once for the whole and for parts
 
     def run(state, key, x, y, metrics=None, first=0, last=None):
+        check_key("epoch", key)
         batches = _batches(key, _examples(x, y), batch_size)
 
         def batch(rows):

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from jbackprop.layers import Backpropagate, Loss, Params, Pass, check_parts, in_turn, norm
+from jbackprop.layers import Backpropagate, Loss, Params, Pass, check_parts, in_turn, keys_for, norm
 from jbackprop.rules import check_within
 
 from ._scale import DynamicScale
@@ -62,7 +62,7 @@ class InParts(Around):
         """Cost, gradients and statistics, the means over the parts; deltas of each part's cost, parts in front."""
         examples = len(jax.tree.leaves(x)[0])
         check_parts("in_parts", examples, self.parts)
-        keys = None if key is None else jax.random.split(key, self.parts)
+        keys = None if key is None else keys_for("in_parts", key, self.parts)
         parts = *in_turn((x, y), self.parts), keys
 
         def step(sums, part):

@@ -1,6 +1,7 @@
 """The layers themselves: what `init` draws, what `forward` keeps, and what they say to bad input."""
 
 import dataclasses
+import re
 from typing import Any
 
 import jax
@@ -236,6 +237,16 @@ BAD_CALLS = {
         ValueError,
         r"linear: shape, wanted a tuple of sizes without the batch, such as \(784,\), got 784",
     ),
+    "an array for a shape": (
+        lambda: layers.linear(3).init(jax.random.key(0), jnp.ones((7, 6))),
+        ValueError,
+        r"linear: shape, wanted a tuple of sizes without the batch, such as \(784,\), got an array of shape \(7, 6\)",
+    ),
+    "a list of rows": (
+        lambda: layers.linear(3).apply({"w": draw(6, 3), "b": draw(3)}, [[0.5] * 6]),
+        TypeError,
+        "linear: x, wanted an array, got list",
+    ),
     "a shape with the batch": (
         lambda: layers.conv(5, (3, 3)).init(jax.random.key(0), (32, 28, 28, 1)),
         ValueError,
@@ -388,6 +399,32 @@ def test_bad_input(case):
     with pytest.raises(error, match=message) as caught:
         call()
     assert "\n" not in str(caught.value)
+
+
+REVERSIBLE = layers.reversible(layers.linear(3), layers.linear(3), 2)
+OF_KEYS: dict[str, Any] = {
+    "chain": (layers.chain(layers.linear(3), layers.dropout(0.5)), (3,), draw(5, 3)),
+    "stack": (layers.stack(layers.linear(3), 2), (3,), draw(5, 3)),
+    "parallel": (layers.parallel(layers.linear(3), layers.linear(4)), (3,), draw(5, 3)),
+    "reversible": (REVERSIBLE, ((3,), (3,)), (draw(5, 3), draw(5, 3))),
+    "linear": (layers.linear(3), (3,), None),
+    "linear_softmax_cross_entropy": (layers.linear_softmax_cross_entropy(4), ((3,), ()), None),
+}
+
+
+@pytest.mark.parametrize("key", [7, jnp.float32(7), jax.random.split(jax.random.key(7), 3)], ids=["seed", "array", "3"])
+@pytest.mark.parametrize("name", OF_KEYS)
+def test_what_is_no_key(name, key):
+    net, shape, x = OF_KEYS[name]
+    got = "7" if isinstance(key, int) else re.escape(f"{key.dtype} of shape {key.shape}")
+    message = r"\w+: key, wanted one random key, such as jax.random.key\(0\), got " + got
+    with pytest.raises(TypeError, match=message):
+        net.init(key, shape)
+    if x is not None:
+        params, _ = net.init(jax.random.PRNGKey(0), shape)
+        for call in net.forward, net.apply:
+            with pytest.raises(TypeError, match=message):
+                call(params, x, key)
 
 
 def test_the_wrong_number_of_parameters_is_not_cut_short():

@@ -1,5 +1,7 @@
 """Every rule of the table through every check; then other tools, forward mode, recompiling and other platforms."""
 
+import re
+
 import jax
 import jax.export
 import jax.numpy as jnp
@@ -106,6 +108,20 @@ def test_no_product_of_half_precision_mixes_dtypes(case: Case):
     jaxpr = jax.make_jaxpr(jax.grad(total(case), floating(arguments)))(*arguments)
     products = [e for e in every_equation(jaxpr) if e.primitive.name in ("dot_general", "conv_general_dilated")]
     assert all(len({str(value.aval).partition("[")[0] for value in product.invars}) == 1 for product in products)
+
+
+@pytest.mark.parametrize("given", [None, [0.5, 1.5]], ids=["none", "list"])
+@pytest.mark.parametrize(
+    "case", [case for case in FIRST_CASES if case.name != "fixed_point"], ids=lambda case: case.name
+)
+def test_what_is_no_array_is_refused_by_its_name(case: Case, given):
+    """Or taken, where an argument may be left out or labels are a list; what is fixed_point's is its function's."""
+    arguments = case.draw(jax.random.key(0))
+    for place in range(len(arguments)):
+        try:
+            jax.eval_shape(lambda *rest, i=place: case.rule(*rest[:i], given, *rest[i + 1 :]), *arguments)
+        except (TypeError, ValueError) as error:
+            assert re.match(r"\w+: \w+, wanted .*, got ", str(error)), f"argument {place}: {error}"
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.variant_of], ids=lambda case: case.name)

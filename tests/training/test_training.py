@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+from typing import Any, cast
 
 import chex
 import jax
@@ -419,3 +420,20 @@ def test_parameters_are_no_state():
     params, x, y = problem()
     with pytest.raises(TypeError, match="training: state, wanted a State, as init makes it, got tuple"):
         training.step(backpropagation(), optax.sgd(RATE))(params, x, y)
+
+
+@pytest.mark.parametrize("optimizer", [None, optax.adam, 0.1], ids=["none", "unmade", "rate"])
+def test_what_is_no_optimizer(optimizer):
+    for name, make in {"init": training.init, "step": training.step, "epoch": training.epoch}.items():
+        first = problem()[0] if name == "init" else backpropagation()
+        with pytest.raises(TypeError, match=f"{name}: optimizer, wanted one of optax, got "):
+            make(first, optimizer)
+
+
+def test_a_seed_is_no_key():
+    params, x, y = problem()
+    optimizer, seed = optax.sgd(RATE), cast(Any, 3)
+    with pytest.raises(TypeError, match=r"init: key, wanted one random key, such as jax.random.key\(0\), got 3"):
+        training.init(params, optimizer, seed)
+    with pytest.raises(TypeError, match=r"epoch: key, wanted one random key, such as jax.random.key\(0\), got "):
+        training.epoch(backpropagation(), optimizer)(training.init(params, optimizer), seed, x, y)

@@ -274,7 +274,7 @@ def _numbers(rule, name, given, axes):
 
 
 def _check(rule, x, kernel, bias, groups=1, channels=(-2, -1)):
-    check_floating(rule, **given(x=x, kernel=kernel, bias=bias))
+    check_floating(rule, x=x, kernel=kernel, **given(bias=bias))
     if not 3 <= kernel.ndim <= 5:
         raise ValueError(f"{rule}: kernel, wanted one to three spatial axes and two of channels, got {kernel.shape}")
     if x.ndim < kernel.ndim - 1:

@@ -223,6 +223,8 @@ def _by_class(gamma, states, classes):
 
 def _check(logits, logit_paddings, labels, label_paddings, blank_id):
     check_floating("ctc", logits=logits)
+    check_integers("ctc", labels=labels)
+    check_real("ctc", logit_paddings=logit_paddings, label_paddings=label_paddings)
     if logits.ndim < 2:
         raise ValueError(f"ctc: logits, wanted shape (*batch, frames, classes), got {logits.shape}")
     if logit_paddings.shape != logits.shape[:-1]:
@@ -233,6 +235,4 @@ def _check(logits, logit_paddings, labels, label_paddings, blank_id):
         raise ValueError(f"ctc: label_paddings, wanted shape {labels.shape} (as labels), got {label_paddings.shape}")
     if not 0 <= blank_id < logits.shape[-1]:
         raise ValueError(f"ctc: blank_id, wanted a class number in [0, {logits.shape[-1]}), got {blank_id}")
-    check_integers("ctc", labels=labels)
-    check_real("ctc", logit_paddings=logit_paddings, label_paddings=label_paddings)
     check_class_numbers("ctc", jnp.where(label_paddings > 0, blank_id, whole(labels)), logits.shape[-1])

@@ -35,7 +35,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
-from jbackprop.rules._arrays import check_floating, cotangent, given, outer, product, whole, widen
+from jbackprop.rules._arrays import check_floating, check_integers, cotangent, given, outer, product, whole, widen
 from jbackprop.rules._factors import Outer, Summed
 from jbackprop.rules._meshes import by_compiler, layout
 from jbackprop.rules._pieces import in_one_sweep, in_two
@@ -217,6 +217,7 @@ def _from_delta(ignore_index, residuals, dvalues):
 
 def _check(x, w, b, labels, ignore_index, chunk, keep):
     check_floating(_NAME, x=x, w=w, **given(b=b))
+    check_integers(_NAME, labels=labels)
     if x.ndim < 1 or w.ndim != 2 or w.shape[0] != x.shape[-1] or w.shape[1] == 0:
         raise ValueError(f"{_NAME}: w, wanted shape (n_in, classes) for x of {x.shape}, got {w.shape}")
     if b is not None and b.shape != w.shape[1:]:

@@ -24,6 +24,7 @@ from jaxtyping import Array, Float, Integer
 from jbackprop.rules._arrays import (
     check_axis,
     check_floating,
+    check_integers,
     check_pair,
     cotangent,
     difference,
@@ -145,6 +146,7 @@ def _distance(a, b, axis, eps):
 
 def _check_hinge(scores, labels):
     check_floating("multiclass_hinge", scores=scores)
+    check_integers("multiclass_hinge", labels=labels)
     if scores.ndim < 1 or scores.shape[-1] == 0 or labels.shape != scores.shape[:-1]:
         raise ValueError(f"multiclass_hinge: labels, wanted shape {scores.shape[:-1]}, got {labels.shape}")
     check_class_numbers("multiclass_hinge", labels, scores.shape[-1])

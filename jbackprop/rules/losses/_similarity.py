@@ -215,10 +215,10 @@ def _count(positive, dtype):
 
 def _check_nt_xent(embeddings, labels, temperature):
     check_floating("nt_xent", embeddings=embeddings)
+    check_integers("nt_xent", labels=labels)
     if embeddings.ndim != 2 or labels.shape != embeddings.shape[:1]:
         raise ValueError(
             f"nt_xent: labels, wanted one for each row of (batch, features), got {labels.shape} "
             f"for embeddings of {embeddings.shape}"
         )
-    check_integers("nt_xent", labels=labels)
     check_positive("nt_xent", temperature=temperature)

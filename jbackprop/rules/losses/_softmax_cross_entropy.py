@@ -94,6 +94,8 @@ def softmax_cross_entropy(
 
 
 def _softmax_cross_entropy_fwd(logits, labels, axis, where, weights, ignore_index, label_smoothing, z_loss):
+    if labels is None:
+        raise TypeError("softmax_cross_entropy: labels, wanted an array, got None")
     labels = jnp.asarray(labels)
     _check(logits, labels, weights, where, ignore_index, label_smoothing, z_loss, axis)
     rows = rows_of(logits, labels, where, axis)

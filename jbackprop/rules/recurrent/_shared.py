@@ -3,7 +3,7 @@
 import jax
 from jaxtyping import Array, Float
 
-from jbackprop.rules._arrays import check_floating, check_numbers, cotangent, given, within
+from jbackprop.rules._arrays import check_floating, check_integers, check_numbers, cotangent, given, within
 from jbackprop.rules._factors import Factored, Outer, Summed
 
 from ._through_time import Course, states_before
@@ -23,7 +23,8 @@ def like(arguments, gradients):
 
 
 def check(rule, gates, x, w, u, b, seq_lengths, b_n=None, **carry):
-    check_floating(rule, **given(x=x, w=w, u=u, b=b, b_n=b_n, **carry))
+    check_floating(rule, x=x, w=w, u=u, **given(b=b, b_n=b_n, **carry))
+    check_integers(rule, **given(seq_lengths=seq_lengths))
     if x.ndim < 2:
         raise ValueError(f"{rule}: x, wanted shape (*batch, time, n_in), got {x.shape}")
     if u.ndim != 2 or u.shape[1] != gates * u.shape[0]:
