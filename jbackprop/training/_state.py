@@ -90,5 +90,5 @@ def norms(tree):
 
 
 def lost(params):
-    """0 for each array whose entries are all finite, NaN for another: a sum, which is the cheapest way to see them."""
-    return jax.tree.map(lambda array: (0 * array).sum(), params)
+    """0 for each array whose entries are all finite, NaN for another."""
+    return jax.tree.map(lambda array: jnp.where(jnp.isfinite(array).all(), 0.0, jnp.nan), params)
