@@ -27,6 +27,8 @@ _LOOKED_AT, _FEW = 8, 64
 _TIMES, _NOISE = 4, 16
 _LEAST = 1e-8
 """A difference of less than this share of the gradient is nothing that a wrong number makes."""
+_SHRUNK = 16
+"""So many times smaller the other arguments are at every other draw."""
 _MANY, _WINDOW = 16, 8
 """Where so many entries meet in one of an output, a draw holds so many numbers alone: the largest outweigh the rest."""
 
@@ -85,18 +87,21 @@ def in_other_dtypes(subject: Subject, start: Arrays) -> Iterator[Failure]:
     """The rule against what it finds in float64, draw by draw: other checks have compiled these programs.
 
     Where there are sums one argument at a time has such numbers: of sums of their products nothing but rounding may be
-    left, as of the softmax in attention.
+    left, as of the softmax in attention.  At every other draw the other arguments are small, or gates that they enter
+    would all be shut, and nothing but rounding left of their gradients.
     """
-    others = [dtype for dtype in subject.dtypes if dtype != "float64"]
-    if not others:
+    narrow = [dtype for dtype in subject.dtypes if dtype != "float64"]
+    if not narrow:
         return
     everywhere, most = dict(zip(subject.wrt, start, strict=True)), len(start[0])
     apart = subject.length > 1
+    small = replaced(subject.leaves, subject.wrt, [subject.leaves[i] / _SHRUNK for i in subject.wrt])
     for chosen in [{position: leaf} for position, leaf in everywhere.items()] if apart else [everywhere]:
         for draw in range(min(most, _enough(subject, _FEW if apart else most, *chosen))):
-            leaves = replaced(subject.leaves, list(chosen), _at(chosen.values(), draw))
+            others = small if apart and draw % 2 else subject.leaves
+            leaves = replaced(others, list(chosen), _at(chosen.values(), draw))
             _, wanted = subject.evaluate(subject.pull, "float64", leaves)
-            for dtype in others:
+            for dtype in narrow:
                 yield from _judged(subject, dtype, leaves, wanted, _note(draw))
 
 

@@ -229,6 +229,10 @@ def _scaled(x, s):
     return s**2 * x
 
 
+def _gated(w, x):
+    return jnp.tanh(x @ w)
+
+
 def _logarithm_of_all(x):
     return jax.nn.logsumexp(x)
 
@@ -239,8 +243,13 @@ def _dropped(x):
 
 @pytest.mark.parametrize(
     ("f", "arguments"),
-    [(_scaled, (X, jnp.float32(0.7))), (_logarithm_of_all, (X.repeat(9, axis=0),)), (_dropped, (X,))],
-    ids=["an argument of one number", "of many numbers one output", "random numbers"],
+    [
+        (_scaled, (X, jnp.float32(0.7))),
+        (_logarithm_of_all, (X.repeat(9, axis=0),)),
+        (_dropped, (X,)),
+        (_gated, (jax.random.normal(jax.random.key(9), (X.shape[-1], 2)), X)),
+    ],
+    ids=["an argument of one number", "of many numbers one output", "random numbers", "gates that it shuts"],
 )
 def test_a_number_that_is_hard_to_meet(f, arguments):
     def rule(factor):
