@@ -26,6 +26,7 @@ from ._halves import halves as halves
 from ._jaxprs import called_jaxpr as called_jaxpr
 from ._jaxprs import evaluate_jaxpr as evaluate_jaxpr
 from ._jaxprs import every_equation as every_equation
+from ._jaxprs import holds as holds
 from ._precision import DTYPES as DTYPES
 from ._precision import Arrays as Arrays
 from ._precision import as_float64 as as_float64

@@ -16,7 +16,7 @@ from ._jaxprs import (
     CUSTOM_VJP,
     called_jaxpr,
     evaluate_jaxpr,
-    every_equation,
+    holds,
     inner_jaxprs,
     is_jaxpr,
     opened_jaxpr,
@@ -77,7 +77,7 @@ def _apply(removed, equation, inputs):
     with equation.ctx.manager:
         if primitive.name in removed:
             return _evaluate(called_jaxpr(equation), removed, inputs)
-        if any(_holds_rule(jaxpr, removed) for jaxpr in inner_jaxprs(equation)):
+        if any(holds(jaxpr, removed) for jaxpr in inner_jaxprs(equation)):
             if primitive.name in _REAPPLIED:
                 return _REAPPLIED[primitive.name](params, removed)(*inputs)
             params = {name: _rewritten(value, removed) for name, value in params.items()}
@@ -109,7 +109,7 @@ def _rewritten(value, removed):
     """A parameter of an equation, with each jaxpr in it (a tuple may hold several) traced again without its rules."""
     if isinstance(value, tuple) and any(map(is_jaxpr, value)):
         return jax.tree.map(lambda item: _rewritten(item, removed), value, is_leaf=is_jaxpr)  # named tuples too
-    if not (is_jaxpr(value) and _holds_rule(value, removed)):
+    if not (is_jaxpr(value) and holds(value, removed)):
         return value
     arguments = [_like(atom.aval) for atom in opened_jaxpr(value)[0].invars]
     return jax.make_jaxpr(functools.partial(_evaluate_flat, value, removed))(*arguments)
@@ -123,7 +123,3 @@ def _like(aval):
         sharding=aval.sharding,
         manual_axis_type=aval.manual_axis_type,  # inside shard_map, the mesh axes along which it varies
     )
-
-
-def _holds_rule(jaxpr, removed):
-    return any(equation.primitive.name in removed for equation in every_equation(jaxpr))

@@ -4,7 +4,7 @@ A jaxpr is a list of equations, with or without the constants in it; an equation
 its own among its parameters, alone or in a tuple.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -51,6 +51,11 @@ def every_equation(jaxpr: Any) -> Iterator[core.JaxprEqn]:
         yield equation
         for inner in inner_jaxprs(equation):
             yield from every_equation(inner)
+
+
+def holds(jaxpr: Any, primitives: Collection[str]) -> bool:
+    """Whether an equation of a jaxpr, at any depth, is of one of these primitives."""
+    return any(equation.primitive.name in primitives for equation in every_equation(jaxpr))
 
 
 def evaluate_jaxpr(

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ._jaxprs import CUSTOM_JVP, CUSTOM_VJP, every_equation, inner_jaxprs, needed, opened_jaxpr
+from ._jaxprs import CUSTOM_JVP, CUSTOM_VJP, every_equation, holds, inner_jaxprs, needed, opened_jaxpr
 
 LINEAR_ALGEBRA = {
     "cholesky",
@@ -51,12 +51,12 @@ def arrays_that_matter(function: Callable, *args: Any) -> tuple[bool, ...]:
 
 def draws_random_numbers(function: Callable, *args: Any) -> bool:
     """Whether function(*args) draws random numbers: then it draws other ones in another dtype."""
-    return _calls(_RANDOM, function, args)
+    return holds(jax.make_jaxpr(function)(*args), _RANDOM)
 
 
 def stops_gradients(function: Callable, *args: Any) -> bool:
     """Whether function(*args) calls `jax.lax.stop_gradient`."""
-    return _calls({"stop_gradient"}, function, args)
+    return holds(jax.make_jaxpr(function)(*args), {"stop_gradient"})
 
 
 def count_rules(function: Callable, *args: Any, custom_jvp: bool = False) -> int:
@@ -72,10 +72,6 @@ def count_rules(function: Callable, *args: Any, custom_jvp: bool = False) -> int
 
 
 _RANDOM = {"random_bits", "random_gamma", "rng_bit_generator", "rng_uniform", "threefry2x32"}
-
-
-def _calls(primitives, function, args):
-    return any(equation.primitive.name in primitives for equation in every_equation(jax.make_jaxpr(function)(*args)))
 
 
 def _rounded_to(equation) -> Iterator[str]:

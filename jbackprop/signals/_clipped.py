@@ -117,7 +117,7 @@ class ClippedGradient(Backpropagate):
             return jax.tree.map(jnp.add, gradients, more), (losses, norms)
 
         x, y, key, weights = batch
-        keys = None if key is None else keys_for("clipped_gradient", key, self.micro_batches)
+        keys = None if key is None else keys_for(_NAME, key, self.micro_batches)
         x, y, weights = in_turn((x, y, weights), self.micro_batches)
         batches = x, y, keys, weights
         first = jax.tree.map(lambda array: array[0], batches)

@@ -192,7 +192,7 @@ def _step(backpropagate, optimizer, averaging):
 
         delta_norms = found.deltas if tells_norms else norms(found.deltas)
         scale = state.loss_scale.scale if state.loss_scale else ()
-        found = found._replace(deltas=())
+        found = found._replace(deltas=())  # a move needs none, and none is to outlive the backward pass
         after = move(found, state)
         metrics = Metrics(found.cost, delta_norms, norms(found.gradients), state.step, lost(after.params), scale)
         finite = all_finite(metrics)

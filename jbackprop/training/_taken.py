@@ -3,7 +3,7 @@
 Whether every new parameter is finite is known only when all are, so a choice between the two states holds both: for
 Adam three times the parameters as scratch.  On a CPU a light move is computed twice instead, once to see that, with
 nothing written, and once in the place of the old state, in a condition: the arrays of the choice, which are not written
-and read, are worth the arithmetic.  XLA for a GPU computes it twice by itself, and waits for the host at a condition.
+and read, are worth the arithmetic.  Compiled for a GPU the choice takes less scratch than the condition.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jbackprop.functions import every_equation
+from jbackprop.functions import holds
 
 _HEAVY = {"dot_general", "conv_general_dilated", "while", "scan", "pure_callback", "random_bits"}
 _HEAVY |= {"cholesky", "eigh", "lu", "qr", "svd"}
@@ -42,4 +42,4 @@ def _is_light(move, found, state):
     """Whether it is arithmetic in each entry, sums at most, and leaves every array of the state its type."""
     jaxpr = jax.make_jaxpr(move)(found, state)
     same = jaxpr.out_avals == jaxpr.in_avals[-len(jaxpr.out_avals) :]
-    return same and not jaxpr.effects and not any(each.primitive.name in _HEAVY for each in every_equation(jaxpr))
+    return same and not jaxpr.effects and not holds(jaxpr, _HEAVY)
